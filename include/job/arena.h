@@ -1,0 +1,50 @@
+/* arena.h — where bufs come from: a reserved range of addresses with a byte limit, committed as it is needed. */
+#ifndef JOB_ARENA_H
+#define JOB_ARENA_H
+
+#include <job/runtime.h>
+
+JOB_BEGIN_DECLS
+
+struct job_arena_options {
+    size_t limit_bytes;        /* 0: as the runtime's default arena. Rounded up to slots, not beyond */
+    const char *name;          /* for logs and jobctl; copied, cut to 31 bytes */
+    size_t cache_slots_max;    /* slots that a thread keeps per size class; 0: 1/16 of the arena, at most 64;
+                                  JOB_ARENA_NO_CACHE: none, each free goes where every thread finds it */
+};
+
+#define JOB_ARENA_NO_CACHE ((size_t)-1)
+
+struct job_arena_stats {
+    uint64_t limit_bytes;
+    uint64_t committed_bytes;   /* of chunks in use; not more than the limit */
+    uint64_t used_bytes;        /* slots that hold bufs or wait in a loop's receive ring */
+    uint64_t cached_bytes;      /* free slots in threads' caches */
+    uint64_t held_bytes;        /* sum of what loops' receive rings, threads' caches and workers need at least */
+    uint64_t failed;            /* allocations refused with -ENOMEM since open */
+    uint64_t starved;           /* times that a loop had to wait for slots since open */
+};
+
+/**
+ * Opens an arena of its own, for instance to bound one part of a service.
+ *
+ * @return 0, or -EINVAL (limit below one page-sized slot), -ENOMEM (no address space)
+ * Thread: any.
+ */
+JOB_API int job_arena_open(struct job_runtime *runtime, struct job_arena **arena, const struct job_arena_options *options);
+
+/**
+ * Closes an arena; *arena becomes NULL.
+ *
+ * @return 0, or -EBUSY: bufs of it live, or a loop or pool still uses it (counts are logged; nothing changes);
+ *         -EINVAL: it is the runtime's default arena
+ * Thread: any, while no other uses the arena.
+ */
+JOB_API int job_arena_close(struct job_arena **arena);
+
+/** Reads an arena's figures; a snapshot, not a barrier. Thread: any. */
+JOB_API void job_arena_stats(const struct job_arena *arena, struct job_arena_stats *stats);
+
+JOB_END_DECLS
+
+#endif

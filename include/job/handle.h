@@ -1,0 +1,44 @@
+/* handle.h — what lives on a loop from open to `closed`: stream, listener, timer, signal.
+ *
+ * Every handle has the same life: opened → callbacks → job_*_close() (any time, also in its own callback; more than once is
+ * harmless) → `closed`, exactly once, from the loop, never inside the call, after its last operation and its last task. After
+ * `closed` the library does not touch its memory: that is where to free it.
+ */
+#ifndef JOB_HANDLE_H
+#define JOB_HANDLE_H
+
+#include <job/loop.h>
+
+JOB_BEGIN_DECLS
+
+struct job_handle {
+    void *data;                   /* yours; not touched by the library */
+
+    /* The library's. */
+    struct job_loop *job_loop;
+    void *job_node[2];
+    void (*job_closed)(struct job_handle *handle);
+    const void *job_kind;
+    void *job_tasks[2];
+    void *job_waiting[2];
+    uint32_t job_state;
+    uint32_t job_pending;         /* operations and tasks in flight */
+    struct job_mail job_mail;
+    uint64_t job_reserved[2];
+};
+
+/** The loop that a handle was opened on. Thread: loop thread. */
+JOB_API struct job_loop *job_handle_loop(const struct job_handle *handle);
+
+/** True from the close call until `closed` has returned. Thread: loop thread. */
+JOB_API bool job_handle_is_closing(const struct job_handle *handle);
+
+/** An unreferenced handle does not keep job_loop_run() from returning. Handles start referenced; both calls are idempotent.
+ * Thread: loop thread. */
+JOB_API void job_handle_ref(struct job_handle *handle);
+JOB_API void job_handle_unref(struct job_handle *handle);
+JOB_API bool job_handle_has_ref(const struct job_handle *handle);
+
+JOB_END_DECLS
+
+#endif

@@ -1,0 +1,18 @@
+/* job.h — all of libjob. */
+#ifndef JOB_H
+#define JOB_H
+
+#include <job/arena.h>
+#include <job/buf.h>
+#include <job/handle.h>
+#include <job/listener.h>
+#include <job/loop.h>
+#include <job/pool.h>
+#include <job/region.h>
+#include <job/runtime.h>
+#include <job/signal.h>
+#include <job/stream.h>
+#include <job/task.h>
+#include <job/timer.h>
+
+#endif

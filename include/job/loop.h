@@ -1,0 +1,113 @@
+/* loop.h — one io_uring, one thread, all callbacks. */
+#ifndef JOB_LOOP_H
+#define JOB_LOOP_H
+
+#include <job/arena.h>
+
+JOB_BEGIN_DECLS
+
+struct job_loop;
+struct job_call;
+
+/* What waits to be delivered on a loop: a node of the library's inside of calls, tasks and handles. Not for users. */
+struct job_mail {
+    struct job_mail *job_next;
+    void (*job_deliver)(struct job_mail *mail);
+};
+
+struct job_loop_options {
+    struct job_arena *arena;      /* for received data; NULL: the runtime's */
+    const char *name;             /* for jobctl and logs; NULL: "loop"; copied, cut to 31 bytes */
+    unsigned entries;             /* of the submission queue; 0: 256; a power of two up to 4096 */
+    unsigned receive_slots;       /* in the receive ring; 0: 128; a power of two up to 32768 */
+    size_t receive_slot_bytes;    /* 0: 16384; one of 4096, 16384, 65536, 262144, 1048576 */
+    bool no_spin;                 /* sleep at once when idle: saves CPU, costs latency */
+};
+
+struct job_loop_stats {
+    uint64_t turns, completions, mails, timers;
+    uint64_t waits;               /* times that the loop slept in the kernel */
+    uint64_t wakes;               /* system calls that other threads made to wake it */
+    uint64_t stale;               /* late or unknown completions, ignored */
+    uint64_t starved;             /* times that receives waited for memory */
+    uint64_t overflows;           /* completion queue overflows survived */
+    uint64_t copied_bytes;        /* by copybreak */
+    uint64_t longest_callback_ns;
+    unsigned handles, ops;        /* open now, in flight now */
+};
+
+/* A function to call on a loop; the caller supplies the memory and leaves it alone until the call has begun. */
+struct job_call {
+    void (*run)(struct job_call *call);
+    void *data;                    /* not touched by the library */
+
+    /* The library's. */
+    struct job_mail job_mail;
+    uint32_t job_state;
+    uint32_t job_reserved;
+};
+
+/**
+ * Opens a loop. The ring itself is made by the thread that calls job_loop_run().
+ *
+ * @return 0, or
+ *         -EINVAL   an option is out of range, or the arena's limit cannot hold the receive ring (the sum is logged)
+ *         -ENOMEM   no memory
+ *         -ENOSYS   no io_uring, or older than kernel 6.1; -EPERM: forbidden, by a seccomp filter or by
+ *                   kernel.io_uring_disabled; the log names the cause and the cure
+ * Thread: any.
+ */
+JOB_API int job_loop_open(struct job_runtime *runtime, struct job_loop **loop, const struct job_loop_options *options);
+
+/**
+ * Runs callbacks until job_loop_stop() is called, or until no handle keeps the loop alive (and nothing waits to be delivered).
+ * May be called again; always by the same thread, since a ring belongs to the thread that first ran it.
+ *
+ * @return 0: nothing is left to do; 1: stopped; or -EPERM: another thread runs it or ran it before; -EBUSY: called from one of
+ *         its own callbacks; a negative errno of the kernel when the ring fails for good
+ * Thread: any, which becomes the loop thread. SIGPIPE is blocked in it while it runs.
+ */
+JOB_API int job_loop_run(struct job_loop *loop);
+
+/** Makes job_loop_run() return 1 after the callback that runs now, or at once if it sleeps. Remembered when the loop does not
+ * run at the moment. Thread: any. */
+JOB_API void job_loop_stop(struct job_loop *loop);
+
+/**
+ * Closes every handle that is still open, runs the loop until all have had their `closed`, and frees it; *loop becomes NULL.
+ * NULL is allowed.
+ *
+ * @param deadline_ns  how long this may take; 0: 5 s. What cannot be drained by then (an op that the kernel does not give
+ *                     back, a task that does not end) is named in the log and leaked, never freed
+ * @return 0; -ETIMEDOUT: something was leaked, *loop is NULL all the same; -EBUSY: called from one of its callbacks, or another
+ *         thread runs it; -EPERM: not the thread that ran it
+ * Thread: the loop's, after job_loop_run() has returned; any when it never ran.
+ */
+JOB_API int job_loop_close(struct job_loop **loop, uint64_t deadline_ns);
+
+/**
+ * Calls call->run on the loop: soon, once, in the order of one thread's calls. Wakes the loop if it sleeps, with a system call only
+ * then.
+ *
+ * @return 0, or -EINVAL (NULL), -EALREADY: this call is still waiting
+ * Thread: any. Waiting calls keep job_loop_run() from returning 0. Those that a closed loop no longer runs are run by
+ * job_loop_close(), on its thread.
+ */
+JOB_API int job_loop_call(struct job_loop *loop, struct job_call *call);
+
+/** As job_loop_call(), at the end of the turn that runs now: after the other callbacks of this turn, before the loop sleeps.
+ * Thread: loop thread. @return as job_loop_call(), and -EPERM on another thread. */
+JOB_API int job_loop_defer(struct job_loop *loop, struct job_call *call);
+
+/** The loop's time in ns of CLOCK_MONOTONIC: read once a turn and after each callback. Thread: loop thread. */
+JOB_API uint64_t job_loop_now(const struct job_loop *loop);
+
+/** The loop whose callback runs on this thread, or NULL. Thread: any. */
+JOB_API struct job_loop *job_loop_current(void);
+
+/** A snapshot of the counters. Thread: any. */
+JOB_API void job_loop_stats(const struct job_loop *loop, struct job_loop_stats *stats);
+
+JOB_END_DECLS
+
+#endif

@@ -1,0 +1,76 @@
+/* runtime.h — the root: memory, kernel features, statistics, clock, log hook. Everything is opened from one. */
+#ifndef JOB_RUNTIME_H
+#define JOB_RUNTIME_H
+
+#include <job/api.h>
+
+JOB_BEGIN_DECLS
+
+struct job_runtime;
+struct job_arena;
+
+enum job_log_level { JOB_LOG_ERROR, JOB_LOG_WARNING, JOB_LOG_INFO, JOB_LOG_DEBUG };
+
+struct job_runtime_options {
+    const char *name;            /* shown by jobctl, copied, cut to 31 bytes; NULL: the program's name */
+    size_t memory_limit_bytes;   /* of the default arena; 0: a quarter of the smallest memory limit above us, or of RAM */
+    /* The library's only voice. Called on any thread, possibly on several at once; text is valid during the call. NULL: silence.
+     * It must not call back into the library. */
+    void (*log)(void *arg, enum job_log_level level, const char *text);
+    void *log_arg;
+    bool no_stats;               /* no statistics segment: jobctl cannot see this process */
+};
+
+/* What lives, as the library itself counts it. All are zero after everything was closed. */
+struct job_counts {
+    uint64_t bufs;           /* bufs in anybody's hands */
+    uint64_t regions;
+    uint64_t tasks;          /* submitted, not yet done */
+    uint64_t handles;        /* opened, not yet closed */
+    uint64_t fds;            /* descriptors of loops and handles */
+    uint64_t threads;        /* of the library */
+    uint64_t allocations;    /* blocks of heap memory besides buffers */
+    uint64_t copied_bytes;   /* payload bytes copied by the library since open: copybreak and flatten; never reset */
+};
+
+/**
+ * Opens a runtime: reads JOB_DISABLE, the container's limits and the kernel's features, creates the statistics segment and
+ * the default arena. Two can live side by side in one process.
+ *
+ * @param runtime  receives the runtime; unchanged on error
+ * @param options  NULL or {0}: defaults
+ * @return 0, or
+ *         -EINVAL   runtime is NULL, or memory_limit_bytes is below one slot of every size class
+ *         -ENOMEM   no memory or address space
+ *         -EMFILE, -ENFILE   no descriptor for the statistics segment
+ * Thread: any. After fork() a child opens its own; the parent's may not be touched there (-EPERM from every call that
+ * checks, and undefined from those that do not say so).
+ */
+JOB_API int job_runtime_open(struct job_runtime **runtime, const struct job_runtime_options *options);
+
+/**
+ * Closes a runtime after everything opened from it. NULL is allowed.
+ *
+ * @return 0, and *runtime is NULL; or
+ *         -EBUSY   something opened from it still lives; its kinds and counts are logged, nothing is freed
+ *         -EPERM   called in a forked child
+ * Thread: any, while no other thread uses the runtime.
+ */
+JOB_API int job_runtime_close(struct job_runtime **runtime);
+
+/** The default arena, which lives as long as the runtime. Thread: any. */
+JOB_API struct job_arena *job_runtime_arena(struct job_runtime *runtime);
+
+/** Reads what lives. Exact when no other thread is at work, a good approximation else. Thread: any. */
+JOB_API void job_runtime_counts(const struct job_runtime *runtime, struct job_counts *counts);
+
+/** A short English text for an errno value, negative (as returned by every function here) or positive; never NULL. For
+ * values that mean something particular in this library the text says so (-ECANCELED, -EAGAIN, -EOWNERDEAD). Thread: any. */
+JOB_API const char *job_strerror(int err);
+
+/** "major.minor.patch" of the library that was linked. Thread: any. */
+JOB_API const char *job_version(void);
+
+JOB_END_DECLS
+
+#endif

@@ -1,0 +1,109 @@
+/* stream.h — a connected socket: received data are bufs, sent bufs queue on the stream.
+ *
+ * It tells `data`, then `end` once (0: the peer has sent all, sending still works; negative: it failed, -ECONNRESET and the
+ * like), and `closed`. No `data` after `end`. After a failure of either direction nothing more can be sent.
+ */
+#ifndef JOB_STREAM_H
+#define JOB_STREAM_H
+
+#include <job/buf.h>
+#include <job/handle.h>
+#include <job/listener.h>
+
+JOB_BEGIN_DECLS
+
+struct job_stream;
+
+struct job_stream_events {
+    /* Bytes have arrived. Take the buf (job_buf_take(), job_task_give(), job_stream_send(), job_buf_append() …) or leave it: what is
+     * left in *in goes back to its arena and counts as consumed. */
+    void (*data)(struct job_stream *stream, struct job_buf **in);
+    /* The peer sends no more; see above. May be NULL. */
+    void (*end)(struct job_stream *stream, int status);
+    /* The send queue has become empty: the kernel has taken all. May be NULL. */
+    void (*sent)(struct job_stream *stream);
+    /* After its last operation and its last task: its memory is yours again. May be NULL. */
+    void (*closed)(struct job_stream *stream);
+};
+
+struct job_stream {
+    struct job_handle handle;
+
+    /* The library's. */
+    const struct job_stream_events *job_events;
+    struct job_buf *job_waiting;        /* received while paused */
+    struct job_buf *job_open;           /* where small receives are appended */
+    struct job_buf *job_queue;          /* to be sent; its first part may be with the kernel */
+    uint64_t job_received;
+    uint64_t job_sent;
+    int job_fd;
+    uint32_t job_flags;
+    int job_error;
+    uint32_t job_reserved0;
+    void *job_receive_op[16];
+    void *job_send_op[16];
+    void *job_send_vector[16];
+    void *job_call[4];
+    void *job_node[2];
+    uint64_t job_reserved[4];
+};
+
+/**
+ * Takes an accepted connection and starts receiving.
+ *
+ * @param incoming  its fd becomes -1 on success
+ * @param events    must outlive the stream; `data` is required
+ * @return 0, or -EINVAL: an argument is NULL, or it was taken already; -ECANCELED: the loop is closing; nothing changes on error
+ * Thread: loop thread.
+ */
+JOB_API int job_stream_accept(struct job_stream *stream, struct job_incoming *incoming,
+                              const struct job_stream_events *events);
+
+/**
+ * Makes a stream of a connected stream socket (TCP or Unix), which the stream owns from then on.
+ *
+ * @return as job_stream_accept(); -ENOTSOCK: not a stream socket. On error the caller still owns fd
+ * Thread: loop thread, or before start.
+ */
+JOB_API int job_stream_adopt(struct job_loop *loop, struct job_stream *stream, int fd,
+                             const struct job_stream_events *events);
+
+/** No `data` from now on, though the kernel may still deliver some bufs: they wait on the stream and come first on resume. `end`
+ * waits behind them. Idempotent. Thread: loop thread. */
+JOB_API void job_stream_pause(struct job_stream *stream);
+
+/** `data` again: what waited comes first, from the loop, not inside this call. Idempotent. Thread: loop thread. */
+JOB_API void job_stream_resume(struct job_stream *stream);
+
+/** True between pause and resume. Thread: loop thread. */
+JOB_API bool job_stream_is_paused(const struct job_stream *stream);
+
+/**
+ * Queues a buf for sending. Sends go out in order, whole; the stream owns the buf until the kernel has taken its bytes.
+ *
+ * @param buf  *buf becomes NULL on success; on error nothing changes
+ * @return 0, or -EINVAL: an argument or *buf is NULL; -EPIPE: shut down already; -ECANCELED: closing; or the errno with which the
+ *         stream failed (-ECONNRESET …)
+ * Thread: loop thread.
+ * Shutdown: job_stream_close() drops what is queued and gives it back; job_stream_shutdown() sends it first.
+ */
+JOB_API int job_stream_send(struct job_stream *stream, struct job_buf **buf);
+
+/** Bytes queued that the kernel has not taken yet: what backpressure looks at. Thread: loop thread. */
+JOB_API size_t job_stream_queued(const struct job_stream *stream);
+
+/** Ends the sending direction after what is queued (the peer sees end of file); receiving goes on.
+ * @return 0, also when repeated; -ECANCELED: closing; or the errno with which the stream failed. Thread: loop thread. */
+JOB_API int job_stream_shutdown(struct job_stream *stream);
+
+/** Cancels everything: bufs that wait or are queued go back, queued tasks of the stream complete with -ECANCELED, and `closed`
+ * comes after the last of them. A second close is ignored. Thread: loop thread. */
+JOB_API void job_stream_close(struct job_stream *stream);
+
+/** Bytes received and bytes that the kernel has taken, since open. Thread: loop thread. */
+JOB_API uint64_t job_stream_received(const struct job_stream *stream);
+JOB_API uint64_t job_stream_sent(const struct job_stream *stream);
+
+JOB_END_DECLS
+
+#endif

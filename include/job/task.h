@@ -1,0 +1,132 @@
+/* task.h — a function to run on a pool. It can own a buf, share regions, and belong to a handle.
+ *
+ *      idle ──job_submit──▶ queued ──▶ running ──▶ completed ──done()──▶ idle
+ *                              └──job_task_cancel──────▲  (-ECANCELED)
+ *
+ * The caller supplies the memory, usually inside its own struct; the library allocates nothing. From a successful submit until
+ * `done` is called the task belongs to the pool: only job_task_cancel() may touch it. In its own `done` it is idle again.
+ */
+#ifndef JOB_TASK_H
+#define JOB_TASK_H
+
+#include <job/buf.h>
+#include <job/loop.h>
+#include <job/pool.h>
+#include <job/region.h>
+
+JOB_BEGIN_DECLS
+
+struct job_handle;
+struct job_task;
+
+/* Runs on a pool thread. It may take the buf, replace it, leave it; set the status; block if it must, though that takes a
+ * worker away. */
+typedef void job_task_run_fn(struct job_task *task);
+
+/* Runs on the loop of the handle that the task was submitted for, or, without a handle, on the pool thread. `status` is what
+ * the task function set (0 by default), or -ECANCELED: it never ran. A buf still in the task goes back to its arena when this
+ * returns. The task may be freed or submitted again in here. */
+typedef void job_task_done_fn(struct job_task *task, int status);
+
+struct job_task {
+    /* Yours while the task is idle, and the task function's while it runs. */
+    struct job_buf *buf;
+    struct job_pool *pool;             /* as given to init; where job_task_when_writable() waits */
+    void *data;                        /* not touched by the library */
+
+    /* The library's. */
+    job_task_run_fn *job_run;
+    job_task_done_fn *job_done;
+    struct job_mail job_mail;
+    struct job_mail job_node;
+    struct job_handle *job_handle;
+    void *job_home;
+    void *job_list[2];
+    void (*job_writable)(struct job_task *task);
+    uint32_t job_state;
+    int32_t job_status;
+    struct job_region *job_regions[4];
+    uint64_t job_reserved[4];
+};
+
+/**
+ * Makes an idle task of the caller's memory.
+ *
+ * @param pool  where it waits for room; may be NULL when job_task_when_writable() is not used
+ * @return 0, or -EINVAL: task or run is NULL. `done` may be NULL
+ * Thread: any.
+ */
+JOB_API int job_task_init(struct job_task *task, struct job_pool *pool, job_task_run_fn *run, job_task_done_fn *done);
+
+/**
+ * Gives a buf to a task. The task owns it until the task function takes it, or until the done callback returns; what is left
+ * then goes back to its arena.
+ *
+ * @param buf  *buf becomes NULL on success; on error nothing changes
+ * @return 0, or -EBUSY: the task is queued or running, or owns a buf already; -EINVAL: task, buf or *buf is NULL, or an op in
+ *         flight owns it
+ * Thread: whichever owns the task.
+ */
+JOB_API int job_task_give(struct job_task *task, struct job_buf **buf);
+
+/** Takes the buf out of a task: NULL when it has none, or when the task is queued. In the task function and in `done`, or while
+ * the task is idle. Thread: whichever owns the task. */
+JOB_API struct job_buf *job_task_take(struct job_task *task);
+
+/**
+ * Shares a region with a task: a reference is kept until `done` has returned.
+ *
+ * @return 0, or -EBUSY: queued or running; -ENOSPC: four are shared already; -EINVAL
+ * Thread: whichever owns the task.
+ */
+JOB_API int job_task_share(struct job_task *task, struct job_region *region);
+
+/** The i-th region that was shared, or NULL. Thread: task, or whichever owns it. */
+JOB_API struct job_region *job_task_region(const struct job_task *task, unsigned index);
+
+/** Sets what `done` will be told; 0 or a negative errno by convention. Thread: task. */
+JOB_API void job_task_set_status(struct job_task *task, int status);
+
+/**
+ * Submits a task to a pool. The pool owns the task and its buf until `done`; nothing is allocated, nothing blocks.
+ *
+ * With a handle, `done` runs on the handle's loop, and the handle's `closed` comes after it; closing the handle cancels the
+ * task if it is still queued. Without (NULL), `done` runs on the pool thread.
+ *
+ * @return 0, or
+ *         -EAGAIN      the loop's lane is full; see job_task_when_writable(). Nothing changed: the caller still owns the task and
+ *                      its buf
+ *         -EBUSY       the task is queued or running already
+ *         -ECANCELED   the pool is stopped, or the handle is closing
+ *         -EINVAL      pool or task is NULL, or the task was not initialised
+ *         -EPERM       handle given, and this is not the thread of its loop; or the process has forked
+ * Thread: with a handle the loop thread; without one any thread, also a task.
+ * Shutdown: what a stopped pool does not run completes with -ECANCELED and its buf.
+ */
+JOB_API int job_submit(struct job_pool *pool, struct job_task *task, struct job_handle *handle);
+
+/**
+ * Calls `writable` once on the loop, when the pool has room again after -EAGAIN. The waiting belongs to the handle that the task
+ * was refused for; closing it cancels the wait silently. The task is idle meanwhile.
+ *
+ * @return 0, or -EALREADY: it waits already; -EINVAL: the task was not refused with -EAGAIN since its last success
+ * Thread: loop thread of that handle.
+ */
+JOB_API int job_task_when_writable(struct job_task *task, void (*writable)(struct job_task *task));
+
+/**
+ * Asks that a queued task not run. The end arrives later, once, through `done`: -ECANCELED if it had not begun, else what it
+ * ends with.
+ *
+ * @return 0: it was queued and will not run; -EALREADY: it runs, has ended, or was cancelled before; -ENOENT: it is idle
+ * Thread: the loop thread that submitted it, or any when submitted without a handle, while `done` has not been called.
+ */
+JOB_API int job_task_cancel(struct job_task *task);
+
+/** True in the task function once somebody has asked to cancel, to close its handle, or to stop the pool: long functions look
+ * now and then. Thread: task. */
+JOB_API bool job_task_is_cancelled(const struct job_task *task);
+
+JOB_END_DECLS
+
+#endif

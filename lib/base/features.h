@@ -1,0 +1,46 @@
+/* features.h — what this kernel can do, what JOB_DISABLE took away, and the one place that knows their names.
+ *
+ * JOB_DISABLE=name,name… (secure_getenv, read once when a runtime opens) turns single features off, so that every fallback
+ * can be tested and a misbehaving one avoided without a new build.
+ */
+#ifndef JOB_BASE_FEATURES_H
+#define JOB_BASE_FEATURES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum feature {
+    FEATURE_NO_IOWAIT,        /* an idle ring does not count as waiting for I/O (kernel 6.15) */
+    FEATURE_RWF_NOSIGNAL,     /* a write by the ring to a broken pipe says EPIPE without SIGPIPE */
+    FEATURE_NO_SQARRAY,       /* ring without the indirection array (kernel 6.6) */
+    FEATURE_MEMBARRIER,       /* thieves pay the owner's fence */
+    FEATURE_SPIN,             /* spin before sleeping, loops and pool threads */
+    FEATURE_COPYBREAK,        /* small receives are appended to the stream's open buf */
+    FEATURE_COUNT,
+};
+
+struct features {
+    uint32_t disabled;        /* bits of enum feature */
+    uint32_t available;       /* bits that a probe has set */
+};
+
+/* The name as in JOB_DISABLE and in jobctl; NULL past the end. */
+const char *feature_name(enum feature feature);
+
+/* Parses a list as of JOB_DISABLE; an unknown name is skipped and reported by returning its first byte, else NULL. */
+const char *features_parse_disabled(struct features *features, const char *list);
+
+/* Reads JOB_DISABLE. Nothing is probed yet: each layer probes its own at open and calls feature_found(). */
+void features_init(struct features *features);
+
+static inline void feature_found(struct features *features, enum feature feature)
+{
+    features->available |= 1U << feature;
+}
+
+static inline bool feature_is_on(const struct features *features, enum feature feature)
+{
+    return (features->available & ~features->disabled & (1U << feature)) != 0;
+}
+
+#endif

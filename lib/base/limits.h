@@ -1,0 +1,61 @@
+/* limits.h — every bound of the library, with its reason, and a small value for JOB_SMALL builds.
+ *
+ * The checker, the simulation and the fuzzers run with the small ones, so that "full" and "wrapped" happen in every run.
+ */
+#ifndef JOB_BASE_LIMITS_H
+#define JOB_BASE_LIMITS_H
+
+#include <stdint.h>
+
+#ifdef JOB_SMALL
+#define LIMIT(full, small) (small)
+#else
+#define LIMIT(full, small) (full)
+#endif
+
+enum {
+    CACHE_LINE = 64,
+
+    /* memory */
+    SLOT_MIN_BITS = 12,                                  /* 4 KiB: a page; below it copying is as good as moving */
+    SLOT_CLASSES = 5,                                    /* 4, 16, 64, 256, 1024 KiB: a class wastes at most 4x */
+    SLOT_MAX_BITS = SLOT_MIN_BITS + 2 * (SLOT_CLASSES - 1),
+    CHUNK_BITS = 21,                                     /* 2 MiB: a huge page */
+    BUF_HEADROOM = 64,                                   /* room for a header in front: a chunk size line, a frame */
+    BUF_COLOURS = 32,                                    /* data starts spread over 32 lines: 8.0 ns -> 1.4 a first touch */
+    CACHE_SLOTS_MAX = LIMIT(64, 2),                      /* per class and thread; unmeasured */
+    CACHE_BATCH = LIMIT(16, 1),                          /* slots moved between a cache and the depot at once; unmeasured */
+    COPYBREAK_SHIFT = 3,                                 /* a receive below 1/8 of its slot is appended instead */
+    BUF_SEGMENTS_MAX = 1 << 20,                          /* segments in one buf */
+
+    /* queues and scheduler */
+    LANE_LENGTH_DEFAULT = LIMIT(1024, 4),                /* tasks a loop may have queued before -EAGAIN; unmeasured */
+    LANE_LENGTH_MAX = 1 << 24,
+    DEQUE_LENGTH = LIMIT(256, 4),                        /* as Tokio's; what does not fit goes to the pool's mailbox */
+    POOL_WORKERS_MAX = 1024,
+    POOL_LANES_MAX = LIMIT(256, 4),                      /* loops that submit to one pool */
+    FAIRNESS_TICK = LIMIT(61, 3),                        /* a busy worker looks at the lanes every 61 tasks, as Go does */
+    PARK_SPIN_NS = 20000,                                /* spin before parking: 0.43 us a hand-over instead of 54-78 us */
+    TASK_REGIONS_MAX = 4,                                /* regions that a task shares; more go through a struct */
+
+    /* engine */
+    RING_ENTRIES_DEFAULT = LIMIT(256, 8),                /* 256: 16 us and 36 KiB to set up; 4096: 1.9 ms */
+    RING_ENTRIES_MAX = 4096,
+    COMPLETIONS_BATCH = LIMIT(256, 4),                   /* completions copied from the ring at a time */
+    RECEIVE_SLOTS_DEFAULT = LIMIT(128, 4),               /* slots in a loop's receive ring; unmeasured */
+    RECEIVE_SLOT_BYTES_DEFAULT = 16384,
+    INFLIGHT_MAX = 1 << 20,                              /* ops of one loop */
+
+    /* loop */
+    TURN_COMPLETIONS_MAX = LIMIT(1024, 8),               /* callbacks before the turn goes on to mail and timers */
+    TURN_MAILS_MAX = LIMIT(1024, 8),
+    LISTEN_BACKLOG_DEFAULT = 1024,
+
+    /* stats */
+    STATS_THREADS_MAX = LIMIT(256, 16),
+};
+
+_Static_assert(CACHE_BATCH <= CACHE_SLOTS_MAX, "a batch fits into a cache");
+_Static_assert(SLOT_MAX_BITS < CHUNK_BITS, "the largest slot fits into a chunk");
+
+#endif

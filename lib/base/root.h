@@ -1,0 +1,32 @@
+/* root.h — what every layer may need of the runtime, without knowing the runtime: struct job_runtime starts with it. */
+#ifndef JOB_BASE_ROOT_H
+#define JOB_BASE_ROOT_H
+
+#include <sys/types.h>
+
+#include "base/atomic.h"
+#include "base/features.h"
+#include "base/log.h"
+
+struct stats;
+
+struct root {
+    /* fixed after open */
+    struct log log;
+    struct features features;
+    struct stats *stats;          /* the statistics segment; stats/segment.h */
+    pid_t pid;                    /* of the process that opened it: after fork nothing here may be used */
+    uint64_t (*now_ns)(void);     /* monotonic; tests put a virtual clock here */
+
+    /* any thread: the ledger. What is not zero at close is reported by name. */
+    atomic_u64 allocations;       /* alloc.c */
+    atomic_u64 bufs;              /* bufs in anybody's hands: code, op, task, queue */
+    atomic_u64 regions;
+    atomic_u64 tasks;             /* submitted and not yet done */
+    atomic_u64 handles;           /* open and not yet closed */
+    atomic_u64 fds;               /* descriptors of the library and of its handles */
+    atomic_u64 threads;
+    atomic_u64 copied_bytes;      /* payload bytes that the library copied: copybreak, flatten */
+};
+
+#endif

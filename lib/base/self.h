@@ -1,0 +1,23 @@
+/* self.h — what the library knows of the calling thread. The only thread-local state, behind one accessor.
+ *
+ * Threads of the library (loops while they run, pool threads) fill it in; a foreign thread finds it empty, which is a
+ * legal state everywhere: no cache, no statistics line, no loop.
+ */
+#ifndef JOB_BASE_SELF_H
+#define JOB_BASE_SELF_H
+
+struct cache;
+struct job_loop;
+struct pool_thread;
+struct stats_line;
+
+struct self {
+    struct cache *caches;              /* one an arena; memory/cache.c */
+    struct stats_line *line;           /* what this thread does and counts; stats/line.h */
+    struct job_loop *loop;             /* the loop that this thread runs now */
+    struct pool_thread *pool_thread;   /* the pool thread that this is */
+};
+
+struct self *self(void);
+
+#endif

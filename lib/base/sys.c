@@ -1,0 +1,147 @@
+/* sys.c — system calls without policy. */
+#include "base/sys.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <linux/membarrier.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Newer than Debian 12's headers. */
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008U
+#endif
+#ifndef F_SEAL_FUTURE_WRITE
+#define F_SEAL_FUTURE_WRITE 0x0010
+#endif
+
+static int result(long rc)
+{
+    return rc < 0 ? -errno : (int)rc;
+}
+
+int sys_futex_wait(atomic_u32 *word, uint32_t expected, uint64_t timeout_ns)
+{
+    struct timespec timeout = {
+        .tv_sec = (time_t)(timeout_ns / 1000000000U),
+        .tv_nsec = (long)(timeout_ns % 1000000000U),
+    };
+    return result(syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected,
+                          timeout_ns == UINT64_MAX ? NULL : &timeout, NULL, 0));
+}
+
+int sys_futex_wake(atomic_u32 *word, unsigned count)
+{
+    return result(syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, count > INT_MAX ? INT_MAX : count, NULL, NULL, 0));
+}
+
+int sys_membarrier(void)
+{
+    int err = result(syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0));
+    if (err != -EPERM)
+        return err;
+    err = result(syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0));
+    return err < 0 ? err : result(syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0));
+}
+
+uint64_t sys_clock_monotonic_ns(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);   /* cannot fail for this clock */
+    return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
+}
+
+int sys_eventfd(void)
+{
+    return result(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+}
+
+int sys_eventfd_signal(int fd)
+{
+    uint64_t one = 1;
+    return write(fd, &one, sizeof one) == (ssize_t)sizeof one ? 0 : -errno;
+}
+
+int sys_close(int fd)
+{
+    return result(close(fd));
+}
+
+int sys_reserve(size_t bytes, void **address)
+{
+    void *mapped = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (mapped == MAP_FAILED)
+        return -errno;
+    (void)madvise(mapped, bytes, MADV_HUGEPAGE);   /* advice: a kernel without huge pages says EINVAL */
+    (void)madvise(mapped, bytes, MADV_DONTFORK);
+    *address = mapped;
+    return 0;
+}
+
+int sys_release(void *address, size_t bytes)
+{
+    return result(munmap(address, bytes));
+}
+
+int sys_commit(void *address, size_t bytes)
+{
+    return result(madvise(address, bytes, MADV_POPULATE_WRITE));
+}
+
+int sys_decommit(void *address, size_t bytes)
+{
+    return result(madvise(address, bytes, MADV_DONTNEED));
+}
+
+int sys_memfd_shared(const char *name, size_t bytes, int *fd, void **address)
+{
+    unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+    int memfd = (int)syscall(SYS_memfd_create, name, flags | MFD_NOEXEC_SEAL);
+    if (memfd < 0 && errno == EINVAL)   /* before kernel 6.3; only this flag is dropped */
+        memfd = (int)syscall(SYS_memfd_create, name, flags);
+    if (memfd < 0)
+        return -errno;
+    void *mapped = MAP_FAILED;
+    if (ftruncate(memfd, (off_t)bytes) < 0)
+        goto fail;
+    mapped = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, memfd, 0);
+    if (mapped == MAP_FAILED)
+        goto fail;
+    if (fcntl(memfd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) < 0)
+        goto fail;
+    *fd = memfd;
+    *address = mapped;
+    return 0;
+fail:;
+    int err = -errno;
+    if (mapped != MAP_FAILED)
+        (void)munmap(mapped, bytes);
+    (void)close(memfd);
+    return err;
+}
+
+int sys_gettid(void)
+{
+    return (int)syscall(SYS_gettid);
+}
+
+void sys_thread_name(const char *name)
+{
+    char cut[16];
+    size_t len = strlen(name);
+    if (len >= sizeof cut)
+        len = sizeof cut - 1;
+    memcpy(cut, name, len);
+    cut[len] = '\0';
+    (void)prctl(PR_SET_NAME, cut);   /* a name is a convenience */
+}

@@ -1,0 +1,39 @@
+/* sys.h — the thin layer over system calls that tests wrap or replace: a negative errno instead of errno, no policy. */
+#ifndef JOB_BASE_SYS_H
+#define JOB_BASE_SYS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/atomic.h"
+
+/* Sleeps while *word == expected, at most timeout_ns (UINT64_MAX: for ever). 0 when woken, perhaps spuriously; -EAGAIN when
+ * the word differs; -EINTR; -ETIMEDOUT. Private to the process. */
+int sys_futex_wait(atomic_u32 *word, uint32_t expected, uint64_t timeout_ns);
+
+/* Wakes at most count waiters; returns how many. */
+int sys_futex_wake(atomic_u32 *word, unsigned count);
+
+/* Private expedited membarrier: 0, or -ENOSYS/-EPERM where it cannot be had. Registers itself on first use. */
+int sys_membarrier(void);
+
+uint64_t sys_clock_monotonic_ns(void);
+
+int sys_eventfd(void);                       /* non-blocking, close-on-exec */
+int sys_eventfd_signal(int fd);
+int sys_close(int fd);
+
+/* Reserves address space, readable and writable, not committed, not copied by fork, advised for huge pages. */
+int sys_reserve(size_t bytes, void **address);
+int sys_release(void *address, size_t bytes);
+int sys_commit(void *address, size_t bytes); /* touches every page now; -ENOMEM, -EFAULT */
+int sys_decommit(void *address, size_t bytes);
+
+/* A sealed memfd of that size, mapped: the seals allow this mapping's writes and nobody else's. */
+int sys_memfd_shared(const char *name, size_t bytes, int *fd, void **address);
+
+int sys_gettid(void);
+void sys_thread_name(const char *name);      /* the calling thread; cut to 15 bytes */
+
+#endif

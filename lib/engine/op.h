@@ -1,0 +1,69 @@
+/* op.h — one I/O request in flight, and its completion; the same for every engine.
+ *
+ * The memory of an op, and all that it points at, belongs to the engine from start until the terminal completion (`more` is false),
+ * whatever is cancelled or closed meanwhile. The in-flight table (inflight.h) knows an op by index and generation, so a late or
+ * unknown completion touches no memory.
+ */
+#ifndef JOB_ENGINE_OP_H
+#define JOB_ENGINE_OP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "base/assert.h"
+#include "base/list.h"
+
+struct job_buf;
+struct op;
+
+enum op_kind {
+    OP_NONE,
+    OP_ACCEPT,     /* fd is a listening socket; many completions, res is the accepted fd (non-blocking, close-on-exec) */
+    OP_RECEIVE,    /* fd is a stream socket; many completions: res > 0 with buf; 0 is end of file and the last */
+    OP_SEND,       /* vector, count: one completion, res is how many bytes the kernel took, perhaps fewer. Never SIGPIPE */
+    OP_READ,       /* bytes, len from a descriptor that is not a file (eventfd, signalfd): one completion */
+    OP_CLOSE,      /* closes fd; one completion */
+    OP_KINDS,
+};
+
+struct completion {
+    struct op *op;
+    struct job_buf *buf;   /* OP_RECEIVE with res > 0: the receiver owns it; else NULL */
+    int32_t res;           /* 0 or more, or a negative errno; -ECANCELED after cancel, unless the op ended first */
+    bool more;             /* further completions of this op will come */
+};
+
+struct op {
+    /* the caller's, before start; untouched until the terminal completion */
+    void (*completed)(struct op *op, const struct completion *completion);
+    int fd;
+    uint8_t kind;          /* enum op_kind */
+    union {
+        struct {
+            struct iovec *vector;
+            unsigned count;
+        } send;
+        struct {
+            void *bytes;
+            uint32_t len;
+        } read;
+    };
+
+    /* the engine's */
+    uint8_t state;         /* engine-private; 0 while the op is not in flight */
+    bool is_cancelled;     /* cancel was called */
+    uint32_t index;        /* in the in-flight table */
+    struct list starved;   /* receives that wait for memory */
+    struct msghdr message;
+};
+
+_Static_assert(sizeof(struct op) <= 16 * sizeof(void *), "an op fits into the words that public handles reserve");
+
+static inline bool op_is_in_flight(const struct op *op)
+{
+    return op->state != 0;
+}
+
+#endif
