@@ -13,7 +13,7 @@ struct job_signal {
     void (*job_caught)(struct job_signal *signal, int number);
     void (*job_on_closed)(struct job_signal *signal);
     void *job_op[16];
-    uint8_t job_info[128];
+    uint64_t job_info[16];
     int job_fd;
     uint32_t job_reserved0;
     uint64_t job_reserved[2];

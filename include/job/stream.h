@@ -20,8 +20,9 @@ struct job_stream_events {
     void (*data)(struct job_stream *stream, struct job_buf **in);
     /* The peer sends no more; see above. May be NULL. */
     void (*end)(struct job_stream *stream, int status);
-    /* The send queue has become empty: the kernel has taken all. May be NULL. */
-    void (*sent)(struct job_stream *stream);
+    /* The send queue has become empty. 0: the kernel has taken all; negative: the stream failed, and what was queued went back to
+     * its arena. May be NULL. */
+    void (*sent)(struct job_stream *stream, int status);
     /* After its last operation and its last task: its memory is yours again. May be NULL. */
     void (*closed)(struct job_stream *stream);
 };
@@ -33,7 +34,8 @@ struct job_stream {
     const struct job_stream_events *job_events;
     struct job_buf *job_waiting;        /* received while paused */
     struct job_buf *job_open;           /* where small receives are appended */
-    struct job_buf *job_queue;          /* to be sent; its first part may be with the kernel */
+    struct job_buf *job_sending;        /* with the kernel */
+    struct job_buf *job_queue;          /* to be sent after it */
     uint64_t job_received;
     uint64_t job_sent;
     int job_fd;
@@ -43,7 +45,7 @@ struct job_stream {
     void *job_receive_op[16];
     void *job_send_op[16];
     void *job_send_vector[16];
-    void *job_call[4];
+    struct job_mail job_resume;
     void *job_node[2];
     uint64_t job_reserved[4];
 };

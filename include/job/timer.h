@@ -28,7 +28,8 @@ struct job_timer {
  */
 JOB_API int job_timer_open(struct job_loop *loop, struct job_timer *timer, void (*fired)(struct job_timer *timer));
 
-/** Arms it (again) to fire once, `timeout_ns` from the loop's now; 0 fires in the next turn, not in this one.
+/** Arms it (again) to fire once, `timeout_ns` from this call, never early; 0 fires in the next turn, not in this one. While it
+ * is armed it keeps the loop alive.
  * @return 0, or -ECANCELED: closing. Thread: loop thread, or before start. */
 JOB_API int job_timer_start(struct job_timer *timer, uint64_t timeout_ns);
 

@@ -44,6 +44,7 @@ enum {
     COMPLETIONS_BATCH = LIMIT(256, 4),                   /* completions copied from the ring at a time */
     RECEIVE_SLOTS_DEFAULT = LIMIT(128, 4),               /* slots in a loop's receive ring; unmeasured */
     RECEIVE_SLOT_BYTES_DEFAULT = 16384,
+    RECEIVE_SLOTS_MAX = 1 << 15,                         /* the kernel's limit for a buffer ring */
     INFLIGHT_MAX = 1 << 20,                              /* ops of one loop */
 
     /* loop */

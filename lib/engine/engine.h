@@ -36,7 +36,7 @@ struct engine_type {
      * late as the next wait(). Loop thread, or before the first wait(). */
     int (*start)(struct engine *engine, struct op *op);
 
-    /* Asks for an early end; harmless when the op has ended or was cancelled already. */
+    /* Asks for an early end; harmless when the op has ended (OP_ENDED, idle) or was cancelled already. */
     void (*cancel)(struct engine *engine, struct op *op);
 
     /* Submits what was started, refills the receive ring, waits until deadline_ns of CLOCK_MONOTONIC (0: do not wait; UINT64_MAX: for
@@ -44,7 +44,8 @@ struct engine_type {
      * deadline, or a negative errno when the engine fails for good. EINTR is 0. */
     int (*wait)(struct engine *engine, uint64_t deadline_ns, struct completion *ready, unsigned max);
 
-    /* Makes a wait() that sleeps, or the next one, return. Any thread. One system call; callers coalesce. */
+    /* Makes a wait() that sleeps, or the next one, return. Any thread. One system call, and the last touch of the engine: the owner
+     * may close it once `woken` counts this call. Callers coalesce. */
     void (*wake)(struct engine *engine);
 
     /* Frees the engine. Ops must not be in flight: otherwise all that the kernel may still touch is leaked, and their number is
@@ -64,6 +65,7 @@ struct engine {
     uint64_t overflows;
     uint64_t starved;
     uint64_t enters;       /* system calls */
+    uint64_t woken;        /* calls of wake() that wait() has seen the signal of: the sum that the eventfd held */
     unsigned in_flight;
 };
 

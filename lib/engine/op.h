@@ -52,7 +52,8 @@ struct op {
     };
 
     /* the engine's */
-    uint8_t state;         /* engine-private; 0 while the op is not in flight */
+    uint8_t state;         /* OP_IDLE; engine-private while in flight; OP_ENDED once wait() has handed out the terminal completion,
+                            * until op_delivered(), so that nobody starts it anew between the two */
     bool is_cancelled;     /* cancel was called */
     uint32_t index;        /* in the in-flight table */
     struct list starved;   /* receives that wait for memory */
@@ -61,9 +62,21 @@ struct op {
 
 _Static_assert(sizeof(struct op) <= 16 * sizeof(void *), "an op fits into the words that public handles reserve");
 
+enum { OP_IDLE = 0, OP_ENDED = 255 };
+
+/* From start until the terminal completion is delivered. */
 static inline bool op_is_in_flight(const struct op *op)
 {
-    return op->state != 0;
+    return op->state != OP_IDLE;
+}
+
+/* Whoever runs completions calls this for each, just before completion->op->completed(): a terminal one makes the op idle. */
+static inline void op_delivered(const struct completion *completion)
+{
+    if (completion->more)
+        return;
+    assert(completion->op->state == OP_ENDED);
+    completion->op->state = OP_IDLE;
 }
 
 #endif

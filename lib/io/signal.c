@@ -1,0 +1,162 @@
+/* signal.c — signals as callbacks, by signalfd: no handler is installed behind anybody's back.
+ *
+ * A signalfd sees only signals that are blocked in every thread, so they must be blocked before the first thread starts:
+ * job_signals_block() at the beginning of main().
+ */
+#include "job/signal.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <signal.h>
+#include <sys/signalfd.h>
+
+#include "base/sys.h"
+#include "io/listener.h"
+#include "loop/handle.h"
+
+_Static_assert(sizeof(struct signalfd_siginfo) <= sizeof((struct job_signal *)0)->job_info, "the record fits");
+
+static int make_set(sigset_t *set, const int *numbers, size_t count)
+{
+    if (!numbers || count == 0)
+        return -EINVAL;
+    sigemptyset(set);
+    for (size_t i = 0; i < count; i++) {
+        if (numbers[i] == SIGKILL || numbers[i] == SIGSTOP || sigaddset(set, numbers[i]) < 0)
+            return -EINVAL;
+    }
+    return 0;
+}
+
+static bool is_only_thread(void)
+{
+    DIR *tasks = opendir("/proc/self/task");
+    if (!tasks)
+        return true;   /* no /proc: not knowable */
+    unsigned threads = 0;
+    struct dirent *entry;
+    while ((entry = readdir(tasks)))
+        threads += entry->d_name[0] != '.';
+    (void)closedir(tasks);
+    return threads == 1;
+}
+
+int job_signals_block(const int *numbers, size_t count)
+{
+    sigset_t set;
+    int err = make_set(&set, numbers, count);
+    if (err < 0)
+        return err;
+    if (!is_only_thread())
+        return -EBUSY;
+    return -pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+static struct op *read_op(struct job_signal *handle)
+{
+    return (struct op *)handle->job_op;
+}
+
+static void read_completed(struct op *op, const struct completion *completion);
+
+static int read_start(struct job_signal *handle)
+{
+    struct job_loop *loop = handle->handle.job_loop;
+    struct op *op = read_op(handle);
+    op->completed = read_completed;
+    op->kind = OP_READ;
+    op->fd = handle->job_fd;
+    op->read.bytes = handle->job_info;
+    op->read.len = sizeof(struct signalfd_siginfo);
+    int err = loop->engine->type->start(loop->engine, op);
+    if (err == 0)
+        handle_hold(&handle->handle);
+    return err;
+}
+
+static void read_completed(struct op *op, const struct completion *completion)
+{
+    struct job_signal *handle = job_container_of(op, struct job_signal, job_op);
+    struct job_loop *loop = handle->handle.job_loop;
+    const struct signalfd_siginfo *info = (const struct signalfd_siginfo *)handle->job_info;
+    if (handle_is_open(&handle->handle) && completion->res == (int32_t)sizeof *info)
+        LOOP_CALL(loop, handle->job_caught, (handle, (int)info->ssi_signo));
+    if (handle_is_open(&handle->handle)) {
+        int err = read_start(handle);   /* this op's entry has just become free */
+        if (err < 0)
+            log_write(&loop->root->log, JOB_LOG_ERROR, "signals are no longer received: %s", job_strerror(err));
+    }
+    handle_release(&handle->handle);
+}
+
+static void signal_closing(struct job_handle *base)
+{
+    struct job_signal *handle = job_container_of(base, struct job_signal, handle);
+    if (op_is_in_flight(read_op(handle)))
+        base->job_loop->engine->type->cancel(base->job_loop->engine, read_op(handle));
+}
+
+static void signal_closed(struct job_handle *base)
+{
+    struct job_signal *handle = job_container_of(base, struct job_signal, handle);
+    (void)sys_close(handle->job_fd);
+    (void)fetch_sub_relaxed(&base->job_loop->root->fds, 1);   /* ledger: orders nothing */
+    listeners_retry(base->job_loop);
+    if (handle->job_on_closed)
+        LOOP_CALL(base->job_loop, handle->job_on_closed, (handle));
+}
+
+static const struct handle_kind signal_kind = {"signal", signal_closing, signal_closed};
+
+/* -EPERM unless all of them are blocked in this thread. */
+static int check_blocked(const int *numbers, size_t count)
+{
+    sigset_t blocked;
+    (void)pthread_sigmask(SIG_SETMASK, NULL, &blocked);
+    for (size_t i = 0; i < count; i++) {
+        if (!sigismember(&blocked, numbers[i]))
+            return -EPERM;
+    }
+    return 0;
+}
+
+int job_signal_open(struct job_loop *loop, struct job_signal *handle, const int *numbers, size_t count,
+                    void (*caught)(struct job_signal *signal, int number))
+{
+    sigset_t set;
+    if (!loop || !handle || !caught)
+        return -EINVAL;
+    int err = make_set(&set, numbers, count);
+    if (err < 0)
+        return err;
+    err = check_blocked(numbers, count);
+    if (err < 0)
+        return err;
+    int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (fd < 0)
+        return -errno;
+    err = handle_open(loop, &handle->handle, sizeof *handle, &signal_kind);
+    if (err < 0)
+        goto close_fd;
+    handle->job_fd = fd;
+    handle->job_caught = caught;
+    err = read_start(handle);
+    if (err < 0)
+        goto abandon;
+    (void)fetch_add_relaxed(&loop->root->fds, 1);   /* ledger: orders nothing */
+    job_handle_unref(&handle->handle);
+    return 0;
+abandon:
+    handle_abandon(&handle->handle);
+close_fd:
+    (void)sys_close(fd);
+    return err;
+}
+
+void job_signal_close(struct job_signal *handle, void (*closed)(struct job_signal *signal))
+{
+    if (!handle || !handle_is_open(&handle->handle))
+        return;
+    handle->job_on_closed = closed;
+    (void)handle_close(&handle->handle);
+}

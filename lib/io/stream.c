@@ -1,0 +1,93 @@
+/* stream.c — the life of a connected socket: accept or adopt, shut down, close.
+ *
+ * Closing: shut the socket down (what waits in the kernel ends), cancel both operations, and close the descriptor only when the
+ * last of them has ended: so its number cannot be reused under an operation that is still in flight.
+ */
+#include "io/stream.h"
+
+#include <errno.h>
+
+#include "base/sys.h"
+#include "io/listener.h"
+
+static void stream_closing(struct job_handle *handle)
+{
+    struct job_stream *stream = job_container_of(handle, struct job_stream, handle);
+    bool is_busy = op_is_in_flight(stream_receive_op(stream)) || op_is_in_flight(stream_send_op(stream));
+    if (is_busy)
+        (void)shutdown(stream->job_fd, SHUT_RDWR);   /* ENOTCONN when the peer was faster */
+    stream_receive_cancel(stream);
+    stream_send_cancel(stream);
+    stream_receive_drop(stream);
+    stream_send_drop(stream);
+}
+
+static void stream_closed(struct job_handle *handle)
+{
+    struct job_stream *stream = job_container_of(handle, struct job_stream, handle);
+    assert(!stream->job_sending && !stream->job_queue && !stream->job_waiting && !stream->job_open);
+    (void)sys_close(stream->job_fd);
+    (void)fetch_sub_relaxed(&handle->job_loop->root->fds, 1);   /* ledger: orders nothing */
+    listeners_retry(handle->job_loop);
+    if (stream->job_events->closed)
+        LOOP_CALL(handle->job_loop, stream->job_events->closed, (stream));
+}
+
+static const struct handle_kind stream_kind = {"stream", stream_closing, stream_closed};
+
+static int stream_start(struct job_loop *loop, struct job_stream *stream, int fd,
+                        const struct job_stream_events *events)
+{
+    int err = handle_open(loop, &stream->handle, sizeof *stream, &stream_kind);
+    if (err < 0)
+        return err;
+    stream->job_events = events;
+    stream->job_fd = fd;
+    list_init((struct list *)stream->job_node);
+    err = stream_receive_start(stream);
+    if (err < 0) {
+        handle_abandon(&stream->handle);
+        return err;
+    }
+    (void)fetch_add_relaxed(&loop->root->fds, 1);   /* ledger: orders nothing */
+    return 0;
+}
+
+int job_stream_accept(struct job_stream *stream, struct job_incoming *incoming, const struct job_stream_events *events)
+{
+    if (!stream || !incoming || incoming->fd < 0 || !events || !events->data)
+        return -EINVAL;
+    int err = stream_start(incoming->listener->handle.job_loop, stream, incoming->fd, events);
+    if (err == 0)
+        incoming->fd = -1;
+    return err;
+}
+
+int job_stream_adopt(struct job_loop *loop, struct job_stream *stream, int fd, const struct job_stream_events *events)
+{
+    if (!loop || !stream || fd < 0 || !events || !events->data)
+        return -EINVAL;
+    int type = 0;
+    socklen_t len = sizeof type;
+    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0)
+        return -errno;
+    if (type != SOCK_STREAM)
+        return -ENOTSOCK;
+    return stream_start(loop, stream, fd, events);
+}
+
+void job_stream_close(struct job_stream *stream)
+{
+    if (stream)
+        (void)handle_close(&stream->handle);
+}
+
+uint64_t job_stream_received(const struct job_stream *stream)
+{
+    return stream->job_received;
+}
+
+uint64_t job_stream_sent(const struct job_stream *stream)
+{
+    return stream->job_sent;
+}

@@ -1,0 +1,282 @@
+/* stream_receive.c — from the kernel's bufs to the user's `data`.
+ *
+ * One operation with many completions; each brings a slot of the loop's receive ring, so an idle connection holds no buffer and what
+ * arrives can be given to a task as it is. Three things happen on the way:
+ *
+ *  - Copybreak. A receive below an eighth of its slot is copied behind the stream's *open buf*, a small slot, and the user gets a
+ *    piece of that: otherwise a peer that sends single bytes pins a slot a byte. Pieces that meet again in one buf grow together
+ *    without a copy. The open buf goes back to the loop when nobody holds a piece of it: an idle stream has none.
+ *  - Pause. Immediate for the user: what the kernel still delivers waits on the stream. The operation is cancelled only when
+ *    something did arrive meanwhile, so that a pause for the length of a short task costs nothing.
+ *  - End. Told once, behind all data.
+ */
+#include <errno.h>
+
+#include "base/bits.h"
+#include "io/stream.h"
+#include "memory/buf.h"
+#include "memory/slot.h"
+
+static void receive_completed(struct op *op, const struct completion *completion);
+
+int stream_receive_start(struct job_stream *stream)
+{
+    struct job_loop *loop = stream->handle.job_loop;
+    struct op *op = stream_receive_op(stream);
+    op->completed = receive_completed;
+    op->kind = OP_RECEIVE;
+    op->fd = stream->job_fd;
+    int err = loop->engine->type->start(loop->engine, op);
+    if (err == 0)
+        handle_hold(&stream->handle);
+    return err;
+}
+
+void stream_receive_cancel(struct job_stream *stream)
+{
+    struct engine *engine = stream->handle.job_loop->engine;
+    if (op_is_in_flight(stream_receive_op(stream)))
+        engine->type->cancel(engine, stream_receive_op(stream));
+}
+
+/* ---- the open buf ------------------------------------------------------------------------------------------------ */
+
+static struct list *open_node(struct job_stream *stream)
+{
+    return (struct list *)stream->job_node;
+}
+
+void stream_open_settle(struct job_stream *stream)
+{
+    struct job_loop *loop = stream->handle.job_loop;
+    if (!stream->job_open || !buf_is_alone(stream->job_open))
+        return;
+    list_remove(open_node(stream));
+    if (loop->spare_open) {
+        job_buf_free(&stream->job_open);
+        return;
+    }
+    buf_reset(stream->job_open);
+    loop->spare_open = job_buf_take(&stream->job_open);
+}
+
+/* An idle stream learns from nobody that a task has freed the last piece of its open buf: each receive looks at two others. */
+static void settle_others(struct job_loop *loop)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        struct list *node = list_pop_front(&loop->open_bufs);
+        if (!node)
+            return;
+        list_push_back(&loop->open_bufs, node);
+        stream_open_settle((struct job_stream *)((char *)node - offsetof(struct job_stream, job_node)));
+    }
+}
+
+/* An open buf with room for `len` more bytes, or NULL when memory is short: then the slot itself goes to the user. */
+static struct job_buf *open_with_room(struct job_stream *stream, size_t len)
+{
+    struct job_loop *loop = stream->handle.job_loop;
+    size_t room = 0;
+    if (stream->job_open) {
+        if (buf_is_alone(stream->job_open))
+            buf_reset(stream->job_open);
+        (void)job_buf_room(stream->job_open, &room);
+        if (room >= len)
+            return stream->job_open;
+        job_buf_free(&stream->job_open);   /* its pieces live on */
+        list_remove(open_node(stream));
+    }
+    stream->job_open = job_buf_take(&loop->spare_open);
+    if (!stream->job_open && job_buf_alloc(loop->arena, len, NULL, &stream->job_open) < 0)
+        return NULL;
+    list_push_back(&loop->open_bufs, open_node(stream));
+    return stream->job_open;
+}
+
+/* Replaces a small buf by a piece of the open buf with the same bytes; leaves it as it is when there is no memory. */
+static void copybreak(struct job_stream *stream, struct job_buf **in)
+{
+    struct job_loop *loop = stream->handle.job_loop;
+    size_t len = job_buf_len(*in);
+    struct job_buf *open = open_with_room(stream, len);
+    if (!open || job_buf_write(open, job_buf_data(*in), len) < 0)
+        return;
+    struct job_buf *rest = NULL;
+    if (job_buf_split(&stream->job_open, len, &rest) < 0) {
+        int err = job_buf_truncate(open, 0);
+        assert(err == 0);
+        return;
+    }
+    job_buf_replace(in, &stream->job_open);
+    stream->job_open = rest;
+    line_count(loop->line, COUNTER_COPIED_BYTES, len);
+    (void)fetch_add_relaxed(&loop->root->copied_bytes, len);   /* a count: orders nothing */
+}
+
+static bool is_small(const struct job_stream *stream, const struct job_buf *buf)
+{
+    const struct job_loop *loop = stream->handle.job_loop;
+    return job_buf_len(buf) < (loop->receive_slot_bytes >> COPYBREAK_SHIFT) &&
+           feature_is_on(&loop->root->features, FEATURE_COPYBREAK);
+}
+
+/* ---- delivery ---------------------------------------------------------------------------------------------------- */
+
+static bool may_deliver(const struct job_stream *stream)
+{
+    return handle_is_open(&stream->handle) && !stream_has(stream, STREAM_PAUSED) && !stream_has(stream, STREAM_DELIVERING);
+}
+
+static void tell_data(struct job_stream *stream, struct job_buf *buf)
+{
+    stream_set(stream, STREAM_DELIVERING);
+    LOOP_CALL(stream->handle.job_loop, stream->job_events->data, (stream, &buf));
+    stream_clear(stream, STREAM_DELIVERING);
+    job_buf_free(&buf);   /* what was left counts as consumed */
+    stream_open_settle(stream);
+}
+
+static void tell_end(struct job_stream *stream)
+{
+    if (!stream_has(stream, STREAM_ENDED) || stream_has(stream, STREAM_END_TOLD))
+        return;
+    stream_set(stream, STREAM_END_TOLD);
+    if (stream->job_events->end)
+        LOOP_CALL(stream->handle.job_loop, stream->job_events->end, (stream, stream->job_error));
+}
+
+/* All that waits, then the end. The stream cannot go meanwhile: its memory lives until `closed`, which comes from the deferred queue. */
+static void deliver(struct job_stream *stream)
+{
+    while (may_deliver(stream) && stream->job_waiting)
+        tell_data(stream, job_buf_take(&stream->job_waiting));
+    if (may_deliver(stream))
+        tell_end(stream);
+}
+
+static void enqueue(struct job_stream *stream, struct job_buf *buf)
+{
+    if (!stream->job_waiting) {
+        stream->job_waiting = buf;
+        return;
+    }
+    int err = job_buf_append(stream->job_waiting, &buf);
+    assert(err == 0);   /* bounded: the operation is cancelled as soon as something waits */
+}
+
+static void data_arrived(struct job_stream *stream, struct job_buf *buf)
+{
+    struct job_loop *loop = stream->handle.job_loop;
+    stream->job_received += job_buf_len(buf);
+    line_count(loop->line, COUNTER_RECEIVED_BYTES, job_buf_len(buf));
+    settle_others(loop);
+    if (is_small(stream, buf))
+        copybreak(stream, &buf);
+    if (may_deliver(stream) && !stream->job_waiting) {
+        tell_data(stream, buf);
+        return;
+    }
+    enqueue(stream, buf);
+    if (stream_has(stream, STREAM_PAUSED))
+        stream_receive_cancel(stream);
+    deliver(stream);
+}
+
+void stream_fail(struct job_stream *stream, int err)
+{
+    assert(err < 0);
+    if (stream->job_error == 0)
+        stream->job_error = err;
+    if (!stream_has(stream, STREAM_ENDED)) {
+        stream_set(stream, STREAM_ENDED);
+        stream_receive_cancel(stream);
+    }
+    deliver(stream);
+}
+
+/* The operation has ended: for good, because it was paused, or because the stream closes. */
+static void receive_ended(struct job_stream *stream, int res)
+{
+    if (stream_has(stream, STREAM_ENDED))
+        return;
+    if (res == -ECANCELED) {
+        if (!stream_has(stream, STREAM_PAUSED)) {   /* resumed meanwhile */
+            JOB_MARK(stream_resumed_before_cancel_ended);
+            int err = stream_receive_start(stream);
+            if (err < 0)
+                stream_fail(stream, err);
+        }
+        return;
+    }
+    if (res < 0) {
+        stream_fail(stream, res);
+        return;
+    }
+    stream_set(stream, STREAM_ENDED);
+    deliver(stream);
+}
+
+static void receive_completed(struct op *op, const struct completion *completion)
+{
+    struct job_stream *stream = job_container_of(op, struct job_stream, job_receive_op);
+    struct job_buf *buf = completion->buf;
+    assert((buf != NULL) == (completion->res > 0));
+    if (!handle_is_open(&stream->handle))
+        job_buf_free(&buf);
+    else if (buf)
+        data_arrived(stream, buf);
+    if (completion->more)
+        return;
+    if (handle_is_open(&stream->handle))
+        receive_ended(stream, buf ? -ECANCELED : completion->res);   /* data and the last: the operation can go on anew */
+    handle_release(&stream->handle);
+}
+
+void stream_receive_drop(struct job_stream *stream)
+{
+    job_buf_free(&stream->job_waiting);
+    list_remove(open_node(stream));
+    job_buf_free(&stream->job_open);
+}
+
+/* ---- pause and resume -------------------------------------------------------------------------------------------- */
+
+void job_stream_pause(struct job_stream *stream)
+{
+    stream_set(stream, STREAM_PAUSED);
+}
+
+static void deliver_resumed(struct job_mail *mail)
+{
+    struct job_stream *stream = job_container_of(mail, struct job_stream, job_resume);
+    stream_clear(stream, STREAM_RESUMING);
+    if (handle_is_open(&stream->handle)) {
+        deliver(stream);
+        if (handle_is_open(&stream->handle) && !stream_has(stream, STREAM_PAUSED) && !stream_has(stream, STREAM_ENDED) &&
+            !op_is_in_flight(stream_receive_op(stream))) {
+            int err = stream_receive_start(stream);
+            if (err < 0)
+                stream_fail(stream, err);
+        }
+    }
+    handle_release(&stream->handle);
+}
+
+void job_stream_resume(struct job_stream *stream)
+{
+    if (!handle_is_open(&stream->handle) || !stream_has(stream, STREAM_PAUSED))
+        return;
+    stream_clear(stream, STREAM_PAUSED);
+    bool is_needed = stream->job_waiting || stream_has(stream, STREAM_ENDED) || !op_is_in_flight(stream_receive_op(stream));
+    if (!is_needed || stream_has(stream, STREAM_RESUMING))
+        return;
+    stream_set(stream, STREAM_RESUMING);
+    handle_hold(&stream->handle);
+    stream->job_resume.job_deliver = deliver_resumed;
+    loop_defer_mail(stream->handle.job_loop, &stream->job_resume);
+}
+
+bool job_stream_is_paused(const struct job_stream *stream)
+{
+    return stream_has(stream, STREAM_PAUSED);
+}

@@ -1,0 +1,152 @@
+/* stream_send.c — the send queue: bufs linked through their own segments, one operation at a time.
+ *
+ * Two sends in flight on one socket may interleave when the first is cut short, so there is never more than one. What it did not
+ * take is sent again from where it stopped. The queue grows by linking; nothing is allocated.
+ */
+#include <errno.h>
+
+#include "io/stream.h"
+
+static void send_completed(struct op *op, const struct completion *completion);
+
+/* The first segments of what is being sent, as a vector. */
+static unsigned fill_vector(struct job_stream *stream)
+{
+    struct iovec *vector = (struct iovec *)stream->job_send_vector;
+    unsigned count = 0;
+    for (struct job_buf *segment = stream->job_sending; segment && count < STREAM_VECTOR; segment = job_buf_next(segment)) {
+        size_t len = job_buf_segment_len(segment);
+        if (len > 0)
+            vector[count++] = (struct iovec){.iov_base = job_buf_data(segment), .iov_len = len};
+    }
+    return count;
+}
+
+static void fail_sending(struct job_stream *stream, int err)
+{
+    stream_fail(stream, err);
+    stream_send_drop(stream);
+    job_buf_free(&stream->job_sending);
+    if (handle_is_open(&stream->handle) && stream->job_events->sent)
+        LOOP_CALL(stream->handle.job_loop, stream->job_events->sent, (stream, err));
+}
+
+static void shut_if_wanted(struct job_stream *stream)
+{
+    if (!stream_has(stream, STREAM_SHUT_WANTED) || stream_has(stream, STREAM_SHUT) || stream->job_sending)
+        return;
+    stream_set(stream, STREAM_SHUT);
+    (void)shutdown(stream->job_fd, SHUT_WR);   /* ENOTCONN: the peer is gone, which receiving will tell */
+}
+
+static int send_start(struct job_stream *stream)
+{
+    struct job_loop *loop = stream->handle.job_loop;
+    struct op *op = stream_send_op(stream);
+    op->completed = send_completed;
+    op->kind = OP_SEND;
+    op->fd = stream->job_fd;
+    op->send.vector = (struct iovec *)stream->job_send_vector;
+    op->send.count = fill_vector(stream);
+    int err = loop->engine->type->start(loop->engine, op);
+    if (err == 0)
+        handle_hold(&stream->handle);
+    return err;
+}
+
+/* All that was being sent is with the kernel: the queue is next, or the user is told. */
+static void send_next(struct job_stream *stream)
+{
+    job_buf_free(&stream->job_sending);
+    stream->job_sending = job_buf_take(&stream->job_queue);
+    if (stream->job_sending) {
+        int err = send_start(stream);
+        if (err < 0)
+            fail_sending(stream, err);
+        return;
+    }
+    stream_open_settle(stream);
+    shut_if_wanted(stream);
+    if (stream->job_events->sent)
+        LOOP_CALL(stream->handle.job_loop, stream->job_events->sent, (stream, 0));
+}
+
+static void send_completed(struct op *op, const struct completion *completion)
+{
+    struct job_stream *stream = job_container_of(op, struct job_stream, job_send_op);
+    assert(stream->job_sending);
+    if (completion->res > 0) {
+        stream->job_sent += (uint64_t)completion->res;
+        line_count(stream->handle.job_loop->line, COUNTER_SENT_BYTES, (uint64_t)completion->res);
+        int err = job_buf_consume(stream->job_sending, (size_t)completion->res);
+        assert(err == 0);   /* the kernel takes no more than it was given */
+    }
+    if (!handle_is_open(&stream->handle)) {
+        job_buf_free(&stream->job_sending);
+    } else if (completion->res < 0) {
+        fail_sending(stream, completion->res);
+    } else if (job_buf_len(stream->job_sending) == 0) {
+        send_next(stream);
+    } else {
+        int err = send_start(stream);
+        if (err < 0)
+            fail_sending(stream, err);
+    }
+    handle_release(&stream->handle);
+}
+
+int job_stream_send(struct job_stream *stream, struct job_buf **buf)
+{
+    if (!stream || !buf || !*buf)
+        return -EINVAL;
+    if (!handle_is_open(&stream->handle))
+        return -ECANCELED;
+    if (stream->job_error < 0)
+        return stream->job_error;
+    if (stream_has(stream, STREAM_SHUT_WANTED))
+        return -EPIPE;
+    if (stream->job_sending && stream->job_queue)
+        return job_buf_append(stream->job_queue, buf);
+    if (stream->job_sending) {
+        stream->job_queue = job_buf_take(buf);
+        return 0;
+    }
+    stream->job_sending = job_buf_take(buf);
+    int err = send_start(stream);
+    if (err < 0)
+        *buf = job_buf_take(&stream->job_sending);
+    return err;
+}
+
+size_t job_stream_queued(const struct job_stream *stream)
+{
+    return (stream->job_sending ? job_buf_len(stream->job_sending) : 0) +
+           (stream->job_queue ? job_buf_len(stream->job_queue) : 0);
+}
+
+int job_stream_shutdown(struct job_stream *stream)
+{
+    if (!stream)
+        return -EINVAL;
+    if (!handle_is_open(&stream->handle))
+        return -ECANCELED;
+    if (stream->job_error < 0)
+        return stream->job_error;
+    stream_set(stream, STREAM_SHUT_WANTED);
+    shut_if_wanted(stream);
+    return 0;
+}
+
+void stream_send_cancel(struct job_stream *stream)
+{
+    struct engine *engine = stream->handle.job_loop->engine;
+    if (op_is_in_flight(stream_send_op(stream)))
+        engine->type->cancel(engine, stream_send_op(stream));
+}
+
+void stream_send_drop(struct job_stream *stream)
+{
+    job_buf_free(&stream->job_queue);
+    if (!op_is_in_flight(stream_send_op(stream)))
+        job_buf_free(&stream->job_sending);
+}

@@ -1,0 +1,155 @@
+/* handle.c — open, closing, closed: the same for streams, listeners, timers and signals.
+ *
+ *      open ──handle_close──▶ closing ──last op and task ended──▶ (end of the turn) closed
+ *
+ * `job_pending` counts operations and tasks in flight, on the loop's own thread, so it needs no atomic. `closed` is always
+ * delivered by the loop's deferred queue: never inside the close call, exactly once, and nothing touches the memory after it.
+ */
+#include "loop/handle.h"
+
+#include <errno.h>
+#include <string.h>
+
+static void set_state(struct job_handle *handle, enum handle_state state)
+{
+    enum handle_state from = handle_state(handle);
+    assert((from == HANDLE_NONE && state == HANDLE_OPEN) || (from == HANDLE_OPEN && state == HANDLE_CLOSING) ||
+           (from == HANDLE_CLOSING && state == HANDLE_CLOSED));
+    handle->job_state = (handle->job_state & ~(uint32_t)HANDLE_STATE_MASK) | (uint32_t)state;
+}
+
+static struct list *node_of(struct job_handle *handle)
+{
+    return (struct list *)handle->job_node;
+}
+
+/* Does this handle keep job_loop_run() from returning? A closing one always does: its `closed` must be told. */
+static bool counts_as_alive(const struct job_handle *handle)
+{
+    return (handle->job_state & (HANDLE_UNREFERENCED | HANDLE_IDLE)) == 0;
+}
+
+/* Changes flags and what follows for the loop. */
+static void set_flags(struct job_handle *handle, uint32_t set, uint32_t clear)
+{
+    bool was_alive = counts_as_alive(handle);
+    handle->job_state = (handle->job_state & ~clear) | set;
+    bool is_alive = counts_as_alive(handle);
+    if (is_alive && !was_alive)
+        loop_keep_alive(handle->job_loop);
+    if (was_alive && !is_alive)
+        loop_let_go(handle->job_loop);
+}
+
+int handle_open(struct job_loop *loop, struct job_handle *handle, size_t size, const struct handle_kind *kind)
+{
+    int err = loop_check_thread(loop);
+    if (err < 0)
+        return err;
+    if (loop->is_closing)
+        return -ECANCELED;
+    assert(size >= sizeof *handle);
+    void *data = handle->data;
+    memset(handle, 0, size);
+    handle->data = data;
+    handle->job_loop = loop;
+    handle->job_kind = kind;
+    list_init(node_of(handle));
+    list_init((struct list *)handle->job_tasks);
+    list_init((struct list *)handle->job_waiting);
+    set_state(handle, HANDLE_OPEN);
+    list_push_back(&loop->handles, node_of(handle));
+    loop->handle_count++;
+    loop_keep_alive(loop);
+    (void)fetch_add_relaxed(&loop->root->handles, 1);   /* ledger, read at close: orders nothing */
+    return 0;
+}
+
+static void forget(struct job_handle *handle)
+{
+    struct job_loop *loop = handle->job_loop;
+    if (counts_as_alive(handle))
+        loop_let_go(loop);
+    list_remove(node_of(handle));
+    loop->handle_count--;
+    (void)fetch_sub_relaxed(&loop->root->handles, 1);
+}
+
+void handle_set_idle(struct job_handle *handle, bool is_idle)
+{
+    if (handle_is_open(handle))
+        set_flags(handle, is_idle ? HANDLE_IDLE : 0, is_idle ? 0 : HANDLE_IDLE);
+}
+
+void handle_abandon(struct job_handle *handle)
+{
+    assert(handle_is_open(handle) && handle->job_pending == 0);
+    forget(handle);
+    handle->job_state = HANDLE_NONE;
+}
+
+static void deliver_closed(struct job_mail *mail)
+{
+    struct job_handle *handle = container_of(mail, struct job_handle, job_mail);
+    assert(handle->job_pending == 0);
+    assert(list_is_empty((struct list *)handle->job_tasks));
+    forget(handle);
+    set_state(handle, HANDLE_CLOSED);
+    ((const struct handle_kind *)handle->job_kind)->closed(handle);   /* the memory is the user's again inside */
+}
+
+void handle_hold(struct job_handle *handle)
+{
+    handle->job_pending++;
+}
+
+void handle_release(struct job_handle *handle)
+{
+    assert(handle->job_pending > 0);
+    handle->job_pending--;
+    if (handle->job_pending > 0 || handle_state(handle) != HANDLE_CLOSING)
+        return;
+    JOB_MARK(handle_last_pending_ended);
+    handle->job_mail.job_deliver = deliver_closed;
+    loop_defer_mail(handle->job_loop, &handle->job_mail);
+}
+
+bool handle_close(struct job_handle *handle)
+{
+    if (!handle_is_open(handle))
+        return false;
+    handle_hold(handle);   /* what ends while we cancel must not deliver `closed` before we are through */
+    set_flags(handle, 0, HANDLE_UNREFERENCED | HANDLE_IDLE);
+    set_state(handle, HANDLE_CLOSING);
+    handle_cancel_tasks(handle);
+    ((const struct handle_kind *)handle->job_kind)->close(handle);
+    handle_release(handle);
+    return true;
+}
+
+struct job_loop *job_handle_loop(const struct job_handle *handle)
+{
+    return handle->job_loop;
+}
+
+bool job_handle_is_closing(const struct job_handle *handle)
+{
+    return handle_state(handle) == HANDLE_CLOSING || handle_state(handle) == HANDLE_CLOSED;
+}
+
+void job_handle_ref(struct job_handle *handle)
+{
+    if (handle_is_open(handle))
+        set_flags(handle, 0, HANDLE_UNREFERENCED);
+}
+
+void job_handle_unref(struct job_handle *handle)
+{
+    if (handle_is_open(handle))
+        set_flags(handle, HANDLE_UNREFERENCED, 0);
+}
+
+bool job_handle_has_ref(const struct job_handle *handle)
+{
+    return handle_is_open(handle) && handle_is_referenced(handle);
+}

@@ -1,0 +1,55 @@
+/* handle.h — the one life that every handle has, and what a kind of handle adds to it. */
+#ifndef JOB_LOOP_HANDLE_H
+#define JOB_LOOP_HANDLE_H
+
+#include "job/handle.h"
+#include "loop/loop.h"
+
+enum handle_state { HANDLE_NONE, HANDLE_OPEN, HANDLE_CLOSING, HANDLE_CLOSED };
+
+enum { HANDLE_STATE_MASK = 3, HANDLE_UNREFERENCED = 4, HANDLE_IDLE = 8 };
+
+struct handle_kind {
+    const char *name;
+    /* Begins to close: cancels what the kind has in flight. Called once, by handle_close(). */
+    void (*close)(struct job_handle *handle);
+    /* Nothing is in flight any more: frees what the kind holds, then calls the user's `closed`, last. */
+    void (*closed)(struct job_handle *handle);
+};
+
+/* Makes an open handle of the caller's memory, all of which but `data` it sets to zero first. `size` is that of the whole struct.
+ * 0; -ECANCELED: the loop is closing; -EPERM: another thread's loop. */
+int handle_open(struct job_loop *loop, struct job_handle *handle, size_t size, const struct handle_kind *kind);
+
+/* An idle handle waits for nothing, so it does not keep the loop alive: a timer that is not armed. Handles open as not idle. */
+void handle_set_idle(struct job_handle *handle, bool is_idle);
+
+/* Undoes handle_open() when the rest of an open failed; no `closed` comes. */
+void handle_abandon(struct job_handle *handle);
+
+/* Closes: false when it was closing already. Cancels its tasks and waits, then kind->close. */
+bool handle_close(struct job_handle *handle);
+
+/* An operation or a task begins or ends; `closed` comes after the last one. */
+void handle_hold(struct job_handle *handle);
+void handle_release(struct job_handle *handle);
+
+static inline enum handle_state handle_state(const struct job_handle *handle)
+{
+    return (enum handle_state)(handle->job_state & HANDLE_STATE_MASK);
+}
+
+static inline bool handle_is_open(const struct job_handle *handle)
+{
+    return handle_state(handle) == HANDLE_OPEN;
+}
+
+static inline bool handle_is_referenced(const struct job_handle *handle)
+{
+    return (handle->job_state & HANDLE_UNREFERENCED) == 0;
+}
+
+/* submit.c: cancels the tasks of a closing handle that are still queued, and its waits for room. */
+void handle_cancel_tasks(struct job_handle *handle);
+
+#endif

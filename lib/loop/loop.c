@@ -1,0 +1,294 @@
+/* loop.c — the life of a loop: open, run, stop, drain, close. What a turn does is in turn.c.
+ *
+ * The kernel's ring belongs to the thread that first runs the loop, and so does everything else here. A loop drains to zero before
+ * it goes: closing a ring does not stop its I/O, so what is still in flight at the deadline is named, leaked and reported, never freed.
+ */
+#include "loop/loop.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/bits.h"
+#include "base/container.h"
+#include "base/sys.h"
+#include "job/buf.h"
+#include "loop/handle.h"
+#include "loop/submit.h"
+#include "memory/arena.h"
+#include "memory/cache.h"
+#include "memory/slot.h"
+
+static const uint64_t close_deadline_default_ns = 5000000000U;
+
+static int check_options(const struct job_loop_options *options)
+{
+    bool entries_ok = options->entries == 0 ||
+                      (is_power_of_two(options->entries) && options->entries <= RING_ENTRIES_MAX);
+    bool slots_ok = options->receive_slots == 0 ||
+                    (is_power_of_two(options->receive_slots) && options->receive_slots <= RECEIVE_SLOTS_MAX);
+    size_t bytes = options->receive_slot_bytes;
+    bool bytes_ok = bytes == 0 || (bytes >= (1U << SLOT_MIN_BITS) && bytes <= (1U << SLOT_MAX_BITS) &&
+                                   ((size_t)1 << (SLOT_MIN_BITS + 2 * slot_class_for(bytes))) == bytes);
+    return entries_ok && slots_ok && bytes_ok ? 0 : -EINVAL;
+}
+
+static void loop_init(struct job_loop *loop, struct root *root, const struct job_loop_options *options)
+{
+    loop->root = root;
+    loop->arena = options->arena ? options->arena : job_runtime_arena((struct job_runtime *)root);
+    const char *name = options->name ? options->name : "loop";
+    strncpy(loop->name, name, sizeof loop->name - 1);
+    loop->may_spin = !options->no_spin && feature_is_on(&root->features, FEATURE_SPIN) && container_cpus() > 1;
+    loop->now_ns = root->now_ns();
+    mailbox_init(&loop->mailbox, loop_wake);
+    loop->stop_mail.job_deliver = loop_deliver_stop;
+    list_init(&loop->handles);
+    list_init(&loop->lanes);
+    list_init(&loop->fd_waiters);
+    list_init(&loop->open_bufs);
+    mail_queue_init(&loop->mails);
+    mail_queue_init(&loop->deferred);
+    timers_init(&loop->timers);
+}
+
+int job_loop_open(struct job_runtime *runtime, struct job_loop **out, const struct job_loop_options *options)
+{
+    static const struct job_loop_options defaults = {0};
+    if (!runtime || !out)
+        return -EINVAL;
+    options = options ? options : &defaults;
+    int err = check_options(options);
+    if (err < 0)
+        return err;
+    struct root *root = (struct root *)runtime;   /* its first member */
+    struct job_loop *loop = alloc_lines(root, sizeof *loop);
+    if (!loop)
+        return -ENOMEM;
+    loop_init(loop, root, options);
+    err = -ENOMEM;
+    loop->line = line_claim(root->stats, LINE_LOOP, loop->name);
+    if (!loop->line)
+        goto free_loop;
+    struct engine_options engine_options = {
+        .arena = loop->arena,
+        .mailbox = &loop->mailbox,
+        .entries = options->entries ? options->entries : RING_ENTRIES_DEFAULT,
+        .receive_slots = options->receive_slots ? options->receive_slots : RECEIVE_SLOTS_DEFAULT,
+        .receive_class =
+            slot_class_for(options->receive_slot_bytes ? options->receive_slot_bytes : RECEIVE_SLOT_BYTES_DEFAULT),
+    };
+    err = engine_ring.open(root, &engine_options, &loop->engine);
+    if (err < 0)
+        goto release_line;
+    *out = loop;
+    return 0;
+release_line:
+    line_release(root->stats, loop->line);
+free_loop:
+    alloc_free(root, loop);
+    return err;
+}
+
+int loop_check_thread(const struct job_loop *loop)
+{
+    return loop->owner && loop->owner != self() ? -EPERM : 0;
+}
+
+/* What the thread is while it runs the loop. */
+struct entered {
+    struct job_loop *loop;
+    struct stats_line *line;
+    sigset_t signals;
+};
+
+static int enter(struct job_loop *loop, struct entered *before)
+{
+    if (loop->root->pid != getpid())
+        return -EPERM;
+    int err = loop_check_thread(loop);
+    if (err < 0)
+        return err;
+    struct self *me = self();
+    if (me->loop)
+        return -EBUSY;
+    err = cache_attach(loop->arena);
+    if (err < 0)
+        return err;
+    /* A write to a broken connection must not end the process; sends by ring say so, other writes by users' code may not. */
+    sigset_t pipe;
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    (void)pthread_sigmask(SIG_BLOCK, &pipe, &before->signals);   /* cannot fail: arguments are valid */
+    before->loop = me->loop;
+    before->line = me->line;
+    loop->owner = me;
+    loop->is_running = true;
+    me->loop = loop;
+    me->line = loop->line;
+    loop->line->tid = (uint32_t)sys_gettid();
+    loop->now_ns = loop->root->now_ns();
+    return 0;
+}
+
+static void leave(struct job_loop *loop, const struct entered *before)
+{
+    struct self *me = self();
+    /* A SIGPIPE that a user's write has left pending would end the process as soon as it is let through. */
+    if (!sigismember(&before->signals, SIGPIPE)) {
+        sigset_t pipe;
+        sigemptyset(&pipe);
+        sigaddset(&pipe, SIGPIPE);
+        while (sigtimedwait(&pipe, NULL, &(struct timespec){0}) == SIGPIPE) {
+        }
+    }
+    loop->is_running = false;
+    me->loop = before->loop;
+    me->line = before->line;
+    cache_detach(loop->arena);
+    (void)pthread_sigmask(SIG_SETMASK, &before->signals, NULL);
+}
+
+/* The stop mail is free again before the next request can post it. */
+static bool loop_take_stop(struct job_loop *loop)
+{
+    if (load_relaxed(&loop->stop) != LOOP_STOP)   /* written by this thread */
+        return false;
+    store_release(&loop->stop, LOOP_RUN);         /* pairs with cas_acq_rel in job_loop_stop: the mail is free */
+    return true;
+}
+
+int job_loop_run(struct job_loop *loop)
+{
+    if (!loop)
+        return -EINVAL;
+    if (loop->is_running)
+        return loop_check_thread(loop) < 0 ? -EPERM : -EBUSY;
+    struct entered before;
+    int err = enter(loop, &before);
+    if (err < 0)
+        return err;
+    int result = 0;
+    while (result == 0) {
+        if (loop_take_stop(loop))
+            result = 1;
+        else if (loop->alive > 0 || loop_has_mail(loop))
+            result = loop_turn(loop, UINT64_MAX);
+        else
+            break;
+    }
+    leave(loop, &before);
+    return result;
+}
+
+void job_loop_stop(struct job_loop *loop)
+{
+    uint32_t run = LOOP_RUN;
+    if (cas_acq_rel(&loop->stop, &run, LOOP_STOP_REQUESTED))   /* pairs with store_release in loop_take_stop */
+        mailbox_post(&loop->mailbox, &loop->stop_mail);
+}
+
+uint64_t job_loop_now(const struct job_loop *loop)
+{
+    return loop->now_ns;
+}
+
+struct job_loop *job_loop_current(void)
+{
+    return self()->loop;
+}
+
+static struct job_handle *handle_of(struct list *node)
+{
+    return (struct job_handle *)((char *)node - offsetof(struct job_handle, job_node));
+}
+
+static void log_what_hangs(struct job_loop *loop)
+{
+    for (struct list *node = loop->handles.next; node != &loop->handles; node = node->next) {
+        struct job_handle *handle = handle_of(node);
+        log_write(&loop->root->log, JOB_LOG_ERROR, "loop %s: a %s cannot be closed: %u operations or tasks in flight",
+                  loop->name, ((const struct handle_kind *)handle->job_kind)->name, handle->job_pending);
+    }
+}
+
+static int drain(struct job_loop *loop, uint64_t deadline_ns)
+{
+    loop->is_closing = true;
+    for (struct list *node = loop->handles.next; node != &loop->handles; node = node->next)
+        (void)handle_close(handle_of(node));   /* unlinks nothing: `closed` comes from a turn */
+    /* A poster that found the loop asleep still has to signal it: the loop must not go before. */
+    while (loop->handle_count > 0 || loop->tasks_out > 0 || loop_has_mail(loop) ||
+           loop->mailbox.wakes_owed != loop->engine->woken) {
+        if (loop->root->now_ns() >= deadline_ns)
+            return -ETIMEDOUT;
+        int err = loop_turn(loop, deadline_ns);
+        if (err < 0)
+            return err;
+    }
+    return 0;
+}
+
+/* Frees what a drained loop holds; after a failed drain only what nobody else can reach any more. */
+static int dispose(struct job_loop *loop, int drained)
+{
+    job_buf_free(&loop->spare_open);
+    if (drained < 0) {
+        log_what_hangs(loop);
+        return -ETIMEDOUT;
+    }
+    lanes_close(loop);
+    unsigned leaked = loop->engine->type->close(loop->engine);
+    assert(leaked == 0);   /* each op belongs to a handle, and all handles are closed */
+    timers_fini(loop);
+    line_release(loop->root->stats, loop->line);
+    return 0;
+}
+
+int job_loop_close(struct job_loop **loop_pointer, uint64_t deadline_ns)
+{
+    if (!loop_pointer)
+        return -EINVAL;
+    struct job_loop *loop = *loop_pointer;
+    if (!loop)
+        return 0;
+    if (loop->is_running)
+        return -EBUSY;
+    struct entered before;
+    int err = enter(loop, &before);
+    if (err < 0)
+        return err;
+    uint64_t limit = deadline_ns ? deadline_ns : close_deadline_default_ns;
+    uint64_t now = loop->root->now_ns();
+    int drained = drain(loop, limit > UINT64_MAX - now ? UINT64_MAX : now + limit);
+    struct root *root = loop->root;
+    err = dispose(loop, drained);
+    leave(loop, &before);
+    *loop_pointer = NULL;
+    if (err == 0)
+        alloc_free(root, loop);
+    return err;
+}
+
+void job_loop_stats(const struct job_loop *loop, struct job_loop_stats *stats)
+{
+    const atomic_u64 *counters = loop->line->counters;   /* a snapshot: each word for itself */
+    *stats = (struct job_loop_stats){
+        .turns = load_relaxed(&counters[COUNTER_TURNS]),
+        .completions = load_relaxed(&counters[COUNTER_COMPLETIONS]),
+        .mails = load_relaxed(&counters[COUNTER_MAILS]),
+        .timers = load_relaxed(&counters[COUNTER_TIMERS]),
+        .waits = load_relaxed(&counters[COUNTER_WAITS]),
+        .wakes = loop->mailbox.wakes_owed,
+        .stale = load_relaxed(&counters[COUNTER_STALE]),
+        .starved = load_relaxed(&counters[COUNTER_STARVED]),
+        .overflows = load_relaxed(&counters[COUNTER_OVERFLOWS]),
+        .copied_bytes = load_relaxed(&counters[COUNTER_COPIED_BYTES]),
+        .longest_callback_ns = load_relaxed(&counters[COUNTER_LONGEST_CALLBACK_NS]),
+        .handles = loop->handle_count,
+        .ops = loop->engine->in_flight,
+    };
+}

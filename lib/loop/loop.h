@@ -1,0 +1,123 @@
+/* loop.h — the loop's state, for the files that are parts of it and for the handles that live on it.
+ *
+ * All of it belongs to the loop thread, but for the mailbox and the stop word.
+ */
+#ifndef JOB_LOOP_LOOP_H
+#define JOB_LOOP_LOOP_H
+
+#include "base/limits.h"
+#include "base/list.h"
+#include "base/root.h"
+#include "base/self.h"
+#include "engine/engine.h"
+#include "job/loop.h"
+#include "job/timer.h"
+#include "queue/mailbox.h"
+#include "stats/line.h"
+
+/* job_loop_stop() takes a loop from RUN to REQUESTED and posts the stop mail; its delivery makes that STOP. */
+enum loop_stop { LOOP_RUN, LOOP_STOP_REQUESTED, LOOP_STOP };
+
+/* A first-in-first-out queue of mails of one thread. */
+struct mail_queue {
+    struct job_mail *first;
+    struct job_mail **last;
+};
+
+struct timer_heap {
+    struct job_timer **items;
+    unsigned count;      /* armed */
+    unsigned capacity;   /* at least `open`, so that arming cannot fail */
+    unsigned open;       /* opened and not closed */
+    uint64_t order;      /* timers of one deadline fire in the order in which they were armed */
+};
+
+struct job_loop {
+    /* fixed after open */
+    struct root *root;
+    struct job_arena *arena;
+    struct engine *engine;
+    char name[32];
+    size_t receive_slot_bytes;   /* of a slot of the receive ring: what "small" is measured against */
+    bool may_spin;
+
+    /* any thread */
+    struct mailbox mailbox;
+    atomic_u32 stop;             /* enum loop_stop */
+    struct job_mail stop_mail;   /* posted once per request to stop: it wakes a loop that sleeps */
+
+    /* loop thread */
+    struct self *owner;          /* the thread that ran it first; NULL before */
+    bool is_running;
+    bool is_closing;
+    uint64_t now_ns;
+    struct stats_line *line;
+    struct list handles;         /* all that are not closed */
+    unsigned handle_count;
+    unsigned alive;              /* what keeps job_loop_run() going: referenced handles, armed timers */
+    struct timer_heap timers;
+    struct mail_queue mails;     /* taken from the mailbox, not yet delivered */
+    struct mail_queue deferred;  /* for the end of this turn */
+    struct list lanes;           /* one a pool that this loop submits to; submit.c */
+    struct list fd_waiters;      /* listeners that ran out of descriptors; io/listener.c */
+    struct list open_bufs;       /* streams that keep a slot for small receives; io/stream_receive.c */
+    struct job_buf *spare_open;  /* such a slot that nobody uses */
+    uint64_t spin_ns;            /* adaptive: how long looking at the mailbox has paid lately */
+    unsigned spin_skips;
+    unsigned tasks_out;          /* tasks submitted by this loop that are not done */
+    unsigned ready_count;        /* completions copied and not yet run: ready[ready_next..ready_count) */
+    unsigned ready_next;
+    struct completion ready[COMPLETIONS_BATCH];
+};
+
+/* 0, or -EPERM when the loop belongs to another thread. "Before start" every thread may. */
+int loop_check_thread(const struct job_loop *loop);
+
+/* Queues a mail for the end of this turn (of the next one, when called from one). Loop thread. */
+void loop_defer_mail(struct job_loop *loop, struct job_mail *mail);
+
+/* A thing begins or ceases to keep job_loop_run() from returning. */
+static inline void loop_keep_alive(struct job_loop *loop)
+{
+    loop->alive++;
+}
+
+static inline void loop_let_go(struct job_loop *loop)
+{
+    assert(loop->alive > 0);
+    loop->alive--;
+}
+
+/* turn.c: one turn, which sleeps until until_ns at the latest. 0, or a negative errno when the engine fails for good. */
+int loop_turn(struct job_loop *loop, uint64_t until_ns);
+
+/* Completions, mails or deferred calls that are not delivered yet. */
+bool loop_has_mail(struct job_loop *loop);
+
+/* The mailbox's wake function. Any thread. */
+void loop_wake(struct mailbox *mailbox);
+
+/* The delivery of stop_mail. */
+void loop_deliver_stop(struct job_mail *mail);
+
+void mail_queue_init(struct mail_queue *queue);
+
+/* timer.c */
+void timers_init(struct timer_heap *heap);
+void timers_fini(struct job_loop *loop);
+uint64_t timers_next_ns(const struct timer_heap *heap);   /* UINT64_MAX: none armed */
+void timers_fire(struct job_loop *loop);                  /* all that were due when it was called */
+
+/* Runs a user's callback: names it in the statistics line before, takes the time after. Use: LOOP_CALL(loop, fn, (args)). */
+void loop_callback_begins(struct job_loop *loop, uint64_t function);
+void loop_callback_ended(struct job_loop *loop);
+
+#define LOOP_CALL(loop, function, arguments)                                                                           \
+    do {                                                                                                               \
+        struct job_loop *calling_loop = (loop); /* the callback may free what `loop` was read from */                 \
+        loop_callback_begins(calling_loop, (uint64_t)(uintptr_t)(function));                                           \
+        (function) arguments;                                                                                          \
+        loop_callback_ended(calling_loop);                                                                             \
+    } while (0)
+
+#endif

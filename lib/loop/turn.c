@@ -1,0 +1,207 @@
+/* turn.c — a turn of the loop, and how it sleeps and is woken.
+ *
+ * A turn: submit and wait; completions in batches with a budget; mail; due timers; what was deferred. All callbacks run here, on
+ * one thread, so nothing that they touch needs a lock.
+ *
+ * Whether the loop sleeps is a state of its mailbox (queue/mailbox.c argues why no mail is lost): a poster signals the engine only
+ * when it found the loop asleep, so a hand-over to a loop that is awake costs no system call. The wait has no safety time-out.
+ */
+#include "base/bits.h"
+#include "loop/loop.h"
+
+enum {
+    SPIN_MAX_NS = 20000,   /* a task there and back in 0.4 us instead of 50 when both sides look this long */
+    SPIN_MIN_NS = 1000,
+    SPIN_PROBE = 16,       /* after misses, look again at every 16th sleep */
+    SPIN_ROUND = 16,       /* looks between two readings of the clock */
+};
+
+void mail_queue_init(struct mail_queue *queue)
+{
+    queue->first = NULL;
+    queue->last = &queue->first;
+}
+
+static void mail_queue_push(struct mail_queue *queue, struct job_mail *mail)
+{
+    mail->job_next = NULL;
+    *queue->last = mail;
+    queue->last = &mail->job_next;
+}
+
+static struct job_mail *mail_queue_pop(struct mail_queue *queue)
+{
+    struct job_mail *mail = queue->first;
+    if (!mail)
+        return NULL;
+    queue->first = mail->job_next;
+    if (!queue->first)
+        queue->last = &queue->first;
+    return mail;
+}
+
+void loop_defer_mail(struct job_loop *loop, struct job_mail *mail)
+{
+    mail_queue_push(&loop->deferred, mail);
+}
+
+void loop_wake(struct mailbox *mailbox)
+{
+    struct job_loop *loop = container_of(mailbox, struct job_loop, mailbox);
+    loop->engine->type->wake(loop->engine);
+}
+
+void loop_deliver_stop(struct job_mail *mail)
+{
+    struct job_loop *loop = container_of(mail, struct job_loop, stop_mail);
+    store_relaxed(&loop->stop, LOOP_STOP);   /* the loop itself reads it: loop_take_stop() */
+}
+
+static void take_mails(struct job_loop *loop)
+{
+    struct job_mail *mail = mailbox_take(&loop->mailbox);
+    while (mail) {
+        struct job_mail *next = mail->job_next;
+        mail_queue_push(&loop->mails, mail);
+        mail = next;
+    }
+}
+
+static void deliver_mails(struct job_loop *loop)
+{
+    take_mails(loop);
+    unsigned count = 0;
+    struct job_mail *mail;
+    while (count < TURN_MAILS_MAX && (mail = mail_queue_pop(&loop->mails))) {
+        count++;
+        mail->job_deliver(mail);
+    }
+    if (count)
+        line_count(loop->line, COUNTER_MAILS, count);
+}
+
+/* What is deferred from here on waits for the next turn, so that it cannot starve the rest. */
+static void run_deferred(struct job_loop *loop)
+{
+    struct mail_queue now;
+    mail_queue_init(&now);
+    if (!loop->deferred.first)
+        return;
+    now.first = loop->deferred.first;
+    now.last = loop->deferred.last;
+    mail_queue_init(&loop->deferred);
+    struct job_mail *mail;
+    while ((mail = mail_queue_pop(&now)))
+        mail->job_deliver(mail);
+}
+
+void loop_callback_begins(struct job_loop *loop, uint64_t function)
+{
+    line_run(loop->line, function, loop->now_ns);
+}
+
+void loop_callback_ended(struct job_loop *loop)
+{
+    uint64_t now = loop->root->now_ns();
+    uint64_t took = now - loop->now_ns;
+    loop->now_ns = now;
+    line_run(loop->line, 0, now);
+    atomic_u64 *longest = &loop->line->counters[COUNTER_LONGEST_CALLBACK_NS];
+    if (took > load_relaxed(longest))   /* single writer */
+        store_relaxed(longest, took);
+}
+
+static bool has_ready(const struct job_loop *loop)
+{
+    return loop->ready_next < loop->ready_count;
+}
+
+bool loop_has_mail(struct job_loop *loop)
+{
+    return has_ready(loop) || loop->mails.first || loop->deferred.first || !mailbox_is_empty(&loop->mailbox);
+}
+
+/* Looks at the mailbox for a while before sleeping, as long as that has paid lately: a hand-over that is seen costs 0.4 us, one that
+ * wakes a sleeping CPU 50. Only while tasks are out; what comes from the kernel is not delayed by more than the spin. */
+static bool spin(struct job_loop *loop)
+{
+    if (!loop->may_spin || loop->tasks_out == 0)
+        return false;
+    if (loop->spin_ns < SPIN_MIN_NS && ++loop->spin_skips < SPIN_PROBE)
+        return false;
+    loop->spin_skips = 0;
+    uint64_t begin = loop->root->now_ns();
+    uint64_t limit = max_size(loop->spin_ns, SPIN_MIN_NS);
+    do {
+        for (unsigned i = 0; i < SPIN_ROUND; i++) {
+            if (!mailbox_is_empty(&loop->mailbox)) {
+                loop->spin_ns = min_size(max_size(loop->spin_ns, SPIN_MIN_NS) * 2, SPIN_MAX_NS);
+                return true;
+            }
+            cpu_relax();
+        }
+    } while (loop->root->now_ns() - begin < limit);
+    loop->spin_ns /= 2;
+    return false;
+}
+
+/* Waits if there is nothing to do, and copies completions. A negative errno: the engine failed for good. */
+static int wait_for_completions(struct job_loop *loop, uint64_t until_ns)
+{
+    uint64_t deadline = 0;
+    if (!loop_has_mail(loop)) {
+        deadline = min_size(timers_next_ns(&loop->timers), until_ns);
+        if (deadline <= loop->now_ns || spin(loop) || !mailbox_sleep(&loop->mailbox))
+            deadline = 0;
+    }
+    if (has_ready(loop))
+        return 0;
+    if (deadline > 0) {
+        line_wait(loop->line, JOB_WAIT_KERNEL, loop->now_ns);
+        line_count(loop->line, COUNTER_WAITS, 1);
+    }
+    int count = loop->engine->type->wait(loop->engine, deadline, loop->ready, COMPLETIONS_BATCH);
+    if (deadline > 0) {
+        mailbox_awake(&loop->mailbox);
+        line_wait(loop->line, JOB_WAIT_NONE, loop->now_ns);
+    }
+    loop->now_ns = loop->root->now_ns();
+    loop->ready_next = 0;
+    loop->ready_count = count < 0 ? 0 : (unsigned)count;
+    return count < 0 ? count : 0;
+}
+
+static void run_completions(struct job_loop *loop)
+{
+    unsigned count = 0;
+    while (has_ready(loop) && count < TURN_COMPLETIONS_MAX) {
+        const struct completion *completion = &loop->ready[loop->ready_next++];
+        count++;
+        op_delivered(completion);
+        completion->op->completed(completion->op, completion);
+    }
+    if (count)
+        line_count(loop->line, COUNTER_COMPLETIONS, count);
+}
+
+static void publish(struct job_loop *loop)
+{
+    struct engine *engine = loop->engine;
+    store_relaxed(&loop->line->counters[COUNTER_STALE], engine->stale);   /* counters: no order */
+    store_relaxed(&loop->line->counters[COUNTER_STARVED], engine->starved);
+    store_relaxed(&loop->line->counters[COUNTER_OVERFLOWS], engine->overflows);
+    line_count(loop->line, COUNTER_TURNS, 1);
+}
+
+int loop_turn(struct job_loop *loop, uint64_t until_ns)
+{
+    int err = wait_for_completions(loop, until_ns);
+    if (err < 0)
+        return err;
+    run_completions(loop);
+    deliver_mails(loop);
+    timers_fire(loop);
+    run_deferred(loop);
+    publish(loop);
+    return 0;
+}

@@ -1,0 +1,135 @@
+/* runtime.c — opens all that a runtime consists of, in order, closes it in reverse, and names what is left. */
+#include "job/runtime.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/features.h"
+#include "base/root.h"
+#include "base/sys.h"
+#include "memory/arena.h"
+#include "stats/segment.h"
+
+struct job_runtime {
+    struct root root;   /* first: what the layers below know of a runtime */
+    struct job_arena *arena;
+};
+
+_Static_assert(offsetof(struct job_runtime, root) == 0, "a runtime is a root");
+
+static void find_features(struct root *root)
+{
+    const char *list = secure_getenv("JOB_DISABLE");
+    features_init(&root->features);
+    const char *unknown = list ? features_parse_disabled(&root->features, list) : NULL;
+    if (unknown)
+        log_write(&root->log, JOB_LOG_WARNING, "JOB_DISABLE: unknown feature at \"%s\"", unknown);
+    feature_found(&root->features, FEATURE_SPIN);
+    feature_found(&root->features, FEATURE_COPYBREAK);
+    if (sys_membarrier() == 0)
+        feature_found(&root->features, FEATURE_MEMBARRIER);
+}
+
+int job_runtime_open(struct job_runtime **out, const struct job_runtime_options *options)
+{
+    static const struct job_runtime_options defaults = {0};
+    if (!out)
+        return -EINVAL;
+    options = options ? options : &defaults;
+    struct job_runtime *runtime = calloc(1, sizeof *runtime);
+    if (!runtime)
+        return -ENOMEM;
+    struct root *root = &runtime->root;
+    root->log = (struct log){.hook = options->log, .arg = options->log_arg};
+    root->pid = getpid();
+    root->now_ns = sys_clock_monotonic_ns;
+    find_features(root);
+    const char *name = options->name ? options->name : program_invocation_short_name;
+    int err = options->no_stats ? 0 : stats_open(root, name, &root->stats);
+    if (err < 0)
+        goto free_runtime;
+    struct job_arena_options arena_options = {.limit_bytes = options->memory_limit_bytes, .name = "default"};
+    err = arena_open(root, &runtime->arena, &arena_options);
+    if (err < 0)
+        goto close_stats;
+    *out = runtime;
+    return 0;
+close_stats:
+    stats_close(root, &root->stats);
+free_runtime:
+    free(runtime);
+    return err;
+}
+
+struct job_arena *job_runtime_arena(struct job_runtime *runtime)
+{
+    return runtime->arena;
+}
+
+void job_runtime_counts(const struct job_runtime *runtime, struct job_counts *counts)
+{
+    const struct root *root = &runtime->root;   /* counts: each word for itself */
+    *counts = (struct job_counts){
+        .bufs = load_relaxed(&root->bufs),
+        .regions = load_relaxed(&root->regions),
+        .tasks = load_relaxed(&root->tasks),
+        .handles = load_relaxed(&root->handles),
+        .fds = load_relaxed(&root->fds),
+        .threads = load_relaxed(&root->threads),
+        .allocations = load_relaxed(&root->allocations),
+        .copied_bytes = load_relaxed(&root->copied_bytes),
+    };
+}
+
+/* Logs each kind that still lives. The arena's and the segment's own blocks are not among them: they are closed here. */
+static bool names_what_is_left(const struct job_runtime *runtime)
+{
+    struct job_counts counts;
+    job_runtime_counts(runtime, &counts);
+    const struct { const char *kind; uint64_t count; } left[] = {
+        {"bufs", counts.bufs},       {"regions", counts.regions}, {"tasks", counts.tasks},
+        {"handles", counts.handles}, {"loops, pools or arenas", load_relaxed(&runtime->root.users)},
+    };
+    bool is_any = false;
+    for (size_t i = 0; i < sizeof left / sizeof left[0]; i++) {
+        if (left[i].count == 0)
+            continue;
+        is_any = true;
+        log_write(&runtime->root.log, JOB_LOG_ERROR, "runtime cannot be closed: %llu %s live",
+                  (unsigned long long)left[i].count, left[i].kind);
+    }
+    return is_any;
+}
+
+int job_runtime_close(struct job_runtime **runtime_pointer)
+{
+    if (!runtime_pointer)
+        return -EINVAL;
+    struct job_runtime *runtime = *runtime_pointer;
+    if (!runtime)
+        return 0;
+    if (runtime->root.pid != getpid())
+        return -EPERM;
+    if (names_what_is_left(runtime))
+        return -EBUSY;
+    int err = arena_close(&runtime->arena);
+    if (err < 0)
+        return err;
+    stats_close(&runtime->root, &runtime->root.stats);
+    assert(load_relaxed(&runtime->root.allocations) == 0);
+    assert(load_relaxed(&runtime->root.threads) == 0);
+    *runtime_pointer = NULL;
+    free(runtime);
+    return 0;
+}
+
+#define TEXT_OF(x) #x
+#define VERSION_TEXT(major, minor, patch) TEXT_OF(major) "." TEXT_OF(minor) "." TEXT_OF(patch)
+
+const char *job_version(void)
+{
+    return VERSION_TEXT(JOB_VERSION_MAJOR, JOB_VERSION_MINOR, JOB_VERSION_PATCH);
+}

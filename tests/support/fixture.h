@@ -1,0 +1,134 @@
+/* fixture.h — what tests of the whole library share: a runtime that must be empty again, a seed that is printed, a watchdog.
+ *
+ * Header only: each test is one program.
+ */
+#ifndef TESTS_SUPPORT_FIXTURE_H
+#define TESTS_SUPPORT_FIXTURE_H
+
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <job/job.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define ck_assert_ok(call)                                                                                             \
+    do {                                                                                                               \
+        int ck_result = (call);                                                                                        \
+        ck_assert_msg(ck_result >= 0, "%s: %s", #call, job_strerror(ck_result));                                       \
+    } while (0)
+
+static inline void fixture_log(void *arg, enum job_log_level level, const char *text)
+{
+    (void)arg;
+    if (level <= JOB_LOG_ERROR || getenv("TEST_VERBOSE"))
+        fprintf(stderr, "log %d: %s\n", (int)level, text);
+}
+
+static inline struct job_runtime *fixture_runtime(void)
+{
+    struct job_runtime *runtime = NULL;
+    ck_assert_ok(job_runtime_open(&runtime, &(struct job_runtime_options){.name = "test", .log = fixture_log}));
+    return runtime;
+}
+
+/* Everything must have ended: the library's own ledger says so. */
+static inline void fixture_close(struct job_runtime *runtime)
+{
+    struct job_counts counts;
+    job_runtime_counts(runtime, &counts);
+    ck_assert_uint_eq(counts.bufs, 0);
+    ck_assert_uint_eq(counts.tasks, 0);
+    ck_assert_uint_eq(counts.handles, 0);
+    ck_assert_uint_eq(counts.regions, 0);
+    ck_assert_int_eq(job_runtime_close(&runtime), 0);
+    ck_assert_ptr_null(runtime);
+}
+
+/* A small fast generator; every random test prints its seed and takes SEED from the environment. */
+struct random {
+    uint64_t state;
+};
+
+static inline uint64_t random_next(struct random *random)
+{
+    uint64_t z = (random->state += 0x9e3779b97f4a7c15U);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9U;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebU;
+    return z ^ (z >> 31);
+}
+
+static inline uint64_t random_below(struct random *random, uint64_t bound)
+{
+    return random_next(random) % bound;
+}
+
+static inline struct random fixture_random(const char *test)
+{
+    const char *text = getenv("SEED");
+    uint64_t seed = text ? strtoull(text, NULL, 0) : (uint64_t)time(NULL) * 1000003U + (uint64_t)getpid();
+    fprintf(stderr, "%s: SEED=%llu\n", test, (unsigned long long)seed);
+    return (struct random){seed};
+}
+
+static inline int fixture_descriptors(void)
+{
+    int count = 0;
+    for (int fd = 0; fd < 4096; fd++)
+        count += fcntl(fd, F_GETFD) >= 0;
+    return count;
+}
+
+static inline void fixture_write(int fd, const void *bytes, size_t len)
+{
+    for (size_t done = 0; done < len;) {
+        ssize_t n = send(fd, (const char *)bytes + done, len - done, MSG_NOSIGNAL);
+        ck_assert_msg(n > 0, "send: %s", strerror(errno));
+        done += (size_t)n;
+    }
+}
+
+static inline size_t fixture_read(int fd, void *bytes, size_t len)
+{
+    size_t done = 0;
+    while (done < len) {
+        ssize_t n = recv(fd, (char *)bytes + done, len - done, 0);
+        ck_assert_msg(n >= 0, "recv: %s", strerror(errno));
+        if (n == 0)
+            break;
+        done += (size_t)n;
+    }
+    return done;
+}
+
+static inline void fixture_pair(int fds[2])
+{
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+}
+
+static inline int fixture_connect(uint16_t port)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_msg(connect(fd, (struct sockaddr *)&address, sizeof address) == 0, "connect: %s", strerror(errno));
+    return fd;
+}
+
+static inline int fixture_run(Suite *suite)
+{
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+#endif

@@ -1,0 +1,312 @@
+/* test_loop.c — run, stop, calls from other threads, deferred calls, and the end of a loop. */
+#include "support/fixture.h"
+
+static struct job_runtime *runtime;
+static struct job_loop *loop;
+
+static void setup(void)
+{
+    runtime = fixture_runtime();
+    ck_assert_ok(job_loop_open(runtime, &loop, NULL));
+}
+
+static void teardown(void)
+{
+    ck_assert_int_eq(job_loop_close(&loop, 0), 0);
+    fixture_close(runtime);
+}
+
+struct counted {
+    struct job_call call;
+    unsigned runs;
+    unsigned again;
+    pthread_t thread;
+};
+
+static void count_run(struct job_call *call)
+{
+    struct counted *counted = job_container_of(call, struct counted, call);
+    counted->runs++;
+    counted->thread = pthread_self();
+    ck_assert_ptr_eq(job_loop_current(), loop);
+    if (counted->again > 0) {
+        counted->again--;
+        ck_assert_ok(job_loop_call(loop, call));
+    }
+}
+
+START_TEST(a_loop_with_nothing_to_do_returns_at_once)
+{
+    ck_assert_int_eq(job_loop_run(loop), 0);
+    ck_assert_int_eq(job_loop_run(loop), 0);
+    ck_assert_ptr_null(job_loop_current());
+}
+END_TEST
+
+START_TEST(a_call_runs_once_on_the_loop_thread_and_may_be_posted_again_from_itself)
+{
+    struct counted counted = {.call.run = count_run, .again = 3};
+
+    ck_assert_ok(job_loop_call(loop, &counted.call));
+    ck_assert_int_eq(job_loop_call(loop, &counted.call), -EALREADY);
+    ck_assert_int_eq(job_loop_run(loop), 0);
+
+    ck_assert_uint_eq(counted.runs, 4);
+    ck_assert(pthread_equal(counted.thread, pthread_self()));
+}
+END_TEST
+
+static void stops(struct job_call *call)
+{
+    (void)call;
+    job_loop_stop(loop);
+    job_loop_stop(loop);
+}
+
+START_TEST(stop_is_remembered_and_returns_one)
+{
+    struct counted counted = {.call.run = count_run};
+    job_loop_stop(loop);
+    ck_assert_int_eq(job_loop_run(loop), 1);
+    ck_assert_int_eq(job_loop_run(loop), 0);
+
+    struct job_call call = {.run = stops};
+    ck_assert_ok(job_loop_call(loop, &call));
+    ck_assert_int_eq(job_loop_run(loop), 1);
+    ck_assert_ok(job_loop_call(loop, &counted.call));
+    ck_assert_int_eq(job_loop_run(loop), 0);
+    ck_assert_uint_eq(counted.runs, 1);
+}
+END_TEST
+
+static void runs_inside(struct job_call *call)
+{
+    (void)call;
+    struct job_loop *inner = loop;
+    ck_assert_int_eq(job_loop_run(loop), -EBUSY);
+    ck_assert_int_eq(job_loop_close(&inner, 0), -EBUSY);
+    ck_assert_ptr_eq(inner, loop);
+}
+
+START_TEST(running_or_closing_a_loop_in_its_own_callback_is_busy)
+{
+    struct job_call call = {.run = runs_inside};
+    ck_assert_ok(job_loop_call(loop, &call));
+    ck_assert_int_eq(job_loop_run(loop), 0);
+}
+END_TEST
+
+static int foreign_result[5];
+
+static void nothing(struct job_timer *timer)
+{
+    (void)timer;
+}
+
+static void *foreign(void *arg)
+{
+    static struct job_timer timer;
+    struct counted *counted = arg;
+    struct job_loop *same = loop;
+    foreign_result[0] = job_loop_run(loop);
+    foreign_result[1] = job_timer_open(loop, &timer, nothing);
+    foreign_result[2] = job_loop_defer(loop, &counted->call);
+    foreign_result[3] = job_loop_close(&same, 0);
+    foreign_result[4] = job_loop_call(loop, &counted->call);
+    return NULL;
+}
+
+START_TEST(another_thread_may_call_and_stop_and_nothing_else)
+{
+    struct counted counted = {.call.run = count_run};
+    pthread_t thread;
+    ck_assert_int_eq(job_loop_run(loop), 0);   /* the loop belongs to this thread now */
+
+    ck_assert_int_eq(pthread_create(&thread, NULL, foreign, &counted), 0);
+    pthread_join(thread, NULL);
+
+    for (int i = 0; i < 4; i++)
+        ck_assert_int_eq(foreign_result[i], -EPERM);
+    ck_assert_int_eq(foreign_result[4], 0);
+    ck_assert_int_eq(job_loop_run(loop), 0);
+    ck_assert_uint_eq(counted.runs, 1);
+}
+END_TEST
+
+enum { POSTERS = 3, POSTS = 20000 };
+
+struct poster {
+    struct counted calls[16];
+    pthread_t thread;
+    unsigned posted;
+};
+
+static struct job_timer keep;
+static struct poster posters[POSTERS];
+static unsigned posters_left;
+
+static void poster_done(struct job_call *call)
+{
+    (void)call;
+    if (--posters_left == 0)
+        job_timer_close(&keep, NULL);
+}
+
+static void *poster_main(void *arg)
+{
+    struct poster *poster = arg;
+    while (poster->posted < POSTS) {
+        struct counted *counted = &poster->calls[poster->posted % 16];
+        if (job_loop_call(loop, &counted->call) == 0)
+            poster->posted++;
+        else
+            sched_yield();
+    }
+    static struct job_call last[POSTERS];
+    struct job_call *call = &last[poster - posters];
+    call->run = poster_done;
+    ck_assert_ok(job_loop_call(loop, call));
+    return NULL;
+}
+
+static void count_only(struct job_call *call)
+{
+    job_container_of(call, struct counted, call)->runs++;
+}
+
+/* No timer is armed that could end the sleep: a lost wake-up hangs this test. */
+START_TEST(no_call_of_many_threads_is_lost_and_a_sleeping_loop_is_woken)
+{
+    ck_assert_ok(job_timer_open(loop, &keep, nothing));
+    ck_assert_ok(job_timer_start(&keep, 3600000000000ULL));
+    posters_left = POSTERS;
+    for (int i = 0; i < POSTERS; i++) {
+        posters[i] = (struct poster){0};
+        for (int j = 0; j < 16; j++)
+            posters[i].calls[j].call.run = count_only;
+        ck_assert_int_eq(pthread_create(&posters[i].thread, NULL, poster_main, &posters[i]), 0);
+    }
+
+    ck_assert_int_eq(job_loop_run(loop), 0);
+
+    unsigned runs = 0;
+    for (int i = 0; i < POSTERS; i++) {
+        pthread_join(posters[i].thread, NULL);
+        for (int j = 0; j < 16; j++)
+            runs += posters[i].calls[j].runs;
+    }
+    ck_assert_uint_eq(runs, POSTERS * POSTS);
+}
+END_TEST
+
+static unsigned order[4], order_count;
+
+static void defers_next(struct job_call *call);
+
+static struct job_call first_call = {.run = defers_next}, deferred_call = {.run = defers_next}, nested_call = {.run = defers_next};
+
+static void defers_next(struct job_call *call)
+{
+    order[order_count++] = call == &first_call ? 1 : call == &deferred_call ? 2 : 3;
+    if (call == &first_call)
+        ck_assert_ok(job_loop_defer(loop, &deferred_call));
+    if (call == &deferred_call)
+        ck_assert_ok(job_loop_defer(loop, &nested_call));
+}
+
+START_TEST(a_deferred_call_runs_at_the_end_of_the_turn_and_one_deferred_there_in_the_next)
+{
+    struct job_loop_stats before, after;
+    order_count = 0;
+    job_loop_stats(loop, &before);
+    ck_assert_ok(job_loop_call(loop, &first_call));
+
+    ck_assert_int_eq(job_loop_run(loop), 0);
+
+    job_loop_stats(loop, &after);
+    ck_assert_uint_eq(order_count, 3);
+    for (unsigned i = 0; i < 3; i++)
+        ck_assert_uint_eq(order[i], i + 1);
+    ck_assert_uint_eq(after.turns - before.turns, 2);
+}
+END_TEST
+
+START_TEST(close_closes_what_is_open_and_runs_calls_that_wait)
+{
+    static struct job_timer timer;
+    struct job_loop *other = NULL;
+    struct counted counted = {.call.run = count_only};
+    ck_assert_ok(job_loop_open(runtime, &other, &(struct job_loop_options){.name = "other", .entries = 8}));
+    ck_assert_ok(job_timer_open(other, &timer, nothing));
+    ck_assert_ok(job_timer_start(&timer, 3600000000000ULL));
+    ck_assert_ok(job_loop_call(other, &counted.call));
+
+    ck_assert_int_eq(job_loop_close(&other, 0), 0);
+
+    ck_assert_ptr_null(other);
+    ck_assert_uint_eq(counted.runs, 1);
+    ck_assert_int_eq(job_loop_close(&other, 0), 0);
+}
+END_TEST
+
+START_TEST(bad_options_are_refused)
+{
+    struct job_loop *other = NULL;
+    const struct job_loop_options bad[] = {
+        {.entries = 3},          {.entries = 8192},           {.receive_slots = 5},
+        {.receive_slots = 1u << 20}, {.receive_slot_bytes = 100}, {.receive_slot_bytes = 8192},
+        {.receive_slot_bytes = 1u << 22},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        ck_assert_int_eq(job_loop_open(runtime, &other, &bad[i]), -EINVAL);
+        ck_assert_ptr_null(other);
+    }
+    ck_assert_int_eq(job_loop_open(NULL, &other, NULL), -EINVAL);
+    ck_assert_int_eq(job_loop_open(runtime, NULL, NULL), -EINVAL);
+    ck_assert_int_eq(job_loop_run(NULL), -EINVAL);
+    ck_assert_int_eq(job_loop_close(NULL, 0), -EINVAL);
+    ck_assert_int_eq(job_loop_call(loop, NULL), -EINVAL);
+    ck_assert_int_eq(job_loop_call(NULL, &first_call), -EINVAL);
+    ck_assert_int_eq(job_loop_call(loop, &(struct job_call){0}), -EINVAL);
+}
+END_TEST
+
+START_TEST(two_hundred_loops_leave_no_descriptor_and_no_memory)
+{
+    int before = fixture_descriptors();
+    struct job_counts counts_before, counts_after;
+    job_runtime_counts(runtime, &counts_before);
+    for (int i = 0; i < 200; i++) {
+        struct job_loop *other = NULL;
+        struct counted counted = {.call.run = count_only};
+        ck_assert_ok(job_loop_open(runtime, &other, &(struct job_loop_options){.entries = 8, .receive_slots = 4}));
+        ck_assert_ok(job_loop_call(other, &counted.call));
+        ck_assert_int_eq(job_loop_run(other), 0);
+        ck_assert_int_eq(job_loop_close(&other, 0), 0);
+    }
+    job_runtime_counts(runtime, &counts_after);
+    ck_assert_int_eq(fixture_descriptors(), before);
+    ck_assert_uint_eq(counts_after.fds, counts_before.fds);
+    ck_assert_uint_eq(counts_after.allocations, counts_before.allocations);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("loop");
+    TCase *tcase = tcase_create("loop");
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_set_timeout(tcase, 60);
+    tcase_add_test(tcase, a_loop_with_nothing_to_do_returns_at_once);
+    tcase_add_test(tcase, a_call_runs_once_on_the_loop_thread_and_may_be_posted_again_from_itself);
+    tcase_add_test(tcase, stop_is_remembered_and_returns_one);
+    tcase_add_test(tcase, running_or_closing_a_loop_in_its_own_callback_is_busy);
+    tcase_add_test(tcase, another_thread_may_call_and_stop_and_nothing_else);
+    tcase_add_test(tcase, no_call_of_many_threads_is_lost_and_a_sleeping_loop_is_woken);
+    tcase_add_test(tcase, a_deferred_call_runs_at_the_end_of_the_turn_and_one_deferred_there_in_the_next);
+    tcase_add_test(tcase, close_closes_what_is_open_and_runs_calls_that_wait);
+    tcase_add_test(tcase, bad_options_are_refused);
+    tcase_add_test(tcase, two_hundred_loops_leave_no_descriptor_and_no_memory);
+    suite_add_tcase(suite, tcase);
+    return fixture_run(suite);
+}
