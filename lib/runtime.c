@@ -11,6 +11,7 @@
 #include "base/root.h"
 #include "base/sys.h"
 #include "memory/arena.h"
+#include "stats/names.h"
 #include "stats/segment.h"
 
 struct job_runtime {
@@ -126,10 +127,7 @@ int job_runtime_close(struct job_runtime **runtime_pointer)
     return 0;
 }
 
-#define TEXT_OF(x) #x
-#define VERSION_TEXT(major, minor, patch) TEXT_OF(major) "." TEXT_OF(minor) "." TEXT_OF(patch)
-
 const char *job_version(void)
 {
-    return VERSION_TEXT(JOB_VERSION_MAJOR, JOB_VERSION_MINOR, JOB_VERSION_PATCH);
+    return job_version_text;
 }

@@ -8,6 +8,8 @@ JOB_BEGIN_DECLS
 
 struct job_arena_options {
     size_t limit_bytes;        /* 0: as the runtime's default arena. Rounded up to slots, not beyond */
+    size_t reserve_bytes;      /* what loops' receive rings leave to those who compute: at least one output a pool thread, else
+                                  tasks fail with -ENOMEM while all memory waits to be received into; 0: a quarter of the limit */
     const char *name;          /* for logs and jobctl; copied, cut to 31 bytes */
     size_t cache_slots_max;    /* slots that a thread keeps per size class; 0: 1/16 of the arena, at most 64;
                                   JOB_ARENA_NO_CACHE: none, each free goes where every thread finds it */
@@ -18,9 +20,8 @@ struct job_arena_options {
 struct job_arena_stats {
     uint64_t limit_bytes;
     uint64_t committed_bytes;   /* of chunks in use; not more than the limit */
-    uint64_t used_bytes;        /* slots that hold bufs or wait in a loop's receive ring */
-    uint64_t cached_bytes;      /* free slots in threads' caches */
-    uint64_t held_bytes;        /* sum of what loops' receive rings, threads' caches and workers need at least */
+    uint64_t used_bytes;        /* slots that hold bufs, wait in a loop's receive ring, or are in a thread's cache */
+    uint64_t held_bytes;        /* sum of what loops' receive rings need at least */
     uint64_t failed;            /* allocations refused with -ENOMEM since open */
     uint64_t starved;           /* times that a loop had to wait for slots since open */
 };

@@ -93,9 +93,9 @@ JOB_API int job_buf_append(struct job_buf *buf, struct job_buf **tail);
  */
 JOB_API int job_buf_split(struct job_buf **buf, size_t n, struct job_buf **rest);
 
-/** Removes the first n bytes. Segments that become empty go back, the last one stays. @return 0, or -EINVAL: fewer bytes.
- * Thread: owner. */
-JOB_API int job_buf_consume(struct job_buf *buf, size_t n);
+/** Removes the first n bytes. Segments that become empty go back, the last one stays; *buf is then the first that is left.
+ * @return 0, or -EINVAL: fewer bytes, nothing changed. Thread: owner. */
+JOB_API int job_buf_consume(struct job_buf **buf, size_t n);
 
 /** Cuts to the first n bytes. Segments behind go back. @return 0, or -EINVAL: fewer bytes. Thread: owner. */
 JOB_API int job_buf_truncate(struct job_buf *buf, size_t n);

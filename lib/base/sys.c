@@ -77,15 +77,25 @@ int sys_close(int fd)
     return result(close(fd));
 }
 
-int sys_reserve(size_t bytes, void **address)
+static int reserve(size_t bytes, int advice, void **address)
 {
     void *mapped = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (mapped == MAP_FAILED)
         return -errno;
-    (void)madvise(mapped, bytes, MADV_HUGEPAGE);   /* advice: a kernel without huge pages says EINVAL */
+    (void)madvise(mapped, bytes, advice);   /* advice: a kernel without huge pages says EINVAL */
     (void)madvise(mapped, bytes, MADV_DONTFORK);
     *address = mapped;
     return 0;
+}
+
+int sys_reserve(size_t bytes, void **address)
+{
+    return reserve(bytes, MADV_HUGEPAGE, address);
+}
+
+int sys_reserve_small(size_t bytes, void **address)
+{
+    return reserve(bytes, MADV_NOHUGEPAGE, address);
 }
 
 int sys_release(void *address, size_t bytes)

@@ -26,6 +26,7 @@ int sys_close(int fd);
 
 /* Reserves address space, readable and writable, not committed, not copied by fork, advised for huge pages. */
 int sys_reserve(size_t bytes, void **address);
+int sys_reserve_small(size_t bytes, void **address);   /* the same for records that are touched sparsely: no huge pages */
 int sys_release(void *address, size_t bytes);
 int sys_commit(void *address, size_t bytes); /* touches every page now; -ENOMEM, -EFAULT */
 int sys_decommit(void *address, size_t bytes);

@@ -87,7 +87,7 @@ static struct job_buf *open_with_room(struct job_stream *stream, size_t len)
         list_remove(open_node(stream));
     }
     stream->job_open = job_buf_take(&loop->spare_open);
-    if (!stream->job_open && job_buf_alloc(loop->arena, len, NULL, &stream->job_open) < 0)
+    if (!stream->job_open && buf_alloc_spare(loop->arena, len, &stream->job_open) < 0)
         return NULL;
     list_push_back(&loop->open_bufs, open_node(stream));
     return stream->job_open;

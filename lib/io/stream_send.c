@@ -78,7 +78,7 @@ static void send_completed(struct op *op, const struct completion *completion)
     if (completion->res > 0) {
         stream->job_sent += (uint64_t)completion->res;
         line_count(stream->handle.job_loop->line, COUNTER_SENT_BYTES, (uint64_t)completion->res);
-        int err = job_buf_consume(stream->job_sending, (size_t)completion->res);
+        int err = job_buf_consume(&stream->job_sending, (size_t)completion->res);
         assert(err == 0);   /* the kernel takes no more than it was given */
     }
     if (!handle_is_open(&stream->handle)) {

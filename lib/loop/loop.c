@@ -70,7 +70,7 @@ int job_loop_open(struct job_runtime *runtime, struct job_loop **out, const stru
         return -ENOMEM;
     loop_init(loop, root, options);
     err = -ENOMEM;
-    loop->line = line_claim(root->stats, LINE_LOOP, loop->name);
+    loop->line = line_claim(root, LINE_LOOP, loop->name);
     if (!loop->line)
         goto free_loop;
     struct engine_options engine_options = {
@@ -87,7 +87,7 @@ int job_loop_open(struct job_runtime *runtime, struct job_loop **out, const stru
     *out = loop;
     return 0;
 release_line:
-    line_release(root->stats, loop->line);
+    line_release(root, loop->line);
 free_loop:
     alloc_free(root, loop);
     return err;
@@ -244,7 +244,7 @@ static int dispose(struct job_loop *loop, int drained)
     unsigned leaked = loop->engine->type->close(loop->engine);
     assert(leaked == 0);   /* each op belongs to a handle, and all handles are closed */
     timers_fini(loop);
-    line_release(loop->root->stats, loop->line);
+    line_release(loop->root, loop->line);
     return 0;
 }
 

@@ -29,7 +29,7 @@ enum counter {
     COUNTER_BUF_ALLOCS, COUNTER_BUF_FREES, COUNTER_LONGEST_CALLBACK_NS, COUNTER_COUNT,
 };
 
-struct stats;
+struct root;
 
 /* The layout is fixed by segment.h; 64-byte aligned. */
 struct stats_line {
@@ -48,8 +48,8 @@ struct stats_line {
 
 /* A line of the segment for the calling thread; when there is no segment, or it is full, a private line that nobody sees: never
  * NULL unless memory is short. Set it in self()->line by the caller. */
-struct stats_line *line_claim(struct stats *stats, enum line_kind kind, const char *name);
-void line_release(struct stats *stats, struct stats_line *line);
+struct stats_line *line_claim(struct root *root, enum line_kind kind, const char *name);
+void line_release(struct root *root, struct stats_line *line);
 
 static inline void line_count(struct stats_line *line, enum counter counter, uint64_t n)
 {

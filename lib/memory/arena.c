@@ -1,0 +1,379 @@
+/* arena.c — how an arena opens, grows chunk by chunk, re-uses what has become empty, and closes.
+ *
+ * The range of addresses is reserved at open and never moves. A chunk (2 MiB, a huge page) belongs to one size class; when a class
+ * runs dry at the limit, chunks of other classes whose slots are all in their depot are taken from them. All of this happens under
+ * one lock, off the fast path: what is in depots and caches needs no lock. -ENOMEM is only said after a look under the lock, so it is
+ * never a passing state.
+ *
+ * Accepted risk: a loop that has to grow may wait for another thread that is growing at that moment, some microseconds of carving or
+ * at most a walk over all free slots.
+ */
+#include "memory/arena.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/annotate.h"
+#include "base/bits.h"
+#include "base/container.h"
+#include "base/self.h"
+#include "base/sys.h"
+#include "memory/cache.h"
+
+enum { ARENA_CHUNKS_MAX = 1 << 21 };   /* 4 TiB: indices of slots stay below 2^31 */
+
+static const size_t arena_limit_least = (size_t)1 << SLOT_MIN_BITS;
+
+static void arena_lock(struct job_arena *arena)
+{
+#ifdef JOB_SIM
+    while (pthread_mutex_trylock(&arena->lock) != 0)   /* fibers share one thread */
+        cpu_relax();
+#else
+    (void)pthread_mutex_lock(&arena->lock);   /* cannot fail: not recursive, initialised */
+#endif
+}
+
+static void arena_unlock(struct job_arena *arena)
+{
+    (void)pthread_mutex_unlock(&arena->lock);
+}
+
+/* ---- open and close ---------------------------------------------------------------------------------------------- */
+
+static int map_arena(struct job_arena *arena)
+{
+    void *base = NULL, *slots = NULL;
+    size_t bytes = (size_t)arena->chunk_count << CHUNK_BITS;
+    size_t records = (size_t)arena->chunk_count * CHUNK_SLOTS_MAX * sizeof(struct slot);
+    int err = sys_reserve(bytes + CHUNK_BYTES, &base);   /* one more, to begin at a huge page */
+    if (err < 0)
+        return err;
+    err = sys_reserve_small(records, &slots);
+    if (err < 0) {
+        (void)sys_release(base, bytes + CHUNK_BYTES);
+        return err;
+    }
+    arena->mapped = base;
+    arena->base = (uint8_t *)round_up((uintptr_t)base, CHUNK_BYTES);
+    arena->slots = slots;
+    return 0;
+}
+
+static void unmap_arena(struct job_arena *arena)
+{
+    size_t bytes = (size_t)arena->chunk_count << CHUNK_BITS;
+    annotate_unpoison(arena->mapped, bytes + CHUNK_BYTES);
+    (void)sys_release(arena->mapped, bytes + CHUNK_BYTES);
+    (void)sys_release(arena->slots, (size_t)arena->chunk_count * CHUNK_SLOTS_MAX * sizeof(struct slot));
+}
+
+static void set_limits(struct job_arena *arena, const struct job_arena_options *options)
+{
+    arena->limit = options->limit_bytes ? options->limit_bytes : container_memory() / 4;
+    arena->limit = round_up(arena->limit, arena_limit_least);
+    arena->reserve = options->reserve_bytes ? options->reserve_bytes : arena->limit / 4;
+    for (unsigned class = 0; class < SLOT_CLASSES; class++) {
+        size_t share = arena->limit / 16 / slot_class_bytes(class);
+        size_t max = options->cache_slots_max == JOB_ARENA_NO_CACHE ? 0
+                     : options->cache_slots_max                     ? options->cache_slots_max
+                                                                    : share;
+        arena->cache_max[class] = (unsigned)min_size(max, CACHE_SLOTS_MAX);
+    }
+}
+
+int arena_open(struct root *root, struct job_arena **out, const struct job_arena_options *options)
+{
+    static const struct job_arena_options defaults = {0};
+    options = options ? options : &defaults;
+    if (options->limit_bytes && options->limit_bytes < arena_limit_least)
+        return -EINVAL;
+    struct job_arena *arena = alloc_lines(root, sizeof *arena);
+    if (!arena)
+        return -ENOMEM;
+    arena->root = root;
+    strncpy(arena->name, options->name ? options->name : "arena", sizeof arena->name - 1);
+    set_limits(arena, options);
+    int err = -EINVAL;
+    size_t chunks = (arena->limit >> CHUNK_BITS) + 2;   /* a partial one, and one to move to */
+    if (chunks > ARENA_CHUNKS_MAX || arena->reserve > arena->limit)
+        goto free_arena;
+    err = -ENOMEM;
+    arena->chunk_count = (unsigned)chunks;
+    arena->chunks = alloc_zeroed(root, chunks * sizeof(struct chunk));
+    if (!arena->chunks)
+        goto free_arena;
+    err = map_arena(arena);
+    if (err < 0)
+        goto free_chunks;
+    (void)pthread_mutex_init(&arena->lock, NULL);
+    *out = arena;
+    return 0;
+free_chunks:
+    alloc_free(root, arena->chunks);
+free_arena:
+    alloc_free(root, arena);
+    return err;
+}
+
+int arena_close(struct job_arena **arena_pointer)
+{
+    struct job_arena *arena = *arena_pointer;
+    if (!arena)
+        return 0;
+    uint64_t out = load_relaxed(&arena->out);       /* no other thread uses the arena any more */
+    uint32_t users = load_relaxed(&arena->users);
+    if (out > 0 || users > 0) {
+        log_write(&arena->root->log, JOB_LOG_ERROR, "arena %s cannot be closed: %llu bytes in use, %u caches or loops",
+                  arena->name, (unsigned long long)out, users);
+        return -EBUSY;
+    }
+    struct root *root = arena->root;
+    unmap_arena(arena);
+    (void)pthread_mutex_destroy(&arena->lock);
+    alloc_free(root, arena->chunks);
+    alloc_free(root, arena);
+    *arena_pointer = NULL;
+    return 0;
+}
+
+int job_arena_open(struct job_runtime *runtime, struct job_arena **arena, const struct job_arena_options *options)
+{
+    if (!runtime || !arena)
+        return -EINVAL;
+    struct root *root = (struct root *)runtime;   /* its first member */
+    int err = arena_open(root, arena, options);
+    if (err == 0)
+        (void)fetch_add_relaxed(&root->users, 1);   /* ledger: orders nothing */
+    return err;
+}
+
+int job_arena_close(struct job_arena **arena)
+{
+    if (!arena)
+        return -EINVAL;
+    if (!*arena)
+        return 0;
+    if ((*arena)->is_default)
+        return -EINVAL;
+    struct root *root = (*arena)->root;
+    int err = arena_close(arena);
+    if (err == 0)
+        (void)fetch_sub_relaxed(&root->users, 1);   /* ledger: orders nothing */
+    return err;
+}
+
+/* ---- what is left ------------------------------------------------------------------------------------------------ */
+
+int arena_hold(struct job_arena *arena, size_t bytes)
+{
+    arena_lock(arena);
+    bool fits = arena->held + bytes + arena->reserve <= arena->limit;
+    if (fits)
+        arena->held += bytes;
+    size_t sum = arena->held + arena->reserve + (fits ? 0 : bytes);
+    arena_unlock(arena);
+    if (fits)
+        return 0;
+    log_write(&arena->root->log, JOB_LOG_ERROR,
+              "arena %s: receive rings and the reserve need %zu bytes, its limit is %zu: raise the limit or lower receive_slots",
+              arena->name, sum, arena->limit);
+    return -EINVAL;
+}
+
+void arena_unhold(struct job_arena *arena, size_t bytes)
+{
+    arena_lock(arena);
+    assert(arena->held >= bytes);
+    arena->held -= bytes;
+    arena_unlock(arena);
+}
+
+size_t arena_spare(struct job_arena *arena)
+{
+    size_t taken = load_seq_cst(&arena->out) + arena->reserve;   /* pairs with fetch_sub_seq_cst in to_depot (cache.c) */
+    return taken < arena->limit ? arena->limit - taken : 0;
+}
+
+/* ---- chunks, under the lock -------------------------------------------------------------------------------------- */
+
+static uint8_t *chunk_memory(struct job_arena *arena, unsigned index)
+{
+    return arena->base + ((size_t)index << CHUNK_BITS);
+}
+
+/* The first of `count` adjacent unused chunks, or chunk_count. */
+static unsigned find_unused(struct job_arena *arena, unsigned count)
+{
+    unsigned run = 0;
+    for (unsigned i = arena->next_unused; i < arena->chunk_count; i++) {
+        run = arena->chunks[i].state == CHUNK_UNUSED ? run + 1 : 0;
+        if (run == count)
+            return i - count + 1;
+    }
+    return arena->chunk_count;
+}
+
+static void slot_init(struct job_arena *arena, struct slot *slot, uint32_t index, unsigned class, uint8_t *memory,
+                      size_t size)
+{
+    slot->arena = arena;
+    slot->memory = memory;
+    slot->size = (uint32_t)size;
+    slot->index = index;
+    slot->class = (uint8_t)class;
+    slot->home.owner = BUF_FREE;
+    store_relaxed(&slot->pieces, 0);   /* published by depot_push() */
+}
+
+/* Slots of the class in an unused chunk; all but the first go to the depot. */
+static struct slot *carve(struct job_arena *arena, unsigned index, unsigned class)
+{
+    size_t size = slot_class_bytes(class);
+    size_t bytes = min_size(CHUNK_BYTES, arena->limit - arena->carved);
+    unsigned count = (unsigned)(bytes / size);
+    assert(count > 0 && count <= CHUNK_SLOTS_MAX);
+    arena->chunks[index] = (struct chunk){
+        .state = CHUNK_SLOTS, .class = (uint8_t)class, .slots = (uint16_t)count, .bytes = (uint32_t)(count * size)};
+    arena->carved += count * size;
+    if (index == arena->next_unused)
+        arena->next_unused++;
+    struct slot *first = arena_slot(arena, index << (CHUNK_BITS - SLOT_MIN_BITS));
+    for (unsigned i = 0; i < count; i++) {
+        slot_init(arena, first + i, first->index, class, chunk_memory(arena, index) + i * size, size);
+        first[i].index = (index << (CHUNK_BITS - SLOT_MIN_BITS)) + i;
+        store_relaxed(&first[i].next, first[i].index + 2);   /* the one behind; the last is linked by depot_push() */
+        annotate_poison(first[i].memory, size);
+    }
+    if (count > 1)
+        depot_push(arena, first + 1, first + count - 1);
+    return first;
+}
+
+/* Takes a whole depot, counts what it finds of each chunk, and keeps the chunks that are complete; the rest goes back. Whoever finds
+ * the depot empty meanwhile comes to the lock. */
+static void retire_class(struct job_arena *arena, unsigned class)
+{
+    enum { BATCH = 64 };
+    struct slot *taken[BATCH], *all = NULL;
+    unsigned count;
+    while ((count = depot_pop(arena, class, taken, BATCH)) > 0) {
+        for (unsigned i = 0; i < count; i++) {
+            arena->chunks[taken[i]->index >> (CHUNK_BITS - SLOT_MIN_BITS)].found++;
+            taken[i]->home.next = (struct job_buf *)all;   /* free slots: their descriptors are ours to link with */
+            all = taken[i];
+        }
+    }
+    while (all) {
+        struct slot *slot = all;
+        all = (struct slot *)slot->home.next;
+        slot->home.next = NULL;
+        struct chunk *chunk = &arena->chunks[slot->index >> (CHUNK_BITS - SLOT_MIN_BITS)];
+        if (chunk->found < chunk->slots)
+            depot_push(arena, slot, slot);
+    }
+    for (unsigned i = 0; i < arena->chunk_count; i++) {
+        struct chunk *chunk = &arena->chunks[i];
+        if (chunk->state != CHUNK_SLOTS || chunk->class != class)
+            continue;
+        if (chunk->found == chunk->slots) {
+            JOB_MARK(arena_retires_chunk);
+            arena->carved -= chunk->bytes;
+            *chunk = (struct chunk){0};
+            arena->next_unused = (unsigned)min_size(arena->next_unused, i);
+        }
+        chunk->found = 0;
+    }
+}
+
+static void retire_others(struct job_arena *arena, unsigned class)
+{
+    for (unsigned other = 0; other < SLOT_CLASSES; other++) {
+        if (other != class)
+            retire_class(arena, other);
+    }
+}
+
+static bool can_carve(struct job_arena *arena, size_t bytes)
+{
+    return arena->limit - arena->carved >= bytes;
+}
+
+struct slot *arena_grow(struct job_arena *arena, unsigned class)
+{
+    struct slot *slot = NULL;
+    size_t size = slot_class_bytes(class);
+    arena_lock(arena);
+    if (depot_pop(arena, class, &slot, 1) == 0) {   /* somebody may have been faster */
+        if (!can_carve(arena, size))
+            retire_others(arena, class);
+        unsigned index = can_carve(arena, size) ? find_unused(arena, 1) : arena->chunk_count;
+        if (index < arena->chunk_count)
+            slot = carve(arena, index, class);
+    }
+    if (slot)
+        (void)fetch_add_seq_cst(&arena->out, size);   /* pairs with load_seq_cst in arena_spare */
+    arena_unlock(arena);
+    return slot;
+}
+
+/* ---- runs -------------------------------------------------------------------------------------------------------- */
+
+struct slot *arena_take_run(struct job_arena *arena, size_t bytes)
+{
+    unsigned count = (unsigned)((bytes + CHUNK_BYTES - 1) >> CHUNK_BITS);
+    size_t size = (size_t)count << CHUNK_BITS;
+    struct slot *slot = NULL;
+    arena_lock(arena);
+    if (!can_carve(arena, size) || find_unused(arena, count) == arena->chunk_count)
+        retire_others(arena, SLOT_RUN);
+    unsigned index = can_carve(arena, size) ? find_unused(arena, count) : arena->chunk_count;
+    if (index < arena->chunk_count) {
+        arena->chunks[index] = (struct chunk){.state = CHUNK_RUN, .class = SLOT_RUN, .chunks = count};
+        for (unsigned i = 1; i < count; i++)
+            arena->chunks[index + i].state = CHUNK_RUN_TAIL;
+        arena->carved += size;
+        slot = arena_slot(arena, index << (CHUNK_BITS - SLOT_MIN_BITS));
+        slot_init(arena, slot, index << (CHUNK_BITS - SLOT_MIN_BITS), SLOT_RUN, chunk_memory(arena, index), size);
+        annotate_unpoison(slot->memory, size);
+        (void)fetch_add_seq_cst(&arena->out, size);   /* pairs with load_seq_cst in arena_spare */
+    }
+    arena_unlock(arena);
+    if (!slot)
+        (void)fetch_add_relaxed(&arena->failed, 1);   /* a count: orders nothing */
+    return slot;
+}
+
+void arena_put_run(struct slot *slot)
+{
+    struct job_arena *arena = slot->arena;
+    unsigned index = slot->index >> (CHUNK_BITS - SLOT_MIN_BITS);
+    size_t size = slot->size;
+    annotate_unpoison(slot->memory, size);
+    (void)sys_decommit(slot->memory, size);   /* a large buf goes back to the system at once */
+    arena_lock(arena);
+    unsigned count = arena->chunks[index].chunks;
+    assert(arena->chunks[index].state == CHUNK_RUN && (size_t)count << CHUNK_BITS == size);
+    memset(&arena->chunks[index], 0, count * sizeof(struct chunk));
+    arena->carved -= size;
+    arena->next_unused = (unsigned)min_size(arena->next_unused, index);
+    arena_unlock(arena);
+    (void)fetch_sub_seq_cst(&arena->out, size);   /* pairs with load_seq_cst in arena_spare */
+    arena_wake_starved(arena);
+}
+
+void job_arena_stats(const struct job_arena *const_arena, struct job_arena_stats *stats)
+{
+    struct job_arena *arena = (struct job_arena *)const_arena;   /* the lock is not part of its value */
+    arena_lock(arena);
+    *stats = (struct job_arena_stats){
+        .limit_bytes = arena->limit,
+        .committed_bytes = arena->carved,
+        .used_bytes = load_relaxed(&arena->out),   /* a snapshot */
+        .held_bytes = arena->held,
+        .failed = load_relaxed(&arena->failed),
+        .starved = load_relaxed(&arena->starved_count),
+    };
+    arena_unlock(arena);
+}

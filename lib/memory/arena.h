@@ -1,0 +1,89 @@
+/* arena.h — a reserved range of addresses, cut into chunks, each of one size class; its limit, its reserve and its depots. */
+#ifndef JOB_MEMORY_ARENA_H
+#define JOB_MEMORY_ARENA_H
+
+#include <pthread.h>
+
+#include "base/atomic.h"
+#include "base/limits.h"
+#include "base/root.h"
+#include "job/arena.h"
+#include "memory/slot.h"
+
+struct starved;
+
+/* A lock-free last-in-first-out list of free slots of one class: tag in the upper half, index + 1 of the first in the lower. */
+struct depot {
+    atomic_u64 head;
+} __attribute__((aligned(CACHE_LINE)));
+
+enum chunk_state { CHUNK_UNUSED, CHUNK_SLOTS, CHUNK_RUN, CHUNK_RUN_TAIL };
+
+struct chunk {
+    uint8_t state;           /* enum chunk_state */
+    uint8_t class;
+    uint16_t slots;          /* CHUNK_SLOTS: how many */
+    uint32_t chunks;         /* CHUNK_RUN: how many */
+    uint32_t bytes;          /* what it counts against the limit; a run's are with its first chunk, in chunks */
+    uint32_t found;          /* while empty chunks are looked for */
+};
+
+struct job_arena {
+    /* fixed after open */
+    struct root *root;
+    char name[32];
+    void *mapped;
+    uint8_t *base;           /* begins at a huge page */
+    struct slot *slots;      /* records: CHUNK_SLOTS_MAX a chunk, never unmapped while the arena lives */
+    struct chunk *chunks;
+    unsigned chunk_count;
+    size_t limit;
+    size_t reserve;          /* what receive rings leave to those who compute */
+    unsigned cache_max[SLOT_CLASSES];
+    bool is_default;
+
+    /* any thread */
+    struct depot depots[SLOT_CLASSES];
+    atomic_u64 out;          /* bytes that are not in a depot and not uncarved: in bufs, rings and caches */
+    struct starved *starved; /* atomic: waiters, taken whole */
+    atomic_u32 waking;       /* threads that are posting to waiters that they took */
+    atomic_u64 failed, starved_count;
+    atomic_u32 users;        /* caches and rings */
+
+    /* under the lock: only growing, shrinking and runs */
+    pthread_mutex_t lock;
+    size_t carved;           /* bytes of chunks in use */
+    size_t held;             /* what rings need at least */
+    unsigned next_unused;    /* no chunk before it is unused */
+};
+
+enum { CHUNK_SLOTS_MAX = 1 << (CHUNK_BITS - SLOT_MIN_BITS), CHUNK_BYTES = 1 << CHUNK_BITS };
+
+int arena_open(struct root *root, struct job_arena **arena, const struct job_arena_options *options);
+int arena_close(struct job_arena **arena);
+
+/* A receive ring announces what it needs at least: -EINVAL, with the sum in the log, when the limit cannot hold all of these and the
+ * reserve. */
+int arena_hold(struct job_arena *arena, size_t bytes);
+void arena_unhold(struct job_arena *arena, size_t bytes);
+
+/* Bytes that a receive ring may still take: zero when only the reserve is left. */
+size_t arena_spare(struct job_arena *arena);
+
+/* Carves a chunk for the class, or makes an empty chunk of another class one of this; the slot, or NULL at the limit. */
+struct slot *arena_grow(struct job_arena *arena, unsigned class);
+
+/* A run of adjacent chunks of so many bytes; NULL at the limit or when no run is adjacent. */
+struct slot *arena_take_run(struct job_arena *arena, size_t bytes);
+void arena_put_run(struct slot *slot);
+
+static inline struct slot *arena_slot(struct job_arena *arena, uint32_t index)
+{
+    return &arena->slots[index];
+}
+
+/* The depots; slot.c. */
+void depot_push(struct job_arena *arena, struct slot *first, struct slot *last);   /* linked by next, first on top */
+unsigned depot_pop(struct job_arena *arena, unsigned class, struct slot **slots, unsigned max);
+
+#endif

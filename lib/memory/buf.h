@@ -1,0 +1,46 @@
+/* buf.h — the descriptor of one segment; the first of a chain stands for the whole.
+ *
+ * Descriptors are 64 bytes. Each slot has one built in (its home); further pieces of a slot get theirs from the thread's cache.
+ */
+#ifndef JOB_MEMORY_BUF_H
+#define JOB_MEMORY_BUF_H
+
+#include "base/assert.h"
+#include "job/buf.h"
+
+struct slot;
+
+enum buf_owner {
+    BUF_FREE,       /* nobody: the descriptor is in a cache */
+    BUF_CODE,       /* whoever holds the pointer */
+    BUF_SEGMENT,    /* part of the buf before it */
+};
+
+struct job_buf {
+    struct job_buf *next;       /* the next segment */
+    struct job_buf *last;       /* first segment only: the last one */
+    struct slot *slot;
+    uint8_t *data;
+    uint32_t len;
+    uint32_t low, high;         /* the window of the slot that this piece alone may use */
+    uint32_t segments;          /* first segment only */
+    uint64_t total;             /* first segment only: bytes of all */
+    uint8_t owner;              /* enum buf_owner */
+    bool is_home;               /* built into the slot */
+};
+
+_Static_assert(sizeof(struct job_buf) == 64, "one cache line");
+
+/* No other piece of the slot exists: the whole slot is ours. */
+bool buf_is_alone(const struct job_buf *buf);
+
+/* An alone buf of one segment becomes empty, with all room of its slot. */
+void buf_reset(struct job_buf *buf);
+
+/* As job_buf_alloc(), from what the arena's reserve leaves: -ENOMEM earlier. */
+int buf_alloc_spare(struct job_arena *arena, size_t room, struct job_buf **buf);
+
+/* For asserts in checked builds: links, windows and sums agree. */
+bool buf_is_valid(const struct job_buf *buf);
+
+#endif

@@ -1,0 +1,252 @@
+/* cache.c — a freed buf's way home: this thread's cache, the depot, and a loop that starves for it.
+ *
+ * Caches. A thread of the library keeps up to cache_max free slots a class for itself, without atomics; more go to the depot in
+ * batches, and it takes batches from there. A foreign thread has no cache. What is in a depot belongs to nobody: every thread can
+ * take it, so a parked or dead thread strands no more than its bounded cache, and none at all when it detached.
+ *
+ * Starving. A loop whose receive ring finds no spare slot registers and sleeps until somebody frees.
+ *   States of a waiter: not registered; registered (in arena->starved); taken (a thread that freed has it in its hands); mailed.
+ *   the loop:        L1 push the waiter on arena->starved   L2 try again to take a slot   L3 if there is one, go on (the waiter stays
+ *                    registered: a mail will come, once); else sleep
+ *   whoever frees:   F1 push the slot on its depot, subtract it from `out`   F2 look at arena->starved; empty: done   F3 take all
+ *                    waiters in one exchange   F4 post each one's mail, or push it again when there is still nothing spare
+ *   Why no waiter sleeps beside free memory: L1 and F1 are sequentially consistent read-modify-writes, and L2 and F2 come after them.
+ *   In their total order either F1 comes before L2 (the loop gets the slot) or L1 comes before F2 (the freeing
+ *   thread sees the waiter). The narrowest moment: F2 has seen nothing, then L1, then L2: F1 was before, so L2 sees it.
+ *   While somebody waits, frees go past the cache to the depot. A slot that went into a cache just before L1 stays there: bounded by
+ *   cache_max, which is why a small arena has caches of zero slots.
+ *   F4's second case: there is not enough for this one. Pushing it again is an L1 of its own and is followed by a look as well.
+ * Rejected: a timer that looks again (heals a lost wake-up instead of showing it, and costs latency); a futex (a loop sleeps in the
+ * kernel's ring, not on a word).
+ * Accepted: a wake-up for nothing, when several loops starve and one takes what was freed.
+ */
+#include "memory/cache.h"
+
+#include <errno.h>
+
+#include "base/alloc.h"
+#include "base/bits.h"
+#include "base/self.h"
+#include "memory/arena.h"
+
+enum { DESCRIPTORS_MAX = LIMIT(128, 2) };   /* free descriptors that a thread keeps; unmeasured */
+
+struct cache {
+    struct cache *next;          /* this thread's caches of other arenas */
+    struct job_arena *arena;
+    unsigned attached;
+    unsigned descriptor_count;
+    struct job_buf *descriptors; /* free, linked by next */
+    struct {
+        unsigned count;
+        struct slot *slots[CACHE_SLOTS_MAX];
+    } classes[SLOT_CLASSES];
+};
+
+static struct cache *find_cache(const struct job_arena *arena)
+{
+    struct cache *cache = self()->caches;
+    while (cache && cache->arena != arena)
+        cache = cache->next;
+    return cache;
+}
+
+/* ---- starving ---------------------------------------------------------------------------------------------------- */
+
+static void push_waiters(struct job_arena *arena, struct starved *first, struct starved *last)
+{
+    struct starved *head = load_relaxed(&arena->starved);   /* a guess; the exchange decides */
+    do {
+        last->next = head;
+    } while (!cas_seq_cst(&arena->starved, &head, first));   /* L1; pairs with load_seq_cst in arena_wake_starved */
+}
+
+/* F3 and F4. Returns what the least modest of the waiters that stay needs; SIZE_MAX: nobody stays. */
+static size_t post_to_waiters(struct job_arena *arena, size_t spare)
+{
+    size_t wanted = SIZE_MAX;
+    (void)fetch_add_seq_cst(&arena->waking, 1);   /* pairs with load_seq_cst in arena_unstarve */
+    struct starved *waiter = exchange_seq_cst(&arena->starved, NULL);
+    while (waiter) {
+        struct starved *next = waiter->next;
+        if (waiter->bytes <= spare) {
+            mailbox_post(waiter->mailbox, &waiter->mail);   /* from here on it may be gone */
+        } else {
+            wanted = min_size(wanted, waiter->bytes);
+            push_waiters(arena, waiter, waiter);
+        }
+        waiter = next;
+    }
+    (void)fetch_sub_seq_cst(&arena->waking, 1);
+    return wanted;
+}
+
+void arena_wake_starved(struct job_arena *arena)
+{
+    while (load_seq_cst(&arena->starved)) {   /* F2; pairs with cas_seq_cst in push_waiters */
+        size_t spare = arena_spare(arena);
+        if (spare < slot_class_bytes(0))
+            return;                           /* whoever frees more looks again */
+        JOB_MARK(starved_seen_by_free);
+        if (arena_spare(arena) < post_to_waiters(arena, spare))
+            return;
+    }
+}
+
+void arena_starve(struct job_arena *arena, struct starved *waiter)
+{
+    assert(!waiter->is_registered);
+    waiter->is_registered = true;
+    (void)fetch_add_relaxed(&arena->starved_count, 1);   /* a count: orders nothing */
+    push_waiters(arena, waiter, waiter);
+    JOB_MARK(starve_looks_again);
+}
+
+void arena_unstarve(struct job_arena *arena, struct starved *waiter)
+{
+    if (!waiter->is_registered)
+        return;
+    struct starved *all = exchange_seq_cst(&arena->starved, NULL);
+    while (all) {
+        struct starved *next = all->next;
+        if (all == waiter)
+            waiter->is_registered = false;
+        else
+            push_waiters(arena, all, all);
+        all = next;
+    }
+    arena_wake_starved(arena);   /* the others were out of sight for a moment */
+    while (load_seq_cst(&arena->waking) > 0)   /* pairs with fetch_add_seq_cst in arena_wake_starved */
+        cpu_relax();             /* somebody may have taken the waiter just before: its mail comes */
+}
+
+/* ---- slots ------------------------------------------------------------------------------------------------------- */
+
+static void note_out(struct job_arena *arena, size_t bytes)
+{
+    (void)fetch_add_seq_cst(&arena->out, bytes);   /* pairs with load_seq_cst in arena_spare */
+}
+
+/* F1 for `count` slots of one class; the caller looks at the waiters afterwards. */
+static void to_depot(struct job_arena *arena, struct slot **slots, unsigned count)
+{
+    for (unsigned i = 0; i + 1 < count; i++)
+        store_relaxed(&slots[i]->next, slots[i + 1]->index + 1);   /* published by depot_push() */
+    size_t bytes = count * (size_t)slots[0]->size;
+    depot_push(arena, slots[0], slots[count - 1]);
+    (void)fetch_sub_seq_cst(&arena->out, bytes);   /* pairs with load_seq_cst in arena_spare */
+}
+
+struct slot *cache_take(struct job_arena *arena, unsigned class)
+{
+    struct cache *cache = find_cache(arena);
+    struct slot *slot = NULL;
+    unsigned max = cache ? arena->cache_max[class] : 0;
+    if (max == 0) {
+        if (depot_pop(arena, class, &slot, 1) > 0)
+            note_out(arena, slot->size);
+        return slot;
+    }
+    unsigned *count = &cache->classes[class].count;
+    if (*count == 0) {
+        unsigned batch = max < CACHE_BATCH ? max : CACHE_BATCH;
+        *count = depot_pop(arena, class, cache->classes[class].slots, batch);
+        if (*count == 0)
+            return NULL;
+        note_out(arena, *count * slot_class_bytes(class));
+    }
+    return cache->classes[class].slots[--*count];
+}
+
+static void spill(struct cache *cache, unsigned class, unsigned count)
+{
+    unsigned *have = &cache->classes[class].count;
+    assert(count <= *have);
+    if (count == 0)
+        return;
+    *have -= count;
+    to_depot(cache->arena, &cache->classes[class].slots[*have], count);
+}
+
+void cache_put(struct slot *slot)
+{
+    struct job_arena *arena = slot->arena;
+    unsigned class = slot->class;
+    struct cache *cache = find_cache(arena);
+    unsigned max = cache ? arena->cache_max[class] : 0;
+    bool is_wanted = load_relaxed(&arena->starved) != NULL;   /* a hint; arena_wake_starved() looks with order */
+    if (max > 0 && !is_wanted) {
+        unsigned *count = &cache->classes[class].count;
+        if (*count == max)
+            spill(cache, class, max < CACHE_BATCH ? max : CACHE_BATCH);
+        cache->classes[class].slots[(*count)++] = slot;
+        return;
+    }
+    to_depot(arena, &slot, 1);
+    arena_wake_starved(arena);
+}
+
+/* ---- attach and detach ------------------------------------------------------------------------------------------- */
+
+int cache_attach(struct job_arena *arena)
+{
+    struct cache *cache = find_cache(arena);
+    if (!cache) {
+        cache = alloc_lines(arena->root, sizeof *cache);
+        if (!cache)
+            return -ENOMEM;
+        cache->arena = arena;
+        cache->next = self()->caches;
+        self()->caches = cache;
+        (void)fetch_add_relaxed(&arena->users, 1);   /* read at close: orders nothing */
+    }
+    cache->attached++;
+    return 0;
+}
+
+void cache_detach(struct job_arena *arena)
+{
+    struct cache *cache = find_cache(arena);
+    assert(cache && cache->attached > 0);
+    if (--cache->attached > 0)
+        return;
+    for (unsigned class = 0; class < SLOT_CLASSES; class++)
+        spill(cache, class, cache->classes[class].count);
+    arena_wake_starved(arena);
+    while (cache->descriptors) {
+        struct job_buf *buf = cache->descriptors;
+        cache->descriptors = buf->next;
+        alloc_free(arena->root, buf);
+    }
+    struct cache **link = &self()->caches;
+    while (*link != cache)
+        link = &(*link)->next;
+    *link = cache->next;
+    alloc_free(arena->root, cache);
+    (void)fetch_sub_relaxed(&arena->users, 1);
+}
+
+/* ---- descriptors ------------------------------------------------------------------------------------------------- */
+
+struct job_buf *cache_take_descriptor(struct job_arena *arena)
+{
+    struct cache *cache = find_cache(arena);
+    if (!cache || !cache->descriptors)
+        return alloc_lines(arena->root, sizeof(struct job_buf));
+    struct job_buf *buf = cache->descriptors;
+    cache->descriptors = buf->next;
+    cache->descriptor_count--;
+    return buf;
+}
+
+void cache_put_descriptor(struct job_arena *arena, struct job_buf *buf)
+{
+    struct cache *cache = find_cache(arena);
+    if (!cache || cache->descriptor_count == DESCRIPTORS_MAX) {
+        alloc_free(arena->root, buf);
+        return;
+    }
+    buf->next = cache->descriptors;
+    cache->descriptors = buf;
+    cache->descriptor_count++;
+}

@@ -1,0 +1,145 @@
+/* slot.c — size classes, and the depots: lock-free lists of free slots that every thread can take from.
+ *
+ * A depot is a stack of slot indices under one 64-bit word, tag and index. Push and pop are one compare-and-swap; a pop may take
+ * several at once by walking the links and exchanging the head for the link of the last. The walk reads links that others may be
+ * changing; the tag, which every change of the head increments, makes the exchange fail then (so a link that was stale is never
+ * believed). The records are never unmapped, so the reads are always of valid memory.
+ *
+ * Rejected: a return stack for each owner, taken whole by whoever runs dry. While somebody holds a stack that he took, the others see
+ * nothing and would say -ENOMEM with memory at hand (docs/decisions/001).
+ * Accepted: 2^32 changes of the head while one thread stands between its load and its exchange, all ending at the same index.
+ */
+#include "memory/slot.h"
+
+#include <string.h>
+
+#include "base/annotate.h"
+#include "base/bits.h"
+#include "memory/arena.h"
+#include "memory/cache.h"
+
+unsigned slot_class_for(size_t bytes)
+{
+    unsigned class = 0;
+    while (class < SLOT_CLASSES && slot_class_bytes(class) < bytes)
+        class++;
+    return class;
+}
+
+/* ---- depots ------------------------------------------------------------------------------------------------------ */
+
+static uint32_t head_index(uint64_t head)
+{
+    return (uint32_t)head;
+}
+
+static uint64_t head_make(uint64_t before, uint32_t index)
+{
+    return ((before >> 32) + 1) << 32 | index;
+}
+
+void depot_push(struct job_arena *arena, struct slot *first, struct slot *last)
+{
+    struct depot *depot = &arena->depots[first->class];
+    uint64_t head = load_relaxed(&depot->head);   /* a guess; the exchange below decides */
+    do {
+        store_relaxed(&last->next, head_index(head));   /* published by the exchange */
+    } while (!cas_seq_cst(&depot->head, &head, head_make(head, first->index + 1)));   /* pairs with load_acquire in depot_pop */
+}
+
+unsigned depot_pop(struct job_arena *arena, unsigned class, struct slot **slots, unsigned max)
+{
+    struct depot *depot = &arena->depots[class];
+    uint64_t head = load_acquire(&depot->head);   /* pairs with cas_seq_cst in depot_push: the links are visible */
+    for (;;) {
+        unsigned count = 0;
+        uint32_t index = head_index(head);
+        while (index != 0 && count < max) {
+            struct slot *slot = arena_slot(arena, index - 1);
+            slots[count++] = slot;
+            index = load_acquire(&slot->next);   /* pairs with cas_seq_cst in depot_push; perhaps stale: the tag decides */
+        }
+        if (count == 0)
+            return 0;
+        if (cas_seq_cst(&depot->head, &head, head_make(head, index)))   /* pairs with cas_seq_cst in depot_push */
+            return count;
+        JOB_MARK(depot_pop_raced);
+    }
+}
+
+/* ---- slots ------------------------------------------------------------------------------------------------------- */
+
+static size_t colour_of(const struct slot *slot)
+{
+    size_t colours = min_size(BUF_COLOURS, slot->size / 16 / CACHE_LINE);
+    return colours ? (slot->index % colours) * CACHE_LINE : 0;
+}
+
+uint8_t *slot_room(const struct slot *slot, size_t *len)
+{
+    size_t offset = BUF_HEADROOM + colour_of(slot);
+    *len = slot->size - offset;
+    return slot->memory + offset;
+}
+
+struct job_buf *slot_buf(struct slot *slot, size_t len)
+{
+    size_t room;
+    struct job_buf *buf = &slot->home;
+    assert(buf->owner == BUF_FREE);
+    assert(load_relaxed(&slot->pieces) == 0);
+    uint8_t *data = slot_room(slot, &room);
+    assert(len <= room);
+    *buf = (struct job_buf){
+        .last = buf,
+        .slot = slot,
+        .data = data,
+        .len = (uint32_t)len,
+        .low = 0,
+        .high = slot->size,
+        .segments = 1,
+        .total = len,
+        .owner = BUF_CODE,
+        .is_home = true,
+    };
+    store_relaxed(&slot->pieces, 1);   /* we own the slot; who gets a piece gets it through a hand-over that orders */
+    (void)fetch_add_relaxed(&slot->arena->root->bufs, 1);   /* ledger: orders nothing */
+    return buf;
+}
+
+static struct slot *took(struct slot *slot)
+{
+    if (slot) {
+        slot->generation++;
+        annotate_slot_taken(slot->memory, slot->size);
+    }
+    return slot;
+}
+
+struct slot *slot_take(struct job_arena *arena, unsigned class)
+{
+    struct slot *slot = cache_take(arena, class);
+    if (!slot)
+        slot = arena_grow(arena, class);
+    if (!slot)
+        (void)fetch_add_relaxed(&arena->failed, 1);   /* a count: orders nothing */
+    return took(slot);
+}
+
+struct slot *slot_take_spare(struct job_arena *arena, unsigned class)
+{
+    if (arena_spare(arena) < slot_class_bytes(class))
+        return NULL;
+    struct slot *slot = cache_take(arena, class);
+    return took(slot ? slot : arena_grow(arena, class));
+}
+
+void slot_put(struct slot *slot)
+{
+    assert(load_relaxed(&slot->pieces) == 0);   /* whoever dropped the last piece is here */
+    annotate_slot_freed(slot->memory, slot->size);
+    if (slot->class == SLOT_RUN)
+        arena_put_run(slot);
+    else
+        cache_put(slot);
+}

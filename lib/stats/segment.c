@@ -1,0 +1,105 @@
+/* segment.c — makes the statistics segment and fills in what does not change.
+ *
+ * The memfd stays open for the life of the runtime: a reader finds it as /proc/PID/fd/N, and the kernel's ptrace rule decides who may.
+ */
+#include "stats/segment.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/bits.h"
+#include "base/limits.h"
+#include "base/root.h"
+#include "base/sys.h"
+#include "stats/names.h"
+#include "stats/stats.h"
+
+static uint32_t add_table(struct stats_header *header, uint32_t kind, uint32_t stride, uint32_t count, uint32_t offset)
+{
+    assert(header->table_count < STATS_TABLES);
+    header->tables[header->table_count++] = (struct stats_table){kind, offset, stride, count};
+    return (uint32_t)round_up(offset + stride * count, CACHE_LINE);
+}
+
+static uint32_t lay_out(struct stats_header *header)
+{
+    uint32_t end = sizeof *header;
+    header->table_count = 0;
+    end = add_table(header, STATS_TABLE_THREADS, sizeof(struct stats_line), STATS_THREADS_MAX, end);
+    end = add_table(header, STATS_TABLE_COUNTER_NAMES, STATS_NAME_BYTES, COUNTER_COUNT, end);
+    end = add_table(header, STATS_TABLE_WAIT_NAMES, STATS_NAME_BYTES, JOB_WAIT_COUNT, end);
+    end = add_table(header, STATS_TABLE_KIND_NAMES, STATS_NAME_BYTES, LINE_KINDS, end);
+    return add_table(header, STATS_TABLE_FEATURE_NAMES, STATS_NAME_BYTES, FEATURE_COUNT, end);
+}
+
+static void put_name(struct stats_header *header, uint32_t table, uint32_t index, const char *name)
+{
+    char *to = (char *)header + header->tables[table].offset + index * STATS_NAME_BYTES;
+    strncpy(to, name, STATS_NAME_BYTES - 1);   /* the memory is zero: it ends */
+}
+
+static void put_names(struct stats_header *header)
+{
+    for (uint32_t i = 0; i < COUNTER_COUNT; i++)
+        put_name(header, 1, i, counter_name((enum counter)i));
+    for (uint32_t i = 0; i < JOB_WAIT_COUNT; i++)
+        put_name(header, 2, i, wait_name((enum job_wait)i));
+    for (uint32_t i = 0; i < LINE_KINDS; i++)
+        put_name(header, 3, i, line_kind_name((enum line_kind)i));
+    for (uint32_t i = 0; i < FEATURE_COUNT; i++)
+        put_name(header, 4, i, feature_name((enum feature)i));
+}
+
+int stats_open(struct root *root, const char *name, struct stats **out)
+{
+    struct stats_header plan = {0};
+    uint32_t size = lay_out(&plan);
+    struct stats *stats = alloc_zeroed(root, sizeof *stats);
+    if (!stats)
+        return -ENOMEM;
+    stats->root = root;
+    stats->size = size;
+    void *memory = NULL;
+    int err = sys_memfd_shared(STATS_MEMFD_NAME, size, &stats->fd, &memory);
+    if (err < 0) {
+        alloc_free(root, stats);
+        return err;
+    }
+    struct stats_header *header = stats->header = memory;
+    (void)lay_out(header);
+    header->major = STATS_MAJOR;
+    header->minor = STATS_MINOR;
+    header->size = size;
+    header->pid = (uint32_t)root->pid;
+    header->opened_ns = root->now_ns();
+    strncpy(header->name, name, sizeof header->name - 1);
+    strncpy(header->version, job_version_text, sizeof header->version - 1);
+    put_names(header);
+    stats_set_features(stats, root->features.available, root->features.disabled);
+    stats->lines = (struct stats_line *)((char *)memory + header->tables[0].offset);
+    __builtin_memcpy(header->magic, STATS_MAGIC, sizeof header->magic);   /* last: a reader that sees it sees the rest */
+    *out = stats;
+    return 0;
+}
+
+void stats_close(struct root *root, struct stats **pointer)
+{
+    struct stats *stats = *pointer;
+    if (!stats)
+        return;
+    *pointer = NULL;
+    (void)munmap(stats->header, stats->size);
+    (void)sys_close(stats->fd);
+    alloc_free(root, stats);
+}
+
+void stats_set_features(struct stats *stats, uint32_t available, uint32_t disabled)
+{
+    if (!stats)
+        return;
+    store_relaxed(&stats->header->features_available, available);   /* figures for people: no order */
+    store_relaxed(&stats->header->features_disabled, disabled);
+}
