@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "base/features.h"
 #include "base/root.h"
 #include "base/sys.h"

@@ -63,7 +63,7 @@ uint64_t sys_clock_monotonic_ns(void)
 
 int sys_eventfd(void)
 {
-    return result(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    return result(eventfd(0, EFD_CLOEXEC));
 }
 
 int sys_eventfd_signal(int fd)

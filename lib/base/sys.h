@@ -20,7 +20,7 @@ int sys_membarrier(void);
 
 uint64_t sys_clock_monotonic_ns(void);
 
-int sys_eventfd(void);                       /* non-blocking, close-on-exec */
+int sys_eventfd(void);                       /* close-on-exec; blocking, so that a read by the ring waits for it */
 int sys_eventfd_signal(int fd);
 int sys_close(int fd);
 

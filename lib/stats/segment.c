@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/assert.h"
 #include "base/bits.h"
 #include "base/limits.h"
 #include "base/root.h"

@@ -46,6 +46,7 @@ struct stats_header {
     uint64_t opened_ns;          /* CLOCK_MONOTONIC, as all times here */
     char name[STATS_NAME_BYTES];
     char version[STATS_NAME_BYTES];
+    uint64_t reserved[2];
     struct stats_table tables[STATS_TABLES];
 };
 

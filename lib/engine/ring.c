@@ -1,0 +1,498 @@
+/* ring.c — the io_uring engine.
+ *
+ * One floor: what kernel 6.1 has, as a bundle (multishot accept and receive, provided buffers, SINGLE_ISSUER, DEFER_TASKRUN, NODROP,
+ * EXT_ARG). Below it, or where io_uring is forbidden, open fails and says why. The ring is made disabled and enabled by the first wait():
+ * it belongs to that thread.
+ *
+ * An op:   idle ──start──▶ PENDING (no SQE free) ──▶ KERNEL ──terminal CQE──▶ ENDED ──op_delivered()──▶ idle
+ *                                                   KERNEL ──no buffer──▶ STARVED ──slots again──▶ KERNEL
+ *          cancelled while PENDING or STARVED: ──▶ ABORTED, whose completion wait() makes up.
+ *
+ * A completion queue entry says what its op is by index and generation (inflight.c). Entries are copied out and the queue's head is
+ * advanced before anybody's callback runs, so callbacks may start as much as they like: a full submission queue is submitted and goes on.
+ */
+#include "engine/ring.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/bits.h"
+#include "base/limits.h"
+#include "base/sys.h"
+#include "engine/ring_refusal.h"
+#include "queue/mailbox.h"
+
+enum {
+    CQ_FACTOR = 8,   /* completions of multishot operations outnumber submissions */
+};
+
+/* Newer than liburing 2.3. */
+#define FEAT_NO_IOWAIT (1U << 17)
+#define ENTER_NO_IOWAIT (1U << 7)
+
+/* user_data that are no ops: generation 0. */
+enum { KEY_IGNORE = 1, KEY_WAKE = 2 };
+
+static struct ring_engine *ring_of(struct engine *engine)
+{
+    return container_of(engine, struct ring_engine, base);
+}
+
+/* ---- submission -------------------------------------------------------------------------------------------------- */
+
+/* One system call: submits, and waits for `wait` completions until the deadline. 0 or a negative errno. */
+static int enter(struct ring_engine *ring, unsigned wait, uint64_t timeout_ns)
+{
+    struct io_uring *uring = &ring->uring;
+    unsigned submit = io_uring_sq_ready(uring);
+    __atomic_store_n(uring->sq.ktail, uring->sq.sqe_tail, __ATOMIC_RELEASE);   /* the kernel's word: liburing's own protocol */
+    struct __kernel_timespec timeout = {
+        .tv_sec = (int64_t)(timeout_ns / 1000000000U), .tv_nsec = (int64_t)(timeout_ns % 1000000000U)};
+    struct io_uring_getevents_arg arg = {.ts = timeout_ns == UINT64_MAX ? 0 : (uint64_t)(uintptr_t)&timeout};
+    unsigned flags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG | (wait ? ring->wait_flags : 0);
+    ring->base.enters++;
+    int rc = io_uring_enter2((unsigned)uring->ring_fd, submit, wait, flags, (sigset_t *)(void *)&arg, sizeof arg);
+    return rc < 0 ? rc : 0;
+}
+
+/* A free SQE, submitting first when the queue is full; NULL: not now. */
+static struct io_uring_sqe *get_sqe(struct ring_engine *ring)
+{
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->uring);
+    if (sqe || !ring->is_enabled)
+        return sqe;
+    JOB_MARK(ring_queue_full);
+    (void)enter(ring, 0, 0);   /* what it says comes again at the next one */
+    return io_uring_get_sqe(&ring->uring);
+}
+
+static void prepare(struct ring_engine *ring, struct op *op, struct io_uring_sqe *sqe)
+{
+    switch ((enum op_kind)op->kind) {
+    case OP_ACCEPT:
+        io_uring_prep_multishot_accept(sqe, op->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        break;
+    case OP_RECEIVE:
+        io_uring_prep_recv_multishot(sqe, op->fd, NULL, 0, 0);
+        sqe->flags |= IOSQE_BUFFER_SELECT;
+        break;
+    case OP_SEND:
+        if (op->send.count == 1) {
+            io_uring_prep_send(sqe, op->fd, op->send.vector->iov_base, op->send.vector->iov_len, MSG_NOSIGNAL);
+            break;
+        }
+        op->message = (struct msghdr){.msg_iov = op->send.vector, .msg_iovlen = op->send.count};
+        io_uring_prep_sendmsg(sqe, op->fd, &op->message, MSG_NOSIGNAL);
+        break;
+    case OP_READ:
+        io_uring_prep_read(sqe, op->fd, op->read.bytes, op->read.len, (uint64_t)-1);
+        break;
+    case OP_CLOSE:
+        io_uring_prep_close(sqe, op->fd);
+        break;
+    case OP_NONE:
+    case OP_KINDS:
+        assert(!"an op has a kind");
+    }
+    sqe->user_data = inflight_key(&ring->table, op);
+}
+
+/* Hands an op that is in the table to the kernel, or keeps it until there is an SQE. */
+static void issue(struct ring_engine *ring, struct op *op)
+{
+    struct io_uring_sqe *sqe = list_is_empty(&ring->pending) ? get_sqe(ring) : NULL;   /* those who wait come first */
+    if (!sqe) {
+        op->state = OP_PENDING;
+        list_push_back(&ring->pending, &op->starved);
+        return;
+    }
+    op->state = OP_KERNEL;
+    prepare(ring, op, sqe);
+}
+
+static int ring_start(struct engine *engine, struct op *op)
+{
+    struct ring_engine *ring = ring_of(engine);
+    assert(op->state == OP_IDLE);
+    list_init(&op->starved);
+    op->is_cancelled = false;
+    int err = inflight_add(&ring->table, op);
+    if (err < 0)
+        return err;
+    engine->in_flight++;
+    issue(ring, op);
+    return 0;
+}
+
+static void abort_op(struct ring_engine *ring, struct op *op)
+{
+    list_remove(&op->starved);
+    op->state = OP_ABORTED;
+    list_push_back(&ring->aborted, &op->starved);
+}
+
+static void issue_cancel(struct ring_engine *ring, struct op *op)
+{
+    struct io_uring_sqe *sqe = get_sqe(ring);
+    if (!sqe) {   /* a cancel that is dropped is a hang */
+        list_push_back(&ring->cancels, &op->starved);
+        return;
+    }
+    io_uring_prep_cancel64(sqe, inflight_key(&ring->table, op), 0);
+    sqe->user_data = KEY_IGNORE;
+}
+
+static void ring_cancel(struct engine *engine, struct op *op)
+{
+    struct ring_engine *ring = ring_of(engine);
+    if (op->is_cancelled || op->state == OP_IDLE || op->state == OP_ENDED)
+        return;
+    op->is_cancelled = true;
+    if (op->state == OP_KERNEL)
+        issue_cancel(ring, op);
+    else if (op->state != OP_ABORTED)
+        abort_op(ring, op);
+}
+
+/* What found no SQE before. */
+static void issue_waiting(struct ring_engine *ring)
+{
+    struct list cancels, pending;
+    list_init(&cancels);
+    list_splice_back(&cancels, &ring->cancels);
+    struct list *node;
+    while ((node = list_pop_front(&cancels))) {
+        struct op *op = container_of(node, struct op, starved);
+        if (op->state == OP_KERNEL)
+            issue_cancel(ring, op);
+    }
+    list_init(&pending);
+    list_splice_back(&pending, &ring->pending);
+    while ((node = list_pop_front(&pending)))
+        issue(ring, container_of(node, struct op, starved));
+}
+
+/* Receives that found no slot go on when there are some: a few more than there are slots, since those without data only arm. */
+static void restart_starved(struct ring_engine *ring)
+{
+    unsigned budget = ring->buffers.available * 2;
+    for (unsigned i = 0; i < budget; i++) {
+        struct list *node = list_pop_front(&ring->starved);
+        if (!node)
+            return;
+        JOB_MARK(ring_restarts_starved);
+        issue(ring, container_of(node, struct op, starved));
+    }
+}
+
+/* ---- completion -------------------------------------------------------------------------------------------------- */
+
+static void end_op(struct ring_engine *ring, struct op *op)
+{
+    list_remove(&op->starved);   /* perhaps a cancel that still waited for an SQE */
+    inflight_remove(&ring->table, op);
+    op->state = OP_ENDED;
+    ring->base.in_flight--;
+}
+
+/* The operation goes on by itself no more: the caller sees `more` all the same, unless it was cancelled. */
+static bool go_on(struct ring_engine *ring, struct op *op, struct completion *completion)
+{
+    completion->more = true;
+    list_remove(&op->starved);
+    if (op->is_cancelled) {   /* its end comes with the next wait() */
+        abort_op(ring, op);
+        return true;
+    }
+    inflight_renew(&ring->table, op);
+    issue(ring, op);
+    return true;
+}
+
+static bool is_passing_accept_error(int res)
+{
+    return res == -ECONNABORTED || res == -EAGAIN || res == -EINTR || res == -EPROTO || res == -ENETDOWN ||
+           res == -EHOSTDOWN || res == -EHOSTUNREACH || res == -ENETUNREACH;
+}
+
+/* True: there is a completion for the caller. */
+static bool complete_accept(struct ring_engine *ring, struct op *op, struct completion *completion)
+{
+    if (completion->more)
+        return true;
+    if (completion->res >= 0)
+        return go_on(ring, op, completion);
+    if (is_passing_accept_error(completion->res) && !op->is_cancelled) {
+        (void)go_on(ring, op, completion);
+        return false;
+    }
+    end_op(ring, op);
+    return true;
+}
+
+static bool complete_receive(struct ring_engine *ring, struct op *op, struct completion *completion)
+{
+    if (completion->res > 0 && !completion->buf)
+        completion->res = -EIO;   /* data without a buffer: the kernel does not do that */
+    if (completion->more)
+        return completion->res > 0;
+    if (completion->res > 0)
+        return go_on(ring, op, completion);
+    if (completion->res == -ENOBUFS) {
+        ring->base.starved++;
+        if (op->is_cancelled) {
+            completion->res = -ECANCELED;
+        } else {
+            JOB_MARK(ring_receive_starves);
+            op->state = OP_STARVED;
+            list_push_back(&ring->starved, &op->starved);
+            inflight_renew(&ring->table, op);
+            return false;
+        }
+    }
+    end_op(ring, op);
+    return true;
+}
+
+static void reap_wake(struct ring_engine *ring, int res);
+
+static bool complete(struct ring_engine *ring, const struct io_uring_cqe *cqe, struct completion *completion)
+{
+    struct op *op = inflight_find(&ring->table, cqe->user_data);
+    bool has_buffer = (cqe->flags & IORING_CQE_F_BUFFER) != 0;   /* without the flag the upper bits mean nothing */
+    unsigned id = cqe->flags >> IORING_CQE_BUFFER_SHIFT;
+    if (!op || op->state != OP_KERNEL || (has_buffer && op->kind != OP_RECEIVE)) {
+        if (has_buffer)
+            ring_buffers_put(&ring->buffers, id);
+        ring->base.stale += cqe->user_data != KEY_IGNORE;
+        return false;
+    }
+    *completion = (struct completion){.op = op, .res = cqe->res, .more = (cqe->flags & IORING_CQE_F_MORE) != 0};
+    if (has_buffer && cqe->res > 0)
+        completion->buf = ring_buffers_take(&ring->buffers, id, (size_t)cqe->res);
+    else if (has_buffer)
+        ring_buffers_put(&ring->buffers, id);
+    switch ((enum op_kind)op->kind) {
+    case OP_ACCEPT: return complete_accept(ring, op, completion);
+    case OP_RECEIVE: return complete_receive(ring, op, completion);
+    default:
+        completion->more = false;
+        end_op(ring, op);
+        return true;
+    }
+}
+
+/* Copies completions out, and the ends of ops that never came to the kernel again. */
+static unsigned reap(struct ring_engine *ring, struct completion *ready, unsigned max)
+{
+    unsigned count = 0;
+    struct list *node;
+    while (count < max && (node = list_pop_front(&ring->aborted))) {
+        struct op *op = container_of(node, struct op, starved);
+        ready[count++] = (struct completion){.op = op, .res = -ECANCELED};
+        end_op(ring, op);
+    }
+    struct io_uring_cqe *cqe;
+    while (count < max && io_uring_peek_cqe(&ring->uring, &cqe) == 0 && cqe) {
+        struct io_uring_cqe copy = *cqe;
+        io_uring_cqe_seen(&ring->uring, cqe);
+        if (copy.user_data == KEY_WAKE)
+            reap_wake(ring, copy.res);
+        else
+            count += complete(ring, &copy, &ready[count]);
+    }
+    return count;
+}
+
+/* ---- waking ------------------------------------------------------------------------------------------------------ */
+
+static void arm_wake(struct ring_engine *ring)
+{
+    struct io_uring_sqe *sqe = get_sqe(ring);
+    ring->is_wake_armed = sqe != NULL;   /* else the next wait() tries again before it sleeps */
+    if (!sqe)
+        return;
+    io_uring_prep_read(sqe, ring->wake_fd, &ring->wake_count, sizeof ring->wake_count, 0);
+    sqe->user_data = KEY_WAKE;
+}
+
+static void reap_wake(struct ring_engine *ring, int res)
+{
+    if (res == (int)sizeof ring->wake_count)
+        ring->base.woken += ring->wake_count;
+    arm_wake(ring);
+}
+
+static void ring_wake(struct engine *engine)
+{
+    (void)sys_eventfd_signal(ring_of(engine)->wake_fd);   /* fails only after 2^64 unread signals */
+}
+
+/* ---- waiting ----------------------------------------------------------------------------------------------------- */
+
+static int enable(struct ring_engine *ring)
+{
+    if (ring->base.root->pid != getpid())
+        return -EPERM;
+    int err = io_uring_enable_rings(&ring->uring);
+    if (err < 0)
+        return err;
+    ring->is_enabled = true;
+    return 0;
+}
+
+static bool is_to_reap(struct ring_engine *ring)
+{
+    return !list_is_empty(&ring->aborted) || io_uring_cq_ready(&ring->uring) > 0;
+}
+
+/* Completions that the kernel holds back: deferred work, or an overflow of the queue. */
+static bool kernel_holds_some(struct ring_engine *ring)
+{
+    unsigned flags = __atomic_load_n(ring->uring.sq.kflags, __ATOMIC_ACQUIRE);   /* the kernel's word */
+    if (flags & IORING_SQ_CQ_OVERFLOW)
+        ring->base.overflows++;
+    return (flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
+}
+
+static int submit_and_wait(struct ring_engine *ring, uint64_t deadline_ns)
+{
+    bool is_waiting = deadline_ns > 0 && !is_to_reap(ring) && list_is_empty(&ring->pending) &&
+                      list_is_empty(&ring->cancels) && ring->is_wake_armed &&
+                      (list_is_empty(&ring->starved) || ring->buffers.available == 0);
+    if (!is_waiting && io_uring_sq_ready(&ring->uring) == 0 && !kernel_holds_some(ring))
+        return 0;   /* no system call for nothing */
+    uint64_t timeout = UINT64_MAX;
+    if (is_waiting && deadline_ns != UINT64_MAX) {
+        uint64_t now = ring->base.root->now_ns();
+        timeout = deadline_ns > now ? deadline_ns - now : 0;
+    }
+    int err = enter(ring, is_waiting && timeout > 0, timeout);
+    /* EINTR: a signal. EAGAIN, EBUSY: the kernel is short of memory or its queue is full; what was not taken is still queued. */
+    if (err == -ETIME || err == -EINTR || err == -EAGAIN || err == -EBUSY)
+        err = 0;
+    return err;
+}
+
+static int ring_wait(struct engine *engine, uint64_t deadline_ns, struct completion *ready, unsigned max)
+{
+    struct ring_engine *ring = ring_of(engine);
+    if (!ring->is_enabled) {
+        int err = enable(ring);
+        if (err < 0)
+            return err;
+    }
+    if (!ring->is_wake_armed)
+        arm_wake(ring);
+    ring_buffers_refill(&ring->buffers);
+    issue_waiting(ring);
+    restart_starved(ring);
+    int err = submit_and_wait(ring, deadline_ns);
+    if (err < 0)
+        return err;
+    return (int)reap(ring, ready, max);
+}
+
+/* ---- open and close ---------------------------------------------------------------------------------------------- */
+
+static int open_uring(struct ring_engine *ring, unsigned entries)
+{
+    struct root *root = ring->base.root;
+    struct io_uring_params params = {
+        .flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL |
+                 IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_R_DISABLED | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
+        .cq_entries = entries * CQ_FACTOR,
+    };
+    int err = io_uring_queue_init_params(entries, &ring->uring, &params);
+    if (err < 0)
+        return ring_refusal(root, err);
+    unsigned needed = IORING_FEAT_NODROP | IORING_FEAT_EXT_ARG;
+    if ((params.features & needed) != needed) {
+        io_uring_queue_exit(&ring->uring);
+        return ring_refusal(root, -EINVAL);
+    }
+    (void)io_uring_ring_dontfork(&ring->uring);   /* a child that used it would steal completions */
+    if (params.features & FEAT_NO_IOWAIT)
+        feature_found(&root->features, FEATURE_NO_IOWAIT);
+    if (feature_is_on(&root->features, FEATURE_NO_IOWAIT))
+        ring->wait_flags = ENTER_NO_IOWAIT;
+    for (unsigned i = 0; i < ring->uring.sq.ring_entries; i++)
+        ring->uring.sq.array[i] = i;   /* SQE i stands at place i: enter() only moves the tail */
+    return 0;
+}
+
+static int ring_open(struct root *root, const struct engine_options *options, struct engine **out)
+{
+    if (root->pid != getpid())
+        return -EPERM;
+    struct ring_engine *ring = alloc_lines(root, sizeof *ring);
+    if (!ring)
+        return -ENOMEM;
+    ring->base = (struct engine){.type = &engine_ring, .root = root};
+    list_init(&ring->pending);
+    list_init(&ring->cancels);
+    list_init(&ring->starved);
+    list_init(&ring->aborted);
+    int err = ring->wake_fd = sys_eventfd();
+    if (err < 0)
+        goto free_ring;
+    err = inflight_init(&ring->table, root, options->entries);
+    if (err < 0)
+        goto close_wake;
+    err = open_uring(ring, options->entries);
+    if (err < 0)
+        goto free_table;
+    err = ring_buffers_open(&ring->buffers, root, options->arena, &ring->uring, options->mailbox, options->receive_slots,
+                            options->receive_class);
+    if (err < 0)
+        goto exit_uring;
+    (void)fetch_add_relaxed(&root->fds, 2);   /* ledger: orders nothing */
+    *out = &ring->base;
+    return 0;
+exit_uring:
+    io_uring_queue_exit(&ring->uring);
+free_table:
+    inflight_fini(&ring->table);
+close_wake:
+    (void)sys_close(ring->wake_fd);
+free_ring:
+    alloc_free(root, ring);
+    return err;
+}
+
+static unsigned ring_close(struct engine *engine)
+{
+    struct ring_engine *ring = ring_of(engine);
+    struct root *root = engine->root;
+    if (engine->in_flight > 0)
+        return engine->in_flight;   /* closing the ring would not stop them: everything that they may touch stays */
+    io_uring_queue_exit(&ring->uring);
+    ring_buffers_close(&ring->buffers);
+    inflight_fini(&ring->table);
+    (void)sys_close(ring->wake_fd);
+    (void)fetch_sub_relaxed(&root->fds, 2);   /* ledger: orders nothing */
+    alloc_free(root, ring);
+    return 0;
+}
+
+static void ring_each(struct engine *engine, void (*fn)(struct op *op, void *arg), void *arg)
+{
+    struct ring_engine *ring = ring_of(engine);
+    for (uint32_t i = 0; i < ring->table.capacity; i++) {
+        if (ring->table.entries[i].op)
+            fn(ring->table.entries[i].op, arg);
+    }
+}
+
+const struct engine_type engine_ring = {
+    .name = "ring",
+    .open = ring_open,
+    .start = ring_start,
+    .cancel = ring_cancel,
+    .wait = ring_wait,
+    .wake = ring_wake,
+    .close = ring_close,
+    .each = ring_each,
+};

@@ -1,0 +1,35 @@
+/* ring.h — the io_uring engine's state. */
+#ifndef JOB_ENGINE_RING_H
+#define JOB_ENGINE_RING_H
+
+#include <liburing.h>
+
+#include "engine/engine.h"
+#include "engine/inflight.h"
+#include "engine/ring_buffers.h"
+
+/* op->state while an op is in flight. */
+enum ring_op_state {
+    OP_PENDING = 1,   /* waits for an SQE */
+    OP_KERNEL,        /* submitted, or in the submission queue */
+    OP_STARVED,       /* a receive that found no slot */
+    OP_ABORTED,       /* cancelled while not with the kernel: wait() tells the end */
+};
+
+struct ring_engine {
+    struct engine base;
+    struct io_uring uring;
+    struct inflight table;
+    struct ring_buffers buffers;
+    struct list pending;      /* ops, by op->starved */
+    struct list cancels;      /* ops whose cancel found no SQE */
+    struct list starved;
+    struct list aborted;
+    unsigned wait_flags;
+    int wake_fd;
+    uint64_t wake_count;      /* the kernel writes the eventfd's sum here */
+    bool is_enabled;          /* by the thread that waits */
+    bool is_wake_armed;
+};
+
+#endif

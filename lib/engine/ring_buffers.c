@@ -1,0 +1,133 @@
+/* ring_buffers.c — lends slots of the arena to the kernel and takes them back as bufs.
+ *
+ * The ring is refilled at the end of a turn from the loop's cache, never with the buf that was just delivered. When the arena has no
+ * spare slot the loop registers as starving and tries once more (memory/cache.c argues why no wake-up is lost).
+ */
+#include "engine/ring_buffers.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+#include "base/alloc.h"
+#include "memory/arena.h"
+
+enum { RECEIVE_GROUP = 0 };   /* one buffer group a ring */
+
+static void starved_mail(struct job_mail *mail)
+{
+    struct starved *starved = container_of(mail, struct starved, mail);
+    starved->is_registered = false;   /* the next wait() refills */
+}
+
+static size_t shared_bytes(const struct ring_buffers *buffers)
+{
+    return buffers->count * sizeof(struct io_uring_buf);
+}
+
+static int share_with_kernel(struct ring_buffers *buffers)
+{
+    void *memory = mmap(NULL, shared_bytes(buffers), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+        return -errno;
+    struct io_uring_buf_reg reg = {
+        .ring_addr = (uint64_t)(uintptr_t)memory, .ring_entries = buffers->count, .bgid = RECEIVE_GROUP};
+    int err = io_uring_register_buf_ring(buffers->ring, &reg, 0);
+    if (err < 0) {
+        (void)munmap(memory, shared_bytes(buffers));
+        return err;
+    }
+    buffers->shared = memory;
+    io_uring_buf_ring_init(buffers->shared);
+    return 0;
+}
+
+int ring_buffers_open(struct ring_buffers *buffers, struct root *root, struct job_arena *arena, struct io_uring *ring,
+                      struct mailbox *mailbox, unsigned count, unsigned class)
+{
+    *buffers = (struct ring_buffers){.root = root, .arena = arena, .ring = ring, .count = count, .class = class};
+    buffers->starved = (struct starved){
+        .mail.job_deliver = starved_mail, .mailbox = mailbox, .bytes = slot_class_bytes(class)};
+    size_t bytes = count * slot_class_bytes(class);
+    int err = arena_hold(arena, bytes);
+    if (err < 0)
+        return err;
+    buffers->held = bytes;
+    err = -ENOMEM;
+    buffers->slots = alloc_zeroed(root, count * sizeof(struct slot *));
+    buffers->free_ids = alloc_zeroed(root, count * sizeof(uint16_t));
+    if (!buffers->slots || !buffers->free_ids)
+        goto fail;
+    for (unsigned id = count; id-- > 0;)
+        buffers->free_ids[buffers->free_count++] = (uint16_t)id;
+    err = share_with_kernel(buffers);
+    if (err < 0)
+        goto fail;
+    return 0;
+fail:
+    ring_buffers_close(buffers);
+    return err;
+}
+
+void ring_buffers_close(struct ring_buffers *buffers)
+{
+    arena_unstarve(buffers->arena, &buffers->starved);
+    for (unsigned id = 0; buffers->slots && id < buffers->count; id++) {
+        if (buffers->slots[id])
+            slot_put(buffers->slots[id]);
+    }
+    if (buffers->shared)
+        (void)munmap(buffers->shared, shared_bytes(buffers));
+    alloc_free(buffers->root, buffers->slots);
+    alloc_free(buffers->root, buffers->free_ids);
+    arena_unhold(buffers->arena, buffers->held);
+    buffers->shared = NULL;
+    buffers->slots = NULL;
+    buffers->free_ids = NULL;
+}
+
+static bool lend_some(struct ring_buffers *buffers)
+{
+    int added = 0;
+    while (buffers->free_count > 0) {
+        struct slot *slot = slot_take_spare(buffers->arena, buffers->class);
+        if (!slot)
+            break;
+        unsigned id = buffers->free_ids[--buffers->free_count];
+        assert(!buffers->slots[id]);
+        buffers->slots[id] = slot;
+        size_t room;
+        uint8_t *bytes = slot_room(slot, &room);
+        io_uring_buf_ring_add(buffers->shared, bytes, (unsigned)room, (unsigned short)id,
+                              io_uring_buf_ring_mask(buffers->count), added++);
+    }
+    if (added > 0)
+        io_uring_buf_ring_advance(buffers->shared, added);
+    buffers->available += (unsigned)added;
+    return buffers->free_count == 0;
+}
+
+void ring_buffers_refill(struct ring_buffers *buffers)
+{
+    if (buffers->free_count == 0 || lend_some(buffers) || buffers->starved.is_registered)
+        return;
+    arena_starve(buffers->arena, &buffers->starved);
+    (void)lend_some(buffers);   /* L2: a look after registering */
+}
+
+struct job_buf *ring_buffers_take(struct ring_buffers *buffers, unsigned id, size_t len)
+{
+    if (id >= buffers->count || !buffers->slots[id])
+        return NULL;
+    struct slot *slot = buffers->slots[id];
+    buffers->slots[id] = NULL;
+    buffers->free_ids[buffers->free_count++] = (uint16_t)id;
+    assert(buffers->available > 0);
+    buffers->available--;
+    return slot_buf(slot, len);
+}
+
+void ring_buffers_put(struct ring_buffers *buffers, unsigned id)
+{
+    struct job_buf *buf = ring_buffers_take(buffers, id, 0);
+    job_buf_free(&buf);
+}
