@@ -20,7 +20,6 @@ struct job_handle {
     void (*job_closed)(struct job_handle *handle);
     const void *job_kind;
     void *job_tasks[2];
-    void *job_waiting[2];
     uint32_t job_state;
     uint32_t job_pending;         /* operations and tasks in flight */
     struct job_mail job_mail;

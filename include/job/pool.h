@@ -49,8 +49,7 @@ JOB_API void job_pool_stop(struct job_pool *pool);
  * Stops a pool, waits until its threads have ended, and frees it; *pool becomes NULL. Completions that loops have not run yet
  * are still delivered by those loops. NULL is allowed.
  *
- * @return 0, or -EDEADLK: called by a task of this pool; -EBUSY: loops are submitting at this moment, or a completion of it
- *         waits on a loop that has not run it yet (run the loop, then call again)
+ * @return 0, or -EDEADLK: called by a task of this pool; -EINVAL: pool is NULL
  * Thread: any but the pool's. Blocks for as long as the longest running task: not on a loop that must answer.
  */
 JOB_API int job_pool_close(struct job_pool **pool);

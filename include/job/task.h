@@ -24,8 +24,9 @@ struct job_task;
 typedef void job_task_run_fn(struct job_task *task);
 
 /* Runs on the loop of the handle that the task was submitted for, or, without a handle, on the pool thread. `status` is what
- * the task function set (0 by default), or -ECANCELED: it never ran. A buf still in the task goes back to its arena when this
- * returns. The task may be freed or submitted again in here. */
+ * the task function set (0 by default), or -ECANCELED: it never ran. The task is idle again in here: it may be given a buf and submitted
+ * anew. A buf that is still in it when this returns goes back to its arena, and the regions are released, unless it was submitted anew or
+ * waits for room. To free the task's memory in here, call job_task_fini() first. */
 typedef void job_task_done_fn(struct job_task *task, int status);
 
 struct job_task {
@@ -40,13 +41,15 @@ struct job_task {
     struct job_mail job_mail;
     struct job_mail job_node;
     struct job_handle *job_handle;
+    struct job_pool *job_pool;
     void *job_home;
     void *job_list[2];
     void (*job_writable)(struct job_task *task);
     uint32_t job_state;
     int32_t job_status;
+    bool *job_leaving;
     struct job_region *job_regions[4];
-    uint64_t job_reserved[4];
+    uint64_t job_reserved[3];
 };
 
 /**
@@ -57,6 +60,15 @@ struct job_task {
  * Thread: any.
  */
 JOB_API int job_task_init(struct job_task *task, struct job_pool *pool, job_task_run_fn *run, job_task_done_fn *done);
+
+/**
+ * Ends an idle task: its buf goes back to its arena, its regions are released. Needed before the memory is freed inside `done`, and for
+ * a task that was given a buf and never submitted. Harmless for one that owns nothing, or that was never initialised and is zero.
+ *
+ * @return 0, or -EBUSY: it is queued, running, or waits for room; -EINVAL
+ * Thread: whichever owns the task.
+ */
+JOB_API int job_task_fini(struct job_task *task);
 
 /**
  * Gives a buf to a task. The task owns it until the task function takes it, or until the done callback returns; what is left
@@ -94,6 +106,7 @@ JOB_API void job_task_set_status(struct job_task *task, int status);
  * task if it is still queued. Without (NULL), `done` runs on the pool thread.
  *
  * @return 0, or
+ *         -ENOMEM      the first submit of this loop to this pool, and no memory for its lane
  *         -EAGAIN      the loop's lane is full; see job_task_when_writable(). Nothing changed: the caller still owns the task and
  *                      its buf
  *         -EBUSY       the task is queued or running already
@@ -109,7 +122,8 @@ JOB_API int job_submit(struct job_pool *pool, struct job_task *task, struct job_
  * Calls `writable` once on the loop, when the pool has room again after -EAGAIN. The waiting belongs to the handle that the task
  * was refused for; closing it cancels the wait silently. The task is idle meanwhile.
  *
- * @return 0, or -EALREADY: it waits already; -EINVAL: the task was not refused with -EAGAIN since its last success
+ * @return 0, or -EALREADY: it waits already; -EINVAL: the task was not refused with -EAGAIN since its last success;
+ *         -ECANCELED: the handle is closing; -EPERM: not the thread of its loop
  * Thread: loop thread of that handle.
  */
 JOB_API int job_task_when_writable(struct job_task *task, void (*writable)(struct job_task *task));

@@ -54,11 +54,21 @@ int sys_membarrier(void)
     return err < 0 ? err : result(syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0));
 }
 
-uint64_t sys_clock_monotonic_ns(void)
+static uint64_t read_clock(clockid_t clock)
 {
     struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);   /* cannot fail for this clock */
+    (void)clock_gettime(clock, &now);   /* cannot fail for these clocks */
     return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
+}
+
+uint64_t sys_clock_monotonic_ns(void)
+{
+    return read_clock(CLOCK_MONOTONIC);
+}
+
+uint64_t sys_clock_coarse_ns(void)
+{
+    return read_clock(CLOCK_MONOTONIC_COARSE);
 }
 
 int sys_eventfd(void)
@@ -138,6 +148,11 @@ fail:;
         (void)munmap(mapped, bytes);
     (void)close(memfd);
     return err;
+}
+
+int sys_io_uring_register(int fd, unsigned opcode, void *arg, unsigned count)
+{
+    return result(syscall(SYS_io_uring_register, fd, opcode, arg, count));
 }
 
 int sys_gettid(void)

@@ -19,6 +19,7 @@ int sys_futex_wake(atomic_u32 *word, unsigned count);
 int sys_membarrier(void);
 
 uint64_t sys_clock_monotonic_ns(void);
+uint64_t sys_clock_coarse_ns(void);          /* the same clock at the last tick: some ms old, a quarter of the price */
 
 int sys_eventfd(void);                       /* close-on-exec; blocking, so that a read by the ring waits for it */
 int sys_eventfd_signal(int fd);
@@ -33,6 +34,9 @@ int sys_decommit(void *address, size_t bytes);
 
 /* A sealed memfd of that size, mapped: the seals allow this mapping's writes and nobody else's. */
 int sys_memfd_shared(const char *name, size_t bytes, int *fd, void **address);
+
+/* What liburing 2.3 does not export. */
+int sys_io_uring_register(int fd, unsigned opcode, void *arg, unsigned count);
 
 int sys_gettid(void);
 void sys_thread_name(const char *name);      /* the calling thread; cut to 15 bytes */

@@ -336,7 +336,7 @@ static int enable(struct ring_engine *ring)
 {
     if (ring->base.root->pid != getpid())
         return -EPERM;
-    int err = io_uring_enable_rings(&ring->uring);
+    int err = sys_io_uring_register(ring->uring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
     if (err < 0)
         return err;
     ring->is_enabled = true;

@@ -56,7 +56,6 @@ int handle_open(struct job_loop *loop, struct job_handle *handle, size_t size, c
     handle->job_kind = kind;
     list_init(node_of(handle));
     list_init((struct list *)handle->job_tasks);
-    list_init((struct list *)handle->job_waiting);
     set_state(handle, HANDLE_OPEN);
     list_push_back(&loop->handles, node_of(handle));
     loop->handle_count++;

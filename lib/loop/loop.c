@@ -42,6 +42,7 @@ static void loop_init(struct job_loop *loop, struct root *root, const struct job
     loop->arena = options->arena ? options->arena : job_runtime_arena((struct job_runtime *)root);
     const char *name = options->name ? options->name : "loop";
     strncpy(loop->name, name, sizeof loop->name - 1);
+    loop->receive_slot_bytes = options->receive_slot_bytes ? options->receive_slot_bytes : RECEIVE_SLOT_BYTES_DEFAULT;
     loop->may_spin = !options->no_spin && feature_is_on(&root->features, FEATURE_SPIN) && container_cpus() > 1;
     loop->now_ns = root->now_ns();
     mailbox_init(&loop->mailbox, loop_wake);
@@ -78,12 +79,12 @@ int job_loop_open(struct job_runtime *runtime, struct job_loop **out, const stru
         .mailbox = &loop->mailbox,
         .entries = options->entries ? options->entries : RING_ENTRIES_DEFAULT,
         .receive_slots = options->receive_slots ? options->receive_slots : RECEIVE_SLOTS_DEFAULT,
-        .receive_class =
-            slot_class_for(options->receive_slot_bytes ? options->receive_slot_bytes : RECEIVE_SLOT_BYTES_DEFAULT),
+        .receive_class = slot_class_for(loop->receive_slot_bytes),
     };
     err = engine_ring.open(root, &engine_options, &loop->engine);
     if (err < 0)
         goto release_line;
+    (void)fetch_add_relaxed(&root->users, 1);   /* ledger: orders nothing */
     *out = loop;
     return 0;
 release_line:
@@ -241,6 +242,7 @@ static int dispose(struct job_loop *loop, int drained)
         return -ETIMEDOUT;
     }
     lanes_close(loop);
+    (void)fetch_sub_relaxed(&loop->root->users, 1);   /* ledger */
     unsigned leaked = loop->engine->type->close(loop->engine);
     assert(leaked == 0);   /* each op belongs to a handle, and all handles are closed */
     timers_fini(loop);

@@ -30,22 +30,41 @@ static uint8_t pattern(unsigned peer, size_t offset)
     return (uint8_t)((offset + peer) * 2654435761U >> 13);
 }
 
-/* The output is another buf than the input: what the task frees, the loop starves for. */
+static int invert_one(const struct job_buf *in, struct job_buf **out)
+{
+    size_t len = job_buf_segment_len(in), room;
+    int err = job_buf_alloc(arena, len, NULL, out);
+    if (err < 0)
+        return err;
+    const uint8_t *from = job_buf_data(in);
+    uint8_t *to = job_buf_room(*out, &room);
+    for (size_t i = 0; i < len; i++)
+        to[i] = (uint8_t)~from[i];
+    return job_buf_extend(*out, len);
+}
+
+/* The output is another buf than the input: what the task frees, the loop starves for. One segment at a time, so that a task never needs
+ * more than one slot besides its input: that is what the arena's reserve is for. */
 static void invert(struct job_task *task)
 {
-    struct job_buf *out = NULL;
-    int err = job_buf_alloc(arena, job_buf_len(task->buf), NULL, &out);
-    if (err < 0)
-        return job_task_set_status(task, err);
-    size_t room;
-    uint8_t *to = job_buf_room(out, &room);
-    for (struct job_buf *in = task->buf; in; in = job_buf_next(in)) {
-        const uint8_t *from = job_buf_data(in);
-        for (size_t i = 0; i < job_buf_segment_len(in); i++)
-            *to++ = (uint8_t)~from[i];
+    struct job_buf *in = job_task_take(task), *out = NULL;
+    while (in) {
+        struct job_buf *one = NULL, *rest = NULL;
+        if (job_buf_segments(in) > 1)
+            ck_assert_ok(job_buf_split(&in, job_buf_segment_len(in), &rest));
+        int err = invert_one(in, &one);
+        job_buf_replace(&in, &rest);
+        if (err < 0) {
+            job_buf_free(&in);
+            job_task_set_status(task, err);
+            break;
+        }
+        if (out)
+            ck_assert_ok(job_buf_append(out, &one));
+        else
+            out = job_buf_take(&one);
     }
-    ck_assert_ok(job_buf_extend(out, job_buf_len(task->buf)));
-    job_buf_replace(&task->buf, &out);
+    ck_assert_ok(job_task_give(task, &out));
 }
 
 static void finish(struct conn *conn)
@@ -138,7 +157,7 @@ static bool peer_receive(struct peer *peer)
     uint8_t bytes[20000];
     ssize_t n = recv(peer->fd, bytes, sizeof bytes, MSG_DONTWAIT);
     for (ssize_t i = 0; i < n; i++)
-        peer->is_wrong = peer->is_wrong || bytes[i] != (uint8_t)~pattern(peer->number, peer->received + (size_t)i);
+        peer->is_wrong = peer->is_wrong || (bytes[i] ^ pattern(peer->number, peer->received + (size_t)i)) != 0xFF;
     if (n > 0)
         peer->received += (size_t)n;
     return n == 0;

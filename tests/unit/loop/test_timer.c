@@ -78,14 +78,16 @@ START_TEST(timers_fire_in_the_order_of_their_deadlines)
 
     ck_assert_int_eq(job_loop_run(loop), 0);
 
-    for (int i = 1; i < N; i++)
-        ck_assert_uint_lt(probes[i].position, probes[i - 1].position);
+    for (int i = 1; i < N; i++) {
+        bool is_later = probes[i].timer.job_deadline_ns > probes[i - 1].timer.job_deadline_ns;
+        ck_assert(is_later == (probes[i].position > probes[i - 1].position));
+    }
 }
 END_TEST
 
 START_TEST(a_stopped_timer_does_not_fire_and_does_not_keep_the_loop_alive)
 {
-    struct probe probe = {0};
+    static struct probe probe;
     ck_assert_ok(job_timer_open(loop, &probe.timer, fired));
     ck_assert_ok(job_timer_start(&probe.timer, 1000));
     ck_assert(job_timer_is_armed(&probe.timer));
@@ -101,7 +103,7 @@ END_TEST
 
 START_TEST(arming_again_moves_the_deadline)
 {
-    struct probe probe = {0};
+    static struct probe probe;
     ck_assert_ok(job_timer_open(loop, &probe.timer, fired));
     ck_assert_ok(job_timer_start(&probe.timer, 3600000000000ULL));
     ck_assert_ok(job_timer_start(&probe.timer, 1000));
@@ -124,7 +126,7 @@ static void again(struct job_timer *timer)
 
 START_TEST(a_timer_of_zero_that_arms_itself_waits_for_the_next_turn)
 {
-    struct probe probe = {0};
+    static struct probe probe;
     rounds = 0;
     ck_assert_ok(job_timer_open(loop, &probe.timer, again));
     ck_assert_ok(job_timer_start(&probe.timer, 0));
@@ -148,7 +150,7 @@ static void closes_other(struct job_timer *timer)
 
 START_TEST(a_timer_closed_by_another_callback_of_the_same_turn_fires_no_more)
 {
-    struct probe first = {0}, second = {0};
+    static struct probe first, second;
     victim = &second;
     ck_assert_ok(job_timer_open(loop, &first.timer, closes_other));
     ck_assert_ok(job_timer_open(loop, &second.timer, fired));
@@ -165,7 +167,7 @@ END_TEST
 
 START_TEST(an_unreferenced_armed_timer_does_not_keep_the_loop_alive)
 {
-    struct probe probe = {0};
+    static struct probe probe;
     ck_assert_ok(job_timer_open(loop, &probe.timer, fired));
     ck_assert_ok(job_timer_start(&probe.timer, 3600000000000ULL));
     ck_assert(job_handle_has_ref(&probe.timer.handle));
@@ -185,7 +187,7 @@ END_TEST
 
 START_TEST(bad_arguments_change_nothing)
 {
-    struct probe probe = {0};
+    static struct probe probe;
     ck_assert_int_eq(job_timer_open(NULL, &probe.timer, fired), -EINVAL);
     ck_assert_int_eq(job_timer_open(loop, NULL, fired), -EINVAL);
     ck_assert_int_eq(job_timer_open(loop, &probe.timer, NULL), -EINVAL);
@@ -202,7 +204,7 @@ END_TEST
 
 START_TEST(the_largest_timeout_neither_wraps_nor_fires)
 {
-    struct probe probe = {0}, soon = {0};
+    static struct probe probe, soon;
     ck_assert_ok(job_timer_open(loop, &probe.timer, fired));
     ck_assert_ok(job_timer_open(loop, &soon.timer, fired));
     ck_assert_ok(job_timer_start(&probe.timer, UINT64_MAX));

@@ -1,0 +1,282 @@
+/* submit.c — where task and handle meet: submit for a handle, the end on its loop, waiting for room, cancel at close.
+ *
+ * A handle's tasks are counted and listed on the loop's own thread, so neither needs an atomic; therefore only that thread submits for
+ * it. The way of a task: job_submit() puts it on the handle's list and into the loop's lane of that pool; a pool thread runs it and posts
+ * its mail to the loop; deliver_done() takes it off the list, calls `done`, and only then lets the handle go. So `closed`, which waits for
+ * the count, comes after the last `done`.
+ *
+ * A loop has a record for each pool that it submits to. The record may outlive the pool (its lane is counted), so a pool is known by an id
+ * that is never used twice, not by its address.
+ */
+#include "loop/submit.h"
+
+#include <errno.h>
+
+#include "base/alloc.h"
+#include "loop/handle.h"
+#include "sched/pool.h"
+#include "sched/task.h"
+
+struct loop_lane {
+    struct list node;            /* in loop->lanes */
+    struct job_loop *loop;
+    struct job_pool *pool;
+    uint64_t pool_id;
+    struct lane *lane;
+    struct list waiting;         /* tasks that were refused and want to know of room; first come, first called */
+    bool is_asked;               /* the lane will post its mail */
+};
+
+static struct list *task_node(struct job_task *task)
+{
+    return (struct list *)task->job_list;
+}
+
+static struct job_task *task_at(struct list *node)
+{
+    return (struct job_task *)((char *)node - offsetof(struct job_task, job_list));
+}
+
+/* ---- lanes ------------------------------------------------------------------------------------------------------- */
+
+static void room_arrived(struct job_mail *mail);
+
+static void lane_forget(struct loop_lane *record)
+{
+    assert(list_is_empty(&record->waiting));
+    list_remove(&record->node);
+    pool_lane_close(record->lane);
+    alloc_free(record->loop->root, record);
+}
+
+static struct loop_lane *lane_new(struct job_loop *loop, struct job_pool *pool)
+{
+    struct loop_lane *record = alloc_zeroed(loop->root, sizeof *record);
+    if (!record)
+        return NULL;
+    record->lane = pool_lane_open(pool, &loop->mailbox);
+    if (!record->lane) {
+        alloc_free(loop->root, record);
+        return NULL;
+    }
+    record->loop = loop;
+    record->pool = pool;
+    record->pool_id = pool->id;
+    record->lane->owner = record;
+    record->lane->room_mail.job_deliver = room_arrived;
+    list_init(&record->node);
+    list_init(&record->waiting);
+    list_push_front(&loop->lanes, &record->node);
+    return record;
+}
+
+/* Records of pools that are closed go when nobody waits on them. */
+static void forget_closed(struct job_loop *loop)
+{
+    struct list *next;
+    for (struct list *node = loop->lanes.next; node != &loop->lanes; node = next) {
+        struct loop_lane *record = container_of(node, struct loop_lane, node);
+        next = node->next;
+        bool is_closed = load_acquire(&record->lane->is_pool_closed) != 0;   /* pairs with store_release in job_pool_close */
+        if (is_closed && !record->is_asked && list_is_empty(&record->waiting))
+            lane_forget(record);
+    }
+}
+
+static struct loop_lane *lane_of(struct job_loop *loop, struct job_pool *pool)
+{
+    for (struct list *node = loop->lanes.next; node != &loop->lanes; node = node->next) {
+        struct loop_lane *record = container_of(node, struct loop_lane, node);
+        if (record->pool == pool && record->pool_id == pool->id)
+            return record;
+    }
+    forget_closed(loop);
+    return lane_new(loop, pool);
+}
+
+void lanes_close(struct job_loop *loop)
+{
+    while (!list_is_empty(&loop->lanes))
+        lane_forget(container_of(loop->lanes.next, struct loop_lane, node));
+}
+
+/* ---- the end of a task ------------------------------------------------------------------------------------------- */
+
+static void count_tasks(struct root *root, int64_t n)
+{
+    (void)fetch_add_relaxed(&root->tasks, (uint64_t)n);   /* ledger: orders nothing */
+}
+
+static void deliver_done(struct job_mail *mail)
+{
+    struct job_task *task = container_of(mail, struct job_task, job_mail);
+    struct job_handle *handle = task->job_handle;
+    struct job_loop *loop = handle->job_loop;
+    list_remove(task_node(task));
+    assert(loop->tasks_out > 0);
+    loop->tasks_out--;
+    count_tasks(loop->root, -1);
+    line_count(loop->line, COUNTER_TASKS_DONE, 1);
+    LOOP_CALL(loop, task_deliver, (task));
+    handle_release(handle);
+}
+
+/* Without a handle: on the pool thread. */
+static void deliver_here(struct job_mail *mail)
+{
+    struct job_task *task = container_of(mail, struct job_task, job_mail);
+    struct job_pool *pool = task->job_pool;
+    count_tasks(pool->root, -1);
+    task_deliver(task);
+}
+
+/* ---- submit ------------------------------------------------------------------------------------------------------ */
+
+static int submit_alone(struct job_pool *pool, struct job_task *task)
+{
+    if (!task_submit(task))
+        return -EBUSY;
+    task->job_handle = NULL;
+    task->job_home = NULL;
+    task->job_pool = pool;
+    task->job_mail.job_deliver = deliver_here;
+    count_tasks(pool->root, 1);
+    int err = pool_submit(pool, NULL, task);
+    assert(err == 0);   /* the inbox is never full */
+    return 0;
+}
+
+static int submit_for_handle(struct job_pool *pool, struct job_task *task, struct job_handle *handle)
+{
+    struct job_loop *loop = handle->job_loop;
+    struct loop_lane *record = pool->thread_count > 0 ? lane_of(loop, pool) : NULL;
+    if (pool->thread_count > 0 && !record)
+        return -ENOMEM;
+    bool *leaving = task->job_leaving;
+    if (!task_submit(task))
+        return -EBUSY;
+    task->job_handle = handle;
+    task->job_home = &loop->mailbox;
+    task->job_mail.job_deliver = deliver_done;
+    list_push_back((struct list *)handle->job_tasks, task_node(task));   /* before a pool thread can end it */
+    loop->tasks_out++;
+    handle_hold(handle);
+    count_tasks(loop->root, 1);
+    int err = pool_submit(pool, record ? record->lane : NULL, task);
+    if (err == 0) {
+        line_count(loop->line, COUNTER_SUBMITTED, 1);
+        return 0;
+    }
+    list_remove(task_node(task));
+    loop->tasks_out--;
+    handle_release(handle);
+    count_tasks(loop->root, -1);
+    line_count(loop->line, COUNTER_REFUSED, 1);
+    task_submit_undo(task);
+    task->job_home = record;   /* job_task_when_writable() waits there */
+    task->job_leaving = leaving;
+    if (leaving)
+        *leaving = true;
+    return err;
+}
+
+int job_submit(struct job_pool *pool, struct job_task *task, struct job_handle *handle)
+{
+    if (!pool || !task || task_state(task) == TASK_NEW)
+        return -EINVAL;
+    if (task_state(task) != TASK_IDLE || !list_is_empty(task_node(task)))
+        return -EBUSY;
+    if (handle) {
+        if (handle_state(handle) == HANDLE_NONE)
+            return -EINVAL;
+        if (handle->job_loop->owner != self())
+            return -EPERM;
+        if (!handle_is_open(handle))
+            return -ECANCELED;
+    }
+    if (pool_is_stopping(pool))
+        return -ECANCELED;
+    return handle ? submit_for_handle(pool, task, handle) : submit_alone(pool, task);
+}
+
+/* ---- waiting for room -------------------------------------------------------------------------------------------- */
+
+static void ask_for_room(struct loop_lane *record);
+
+static void call_waiting(struct loop_lane *record)
+{
+    struct lane *lane = record->lane;
+    unsigned room = lane->capacity - ck_ring_size(&lane->ring);
+    struct list *node;
+    while (room-- > 0 && (node = list_pop_front(&record->waiting))) {
+        struct job_task *task = task_at(node);
+        LOOP_CALL(record->loop, task->job_writable, (task));
+    }
+    ask_for_room(record);
+}
+
+static void room_arrived(struct job_mail *mail)
+{
+    struct loop_lane *record = container_of(mail, struct lane, room_mail)->owner;
+    record->is_asked = false;
+    call_waiting(record);
+}
+
+static void ask_for_room(struct loop_lane *record)
+{
+    if (record->is_asked || list_is_empty(&record->waiting))
+        return;
+    record->is_asked = true;
+    if (lane_want_room(record->lane))   /* there is room already: told by the loop itself, not inside the user's call */
+        loop_defer_mail(record->loop, &record->lane->room_mail);
+}
+
+int job_task_when_writable(struct job_task *task, void (*writable)(struct job_task *task))
+{
+    if (!task || !writable || task_state(task) != TASK_IDLE || !task->job_handle || !task->job_home)
+        return -EINVAL;
+    struct job_loop *loop = task->job_handle->job_loop;
+    if (loop->owner != self())
+        return -EPERM;
+    if (!list_is_empty(task_node(task)))
+        return -EALREADY;
+    if (!handle_is_open(task->job_handle))
+        return -ECANCELED;
+    struct loop_lane *record = task->job_home;
+    if ((void *)record == (void *)&loop->mailbox)
+        return -EINVAL;   /* its last submit succeeded */
+    task_keep(task);
+    task->job_writable = writable;
+    list_push_back(&record->waiting, task_node(task));
+    ask_for_room(record);
+    return 0;
+}
+
+/* ---- cancel ------------------------------------------------------------------------------------------------------ */
+
+int job_task_cancel(struct job_task *task)
+{
+    return task ? task_cancel(task) : -EINVAL;
+}
+
+static void cancel_waits(struct job_handle *handle)
+{
+    struct job_loop *loop = handle->job_loop;
+    for (struct list *at = loop->lanes.next; at != &loop->lanes; at = at->next) {
+        struct loop_lane *record = container_of(at, struct loop_lane, node);
+        struct list *next;
+        for (struct list *node = record->waiting.next; node != &record->waiting; node = next) {
+            next = node->next;
+            if (task_at(node)->job_handle == handle)
+                list_remove(node);
+        }
+    }
+}
+
+void handle_cancel_tasks(struct job_handle *handle)
+{
+    struct list *tasks = (struct list *)handle->job_tasks;
+    for (struct list *node = tasks->next; node != tasks; node = node->next)
+        (void)task_cancel(task_at(node));   /* those that run go on; all come back through deliver_done() */
+    cancel_waits(handle);
+}

@@ -1,0 +1,76 @@
+/* deque.c — a work-stealing deque (Chase and Lev, 2005, with the orders of Lê and others, 2013), of fixed size.
+ *
+ * States: items stand at top … bottom-1, indices only grow, place = index mod length.
+ *   the owner pushes:  write the slot, then bottom + 1 (release)
+ *   the owner takes:   D1 store bottom - 1 (sequentially consistent)   D2 read top; more than one item: the bottom one is its own;
+ *                      exactly one: compare-and-swap top, as a thief would; none: restore bottom
+ *   a thief:           T1 read top   T2 read bottom (both sequentially consistent)   T3 read the slot   T4 compare-and-swap top
+ * Why no item is taken twice: the one dangerous moment is the last item, which owner and thief both see. D1 comes before D2 and T1 before
+ * T2 in one total order; so either the thief sees the lowered bottom, or the owner sees the raised top; when both went for the last one,
+ * the exchange on top decides. Why no slot is overwritten under a thief: a push is refused while bottom - top is the length, and a thief
+ * that reads a slot which was re-used meanwhile fails T4, since top has moved on.
+ * Rejected: an array that grows (reclaiming the old one is where such deques had their bugs; what does not fit goes to the pool's inbox).
+ * Accepted: 2^64 pushes.
+ */
+#include "queue/deque.h"
+
+#include "base/bits.h"
+
+enum { MASK = DEQUE_LENGTH - 1 };
+
+_Static_assert((DEQUE_LENGTH & MASK) == 0, "a power of two");
+
+void deque_init(struct deque *deque, uint64_t start)
+{
+    store_relaxed(&deque->top, start);   /* no other thread knows it yet */
+    store_relaxed(&deque->bottom, start);
+}
+
+bool deque_push(struct deque *deque, void *item)
+{
+    uint64_t bottom = load_relaxed(&deque->bottom);
+    uint64_t top = load_acquire(&deque->top);   /* pairs with cas_seq_cst in deque_steal: the slot is read before it is re-used */
+    if (bottom - top >= DEQUE_LENGTH)
+        return false;
+    store_relaxed(&deque->slots[bottom & MASK], item);
+    store_release(&deque->bottom, bottom + 1);   /* pairs with load_seq_cst in deque_steal: the slot is visible first */
+    return true;
+}
+
+void *deque_take(struct deque *deque)
+{
+    uint64_t bottom = load_relaxed(&deque->bottom);
+    if (bottom == load_relaxed(&deque->top))   /* only the owner adds: empty stays empty, and costs no fence */
+        return NULL;
+    bottom--;
+    store_seq_cst(&deque->bottom, bottom);   /* D1; pairs with load_seq_cst in deque_steal */
+    uint64_t top = load_seq_cst(&deque->top);   /* D2; pairs with cas_seq_cst in deque_steal */
+    if (top > bottom) {
+        store_relaxed(&deque->bottom, bottom + 1);   /* thieves were faster; bottom as before */
+        return NULL;
+    }
+    void *item = load_relaxed(&deque->slots[bottom & MASK]);
+    if (top < bottom)
+        return item;
+    JOB_MARK(deque_last_item);
+    bool is_ours = cas_seq_cst(&deque->top, &top, top + 1);   /* pairs with cas_seq_cst in deque_steal */
+    store_relaxed(&deque->bottom, bottom + 1);
+    return is_ours ? item : NULL;
+}
+
+void *deque_steal(struct deque *deque)
+{
+    uint64_t top = load_seq_cst(&deque->top);         /* T1; pairs with store_seq_cst in deque_take */
+    uint64_t bottom = load_seq_cst(&deque->bottom);   /* T2; pairs with store_seq_cst in deque_take, store_release in deque_push */
+    if ((int64_t)(bottom - top) <= 0)
+        return NULL;
+    void *item = load_relaxed(&deque->slots[top & MASK]);
+    JOB_MARK(deque_thief_has_read);
+    return cas_seq_cst(&deque->top, &top, top + 1) ? item : NULL;   /* T4; pairs with cas_seq_cst in deque_take, load_acquire in deque_push */
+}
+
+bool deque_is_empty(struct deque *deque)
+{
+    uint64_t top = load_seq_cst(&deque->top);   /* pairs with store_release in deque_push, ordered by the parking protocol's fence */
+    return (int64_t)(load_seq_cst(&deque->bottom) - top) <= 0;   /* pairs with store_release in deque_push */
+}

@@ -1,0 +1,49 @@
+/* lane.h — one submitting loop's bounded queue into a pool: one producer, every pool thread a consumer.
+ *
+ * Full is an answer here (-EAGAIN), and *room* is a mail to the loop. A lane lives as long as its loop or its pool, whichever is longer.
+ */
+#ifndef JOB_QUEUE_LANE_H
+#define JOB_QUEUE_LANE_H
+
+#include <ck_ring.h>
+
+#include "base/limits.h"
+#include "base/root.h"
+#include "queue/mailbox.h"
+
+enum lane_use { LANE_FREE, LANE_USED };
+
+struct lane {
+    /* fixed after open */
+    struct root *root;
+    ck_ring_buffer_t *buffer;
+    unsigned capacity;
+    /* loop thread, while it uses the lane */
+    struct mailbox *home;
+    struct job_mail room_mail;      /* job_deliver is the loop's */
+    void *owner;                    /* the loop's record of this lane */
+    /* any thread */
+    atomic_u32 use;                 /* enum lane_use */
+    atomic_u32 references;          /* loop and pool */
+    atomic_u32 is_pool_closed;
+    atomic_u32 is_room_wanted;      /* set by the loop, taken by the consumer that makes room */
+    atomic_u64 submitted;           /* single writer: the loop */
+    struct ck_ring ring __attribute__((aligned(CACHE_LINE)));
+};
+
+/* capacity: a power of two; one place stays empty in the ring underneath, which is twice as large. NULL: no memory. */
+struct lane *lane_open(struct root *root, unsigned capacity);
+void lane_release(struct lane *lane);
+
+/* Queues an item; false: full. Loop thread. */
+bool lane_push(struct lane *lane, void *item);
+
+/* The oldest item, or NULL; tells the loop when it waits for room and half of the lane is free. Any pool thread. */
+void *lane_pop(struct lane *lane);
+
+bool lane_is_empty(struct lane *lane);
+
+/* Asks for room_mail when half of the lane is free. True: there is room already and no mail will come. Loop thread, no request open. */
+bool lane_want_room(struct lane *lane);
+
+#endif

@@ -1,0 +1,126 @@
+/* park.c — sleepers, searchers, and tokens that turn the one into the other.
+ *
+ * States of a thread: busy; searching (looks into all queues, perhaps for a while); sleeping (from the moment it is counted as a
+ * sleeper, though it looks at the queues once more before it really sleeps on the futex `tokens`).
+ *   who brings work:   N1 make the work visible   N2 fence   N3 read idlers: a sleeper and no searcher?   N4 make one sleeper a searcher
+ *                      (compare-and-swap on idlers)   N5 tokens + 1, wake one
+ *   an idle thread:    K1 idlers: searcher → sleeper, in one read-modify-write   K2 look at every queue   K3 work: sleeper → busy
+ *                      K4 none: take a token, waiting while there is none; it is a searcher now
+ * Why no work is left while all sleep: N1 N2 N3 and K1 K2 are the store-then-load pair, with a full fence between on both sides (N2; K1 is
+ * a read-modify-write). So either N3 sees the sleeper, or K2 sees the work. If N3 sees a searcher it leaves the work to that one, which
+ * finds it or goes through K1 later than N2, and its K2 sees the work; so the last searcher never goes to sleep beside work. The narrowest
+ * moment is between K2 and K4: a token given there is not lost, it is found by K4.
+ * Why one wake-up is enough: whoever finds work as the last searcher wakes another sleeper (park_found), as long as there is one.
+ * K3 when N4 has already made all sleepers searchers: one of the tokens is this thread's; it takes it and goes on as a searcher.
+ * Rejected: waking for every task (a system call each: the sleeper that was made a searcher at N4 keeps the next submits from it);
+ * membarrier instead of N2 (cheaper for submitters, but it interrupts running threads, the loop first, a thousand times a second in a
+ * service that idles in between); a time-out on the wait (heals a lost wake-up instead of showing it).
+ * Accepted: a thread may be woken for work that another has just taken.
+ */
+#include "queue/park.h"
+
+#include "base/sys.h"
+
+enum { SLEEPER = 1 << 16, SEARCHER = 1, SEARCHERS = SLEEPER - 1 };
+
+static unsigned sleepers(uint32_t idlers)
+{
+    return idlers / SLEEPER;
+}
+
+static unsigned searchers(uint32_t idlers)
+{
+    return idlers & SEARCHERS;
+}
+
+void park_init(struct park *park, unsigned threads)
+{
+    *park = (struct park){.threads = threads};
+}
+
+static void give_tokens(struct park *park, unsigned count)
+{
+    (void)fetch_add_seq_cst(&park->tokens, count);   /* N5; pairs with cas_seq_cst in try_token */
+    (void)sys_futex_wake(&park->tokens, count);
+    (void)fetch_add_relaxed(&park->woken, count);    /* a count: orders nothing */
+}
+
+static void wake_one(struct park *park, uint32_t idlers)
+{
+    while (sleepers(idlers) > 0 && searchers(idlers) == 0) {
+        if (cas_seq_cst(&park->idlers, &idlers, idlers - SLEEPER + SEARCHER)) {   /* N4; pairs with fetch_add_seq_cst in park_prepare */
+            JOB_MARK(park_wakes_sleeper);
+            give_tokens(park, 1);
+            return;
+        }
+    }
+}
+
+void park_notify(struct park *park)
+{
+    fence_seq_cst();   /* N2: between the work and the look; pairs with fetch_add_seq_cst in park_prepare */
+    wake_one(park, load_relaxed(&park->idlers));   /* N3; fence: N2 */
+}
+
+void park_notify_all(struct park *park)
+{
+    uint32_t idlers = load_relaxed(&park->idlers);   /* a guess; the exchange decides */
+    while (!cas_seq_cst(&park->idlers, &idlers, sleepers(idlers) + searchers(idlers))) {   /* pairs with fetch_add_seq_cst in park_prepare */
+    }
+    if (sleepers(idlers) > 0)
+        give_tokens(park, sleepers(idlers));
+}
+
+bool park_search(struct park *park)
+{
+    uint32_t idlers = load_relaxed(&park->idlers);   /* a hint: the bound may be passed by a thread or two */
+    unsigned awake = park->threads - sleepers(idlers);
+    if (2 * searchers(idlers) >= awake)
+        return false;
+    (void)fetch_add_seq_cst(&park->idlers, SEARCHER);   /* pairs with load_relaxed in park_notify */
+    return true;
+}
+
+void park_found(struct park *park)
+{
+    uint32_t before = fetch_sub_seq_cst(&park->idlers, SEARCHER);   /* pairs with load_relaxed in park_notify */
+    assert(searchers(before) > 0);
+    if (searchers(before) == 1 && sleepers(before) > 0) {
+        JOB_MARK(park_last_searcher_found);
+        wake_one(park, before - SEARCHER);
+    }
+}
+
+void park_prepare(struct park *park, bool is_searcher)
+{
+    (void)fetch_add_seq_cst(&park->idlers, (uint32_t)(SLEEPER - (is_searcher ? SEARCHER : 0)));   /* K1; pairs with fence_seq_cst in park_notify */
+    JOB_MARK(park_last_look);
+}
+
+static bool try_token(struct park *park)
+{
+    uint32_t tokens = load_relaxed(&park->tokens);   /* a guess; the exchange decides */
+    while (tokens > 0) {
+        if (cas_seq_cst(&park->tokens, &tokens, tokens - 1))   /* pairs with fetch_add_seq_cst in give_tokens */
+            return true;
+    }
+    return false;
+}
+
+bool park_cancel(struct park *park)
+{
+    uint32_t idlers = load_relaxed(&park->idlers);   /* a guess; the exchange decides */
+    while (sleepers(idlers) > 0) {
+        if (cas_seq_cst(&park->idlers, &idlers, idlers - SLEEPER))   /* K3; pairs with cas_seq_cst in wake_one */
+            return false;
+    }
+    JOB_MARK(park_cancel_takes_token);
+    park_sleep(park);   /* a token is there or comes at once: whoever did N4 is about to do N5 */
+    return true;
+}
+
+void park_sleep(struct park *park)
+{
+    while (!try_token(park))                                       /* K4 */
+        (void)sys_futex_wait(&park->tokens, 0, UINT64_MAX);        /* spurious, interrupted: look again */
+}

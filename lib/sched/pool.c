@@ -1,0 +1,277 @@
+/* pool.c — opening and closing a pool, lanes, and the way of a task through it.
+ *
+ * A task comes in by its loop's lane, or by the deque of the pool thread that submits it, or by the inbox. Its end goes by mail to the loop
+ * (job_home), or is told on the pool thread when there is none. Stopping turns every task that has not begun into a cancelled one; the
+ * threads stay until close, so whoever was submitting at that moment loses nothing.
+ */
+#include "sched/pool.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/bits.h"
+#include "base/container.h"
+#include "base/self.h"
+#include "stats/line.h"
+
+bool pool_is_stopping(const struct job_pool *pool)
+{
+    return load_acquire(&pool->is_stopping) != 0;   /* pairs with store_seq_cst in job_pool_stop */
+}
+
+/* ---- running ----------------------------------------------------------------------------------------------------- */
+
+void pool_run_task(struct job_pool *pool, struct pool_thread *thread, struct job_task *task)
+{
+    int status = 0;
+    bool is_run = task_begin(task) == TASK_OWES_RUN && !pool_is_stopping(pool);
+    if (is_run)
+        task->job_run(task);
+    else
+        status = -ECANCELED;
+    if (thread)
+        counter_add(is_run ? &thread->run : &thread->cancelled, 1);
+    else
+        (void)fetch_add_relaxed(is_run ? &pool->inline_run : &pool->inline_cancelled, 1);   /* a count: orders nothing */
+    struct mailbox *home = task->job_home;
+    task_end(task, status);
+    if (home)
+        mailbox_post(home, &task->job_mail);   /* the loop owns it from here on */
+    else
+        task->job_mail.job_deliver(&task->job_mail);
+}
+
+int pool_submit(struct job_pool *pool, struct lane *lane, struct job_task *task)
+{
+    struct pool_thread *thread = self()->pool_thread;
+    if (pool->thread_count == 0) {
+        pool_run_task(pool, NULL, task);
+        return 0;
+    }
+    if (lane) {
+        if (!lane_push(lane, task)) {
+            (void)fetch_add_relaxed(&pool->refused, 1);   /* a count: orders nothing */
+            return -EAGAIN;
+        }
+    } else {
+        (void)fetch_add_relaxed(&pool->submitted, 1);     /* a count: orders nothing */
+        task->job_node.job_deliver = task->job_mail.job_deliver;
+        if (!thread || thread->pool != pool || !deque_push(&thread->deque, task))
+            mailbox_post(&pool->inbox, &task->job_node);
+    }
+    park_notify(&pool->park);
+    return 0;
+}
+
+/* ---- lanes ------------------------------------------------------------------------------------------------------- */
+
+static struct lane *reuse_lane(struct job_pool *pool)
+{
+    unsigned count = load_relaxed(&pool->lane_count);   /* under the lock */
+    for (unsigned i = 0; i < count; i++) {
+        uint32_t use = LANE_FREE;
+        if (cas_acq_rel(&pool->lanes[i]->use, &use, LANE_USED))   /* pairs with store_release in pool_lane_close */
+            return pool->lanes[i];
+    }
+    return NULL;
+}
+
+static struct lane *add_lane(struct job_pool *pool)
+{
+    unsigned count = load_relaxed(&pool->lane_count);   /* under the lock */
+    struct lane *lane = count < POOL_LANES_MAX ? lane_open(pool->root, pool->lane_capacity) : NULL;
+    if (!lane)
+        return NULL;
+    store_relaxed(&lane->use, LANE_USED);               /* published with the count */
+    pool->lanes[count] = lane;
+    store_release(&pool->lane_count, count + 1);        /* pairs with load_acquire in find_in_lanes and pool_has_work */
+    return lane;
+}
+
+struct lane *pool_lane_open(struct job_pool *pool, struct mailbox *home)
+{
+    (void)pthread_mutex_lock(&pool->lock);
+    struct lane *lane = reuse_lane(pool);
+    if (!lane)
+        lane = add_lane(pool);
+    (void)pthread_mutex_unlock(&pool->lock);
+    if (!lane)
+        return NULL;
+    (void)fetch_add_relaxed(&lane->references, 1);   /* the pool holds one: not zero */
+    lane->home = home;
+    return lane;
+}
+
+void pool_lane_close(struct lane *lane)
+{
+    assert(load_relaxed(&lane->is_room_wanted) == 0);   /* the caller has no request open: nobody touches `home` any more */
+    store_release(&lane->use, LANE_FREE);   /* pairs with cas_acq_rel in reuse_lane */
+    lane_release(lane);
+}
+
+/* ---- open and close ---------------------------------------------------------------------------------------------- */
+
+static int check_options(const struct job_pool_options *options)
+{
+    bool is_inline = options->workers == JOB_POOL_INLINE;
+    if (!is_inline && options->workers > POOL_WORKERS_MAX)
+        return -EINVAL;
+    if (options->queue_limit > LANE_LENGTH_MAX || options->nice < -20 || options->nice > 19)
+        return -EINVAL;
+    if ((options->affinity == NULL) != (options->affinity_words == 0))
+        return -EINVAL;
+    bool has_cpu = options->affinity == NULL;
+    for (size_t i = 0; i < options->affinity_words; i++)
+        has_cpu = has_cpu || options->affinity[i] != 0;
+    return has_cpu ? 0 : -EINVAL;
+}
+
+static void no_wake(struct mailbox *mailbox)
+{
+    (void)mailbox;   /* pool threads are woken by the park, not by the inbox */
+}
+
+static int pool_init(struct job_pool *pool, struct root *root, const struct job_pool_options *options)
+{
+    pool->root = root;
+    pool->id = fetch_add_relaxed(&root->next_id, 1);   /* only uniqueness matters */
+    pool->nice = options->nice;
+    pool->lane_capacity = (unsigned)power_of_two_at_least(options->queue_limit ? options->queue_limit : LANE_LENGTH_DEFAULT);
+    pool->thread_count = options->workers == JOB_POOL_INLINE ? 0 : options->workers ? options->workers : container_cpus();
+    pool->may_spin = !options->no_spin && feature_is_on(&root->features, FEATURE_SPIN) && container_affinity_cpus() > 1;
+    (void)snprintf(pool->name, sizeof pool->name, "%s", options->name ? options->name : "pool");
+    budget_init(&pool->budget, container_quota(), pool->thread_count, root->now_ns());
+    park_init(&pool->park, pool->thread_count);
+    mailbox_init(&pool->inbox, no_wake);
+    if (pool->thread_count == 0)
+        return 0;
+    pool->threads = alloc_lines(root, pool->thread_count * sizeof *pool->threads);
+    if (!pool->threads)
+        return -ENOMEM;
+    if (options->affinity_words > 0) {
+        pool->affinity = alloc_zeroed(root, options->affinity_words * sizeof *pool->affinity);
+        if (!pool->affinity)
+            return -ENOMEM;
+        memcpy(pool->affinity, options->affinity, options->affinity_words * sizeof *pool->affinity);
+        pool->affinity_words = options->affinity_words;
+    }
+    return 0;
+}
+
+static void pool_free(struct job_pool *pool)
+{
+    struct root *root = pool->root;
+    alloc_free(root, pool->affinity);
+    alloc_free(root, pool->threads);
+    alloc_free(root, pool);
+}
+
+int job_pool_open(struct job_runtime *runtime, struct job_pool **out, const struct job_pool_options *options)
+{
+    static const struct job_pool_options defaults = {0};
+    if (!runtime || !out)
+        return -EINVAL;
+    options = options ? options : &defaults;
+    int err = check_options(options);
+    if (err < 0)
+        return err;
+    struct root *root = (struct root *)runtime;   /* its first member */
+    struct job_pool *pool = alloc_lines(root, sizeof *pool);
+    if (!pool)
+        return -ENOMEM;
+    err = pool_init(pool, root, options);
+    if (err < 0)
+        goto free_pool;
+    (void)pthread_mutex_init(&pool->lock, NULL);
+    err = pool_threads_start(pool);
+    if (err < 0)
+        goto destroy_lock;
+    (void)fetch_add_relaxed(&root->users, 1);   /* ledger: orders nothing */
+    *out = pool;
+    return 0;
+destroy_lock:
+    (void)pthread_mutex_destroy(&pool->lock);
+free_pool:
+    pool_free(pool);
+    return err;
+}
+
+void job_pool_stop(struct job_pool *pool)
+{
+    if (!pool)
+        return;
+    store_seq_cst(&pool->is_stopping, 1);   /* pairs with load_acquire in pool_is_stopping */
+    park_notify_all(&pool->park);
+}
+
+/* What was submitted while the threads were ending. */
+static void cancel_rest(struct job_pool *pool)
+{
+    unsigned count = load_acquire(&pool->lane_count);   /* pairs with store_release in add_lane */
+    struct job_task *task;
+    for (unsigned i = 0; i < count; i++) {
+        while ((task = lane_pop(pool->lanes[i])))
+            pool_run_task(pool, NULL, task);
+    }
+    struct job_mail *mail = mailbox_take(&pool->inbox);
+    while (mail) {
+        struct job_mail *next = mail->job_next;
+        pool_run_task(pool, NULL, container_of(mail, struct job_task, job_node));
+        mail = next;
+    }
+}
+
+int job_pool_close(struct job_pool **pointer)
+{
+    if (!pointer)
+        return -EINVAL;
+    struct job_pool *pool = *pointer;
+    if (!pool)
+        return 0;
+    struct pool_thread *thread = self()->pool_thread;
+    if (thread && thread->pool == pool)
+        return -EDEADLK;
+    job_pool_stop(pool);
+    pool_threads_join(pool);
+    cancel_rest(pool);
+    unsigned count = load_relaxed(&pool->lane_count);
+    for (unsigned i = 0; i < count; i++) {
+        store_release(&pool->lanes[i]->is_pool_closed, 1);   /* pairs with load_acquire in lane_of (loop/submit.c) */
+        lane_release(pool->lanes[i]);
+    }
+    (void)fetch_sub_relaxed(&pool->root->users, 1);   /* ledger */
+    (void)pthread_mutex_destroy(&pool->lock);
+    *pointer = NULL;
+    pool_free(pool);
+    return 0;
+}
+
+unsigned job_pool_workers(const struct job_pool *pool)
+{
+    return pool->thread_count;
+}
+
+void job_pool_stats(const struct job_pool *pool, struct job_pool_stats *stats)
+{
+    /* A snapshot: each word for itself. */
+    *stats = (struct job_pool_stats){
+        .submitted = load_relaxed(&pool->submitted),
+        .run = load_relaxed(&pool->inline_run),
+        .cancelled = load_relaxed(&pool->inline_cancelled),
+        .refused = load_relaxed(&pool->refused),
+        .woken = load_relaxed(&pool->park.woken),
+        .workers = pool->thread_count,
+    };
+    unsigned lanes = load_acquire(&pool->lane_count);   /* pairs with store_release in add_lane */
+    for (unsigned i = 0; i < lanes; i++)
+        stats->submitted += load_relaxed(&pool->lanes[i]->submitted);
+    for (unsigned i = 0; i < pool->thread_count; i++) {
+        const struct pool_thread *thread = &pool->threads[i];
+        stats->run += load_relaxed(&thread->run);
+        stats->cancelled += load_relaxed(&thread->cancelled);
+        stats->stolen += load_relaxed(&thread->stolen);
+        stats->parked += load_relaxed(&thread->parked);
+    }
+}

@@ -1,0 +1,81 @@
+/* pool.h — a pool's shared state, its threads, and how tasks come in. */
+#ifndef JOB_SCHED_POOL_H
+#define JOB_SCHED_POOL_H
+
+#include <pthread.h>
+
+#include "base/root.h"
+#include "job/pool.h"
+#include "queue/deque.h"
+#include "queue/lane.h"
+#include "queue/park.h"
+#include "sched/budget.h"
+#include "sched/task.h"
+
+struct pool_thread {
+    /* fixed after open */
+    struct job_pool *pool;
+    unsigned index;
+    pthread_t thread;
+    struct stats_line *line;
+    /* the thread itself; thieves steal from the deque */
+    unsigned tick;               /* tasks since it last looked at the lanes first */
+    unsigned next_victim;
+    uint64_t spin_ns;            /* adaptive: how long searching has paid lately */
+    uint64_t now_ns;             /* last time that it read the clock */
+    atomic_u64 run, cancelled, stolen, parked;   /* single writer */
+    struct deque deque;
+} __attribute__((aligned(CACHE_LINE)));
+
+struct job_pool {
+    /* fixed after open */
+    struct root *root;
+    uint64_t id;                 /* never the same twice: a loop's record of a lane may outlive the pool */
+    char name[16];
+    int nice;
+    unsigned lane_capacity;
+    unsigned thread_count;       /* 0: inline */
+    unsigned started;            /* threads to join */
+    bool may_spin;
+    uint64_t *affinity;
+    size_t affinity_words;
+    struct pool_thread *threads;
+    struct budget budget;
+
+    /* any thread */
+    struct park park;
+    struct mailbox inbox;        /* tasks from threads that have no lane, and what a deque could not hold */
+    struct lane *lanes[POOL_LANES_MAX];   /* atomic; filled from the front, never removed */
+    atomic_u32 lane_count;
+    atomic_u32 is_stopping;      /* tasks are cancelled instead of run */
+    atomic_u32 is_ending;        /* threads end when nothing is queued */
+    atomic_u64 submitted, refused, inline_run, inline_cancelled;
+    pthread_mutex_t lock;        /* opening lanes */
+};
+
+bool pool_is_stopping(const struct job_pool *pool);
+
+/* A lane for a loop, its own until lane_close(): one that another loop has left, or a new one. NULL: no memory, or POOL_LANES_MAX. */
+struct lane *pool_lane_open(struct job_pool *pool, struct mailbox *home);
+
+/* The loop goes, or is done with the pool. It must not wait for room. */
+void pool_lane_close(struct lane *lane);
+
+/* Queues a task whose end is posted to `home` by its job_mail, or, without a lane, told on the pool thread. The caller has done
+ * task_submit(). 0, or -EAGAIN: the lane is full. */
+int pool_submit(struct job_pool *pool, struct lane *lane, struct job_task *task);
+
+/* Runs or cancels a task that was taken from a queue, and delivers its end. */
+void pool_run_task(struct job_pool *pool, struct pool_thread *thread, struct job_task *task);
+
+/* steal.c: the next task for a thread, by its own deque, the lanes, the inbox and the others' deques; NULL: none was seen. */
+struct job_task *find_own(struct pool_thread *thread);
+struct job_task *find_shared(struct pool_thread *thread);
+struct job_task *find_stolen(struct pool_thread *thread);
+bool pool_has_work(struct job_pool *pool);
+
+/* pool_thread.c */
+int pool_threads_start(struct job_pool *pool);
+void pool_threads_join(struct job_pool *pool);
+
+#endif

@@ -1,0 +1,239 @@
+/* pool_thread.c — what a pool thread does between tasks: look, search, spin a little, sleep.
+ *
+ * queue/park.c argues why no work is left while all sleep; the order here is the one that it prescribes.
+ */
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "base/bits.h"
+#include "base/self.h"
+#include "base/sys.h"
+#include "memory/arena.h"
+#include "memory/cache.h"
+#include "sched/pool.h"
+#include "stats/line.h"
+
+enum { SPIN_MIN_NS = 1000, SPIN_ROUND = 32, BUDGET_SAMPLE = 16 };
+
+/* ---- the CPU budget ---------------------------------------------------------------------------------------------- */
+
+static uint64_t thread_cpu_ns(void)
+{
+    struct timespec used;
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+    return (uint64_t)used.tv_sec * 1000000000U + (uint64_t)used.tv_nsec;
+}
+
+/* Between tasks: pays for what was used, and waits when the pool is in debt. Nobody wakes this wait: it ends by time or by stop. */
+static void keep_budget(struct pool_thread *thread, uint64_t *cpu_ns)
+{
+    struct job_pool *pool = thread->pool;
+    uint64_t used = thread_cpu_ns();
+    uint64_t wait = budget_charge(&pool->budget, used - *cpu_ns, pool->root->now_ns());
+    *cpu_ns = used;
+    if (wait == 0 || load_relaxed(&pool->is_ending))   /* a hint; the wait is bounded */
+        return;
+    line_wait(thread->line, JOB_WAIT_CPU_BUDGET, pool->root->now_ns());
+    atomic_u32 nothing = 0;
+    (void)sys_futex_wait(&nothing, 0, wait);
+    line_wait(thread->line, JOB_WAIT_NONE, pool->root->now_ns());
+}
+
+/* ---- looking for work -------------------------------------------------------------------------------------------- */
+
+static struct job_task *find_cheap(struct pool_thread *thread)
+{
+    struct job_task *task = NULL;
+    if (++thread->tick % FAIRNESS_TICK == 0)
+        task = find_shared(thread);
+    if (!task)
+        task = find_own(thread);
+    return task ? task : find_shared(thread);
+}
+
+/* A searcher looks everywhere, for as long as that has paid lately. */
+static struct job_task *search(struct pool_thread *thread)
+{
+    struct job_pool *pool = thread->pool;
+    uint64_t begin = 0;
+    for (;;) {
+        struct job_task *task = find_shared(thread);
+        if (!task)
+            task = find_stolen(thread);
+        if (task) {
+            if (begin)
+                thread->spin_ns = min_size(max_size(thread->spin_ns, SPIN_MIN_NS) * 2, PARK_SPIN_NS);
+            return task;
+        }
+        uint64_t now = pool->root->now_ns();
+        if (!begin)
+            begin = now;
+        if (!pool->may_spin || now - begin >= thread->spin_ns || load_relaxed(&pool->is_ending)) {   /* a hint */
+            thread->spin_ns = max_size(thread->spin_ns / 2, SPIN_MIN_NS);
+            return NULL;
+        }
+        for (unsigned i = 0; i < SPIN_ROUND && !pool_has_work(pool); i++)
+            cpu_relax();
+    }
+}
+
+static struct job_task *look_a_last_time(struct pool_thread *thread)
+{
+    struct job_task *task = find_shared(thread);
+    return task ? task : find_stolen(thread);
+}
+
+/* Sleeps unless there is work. Returns whether the thread is a searcher now. */
+static bool sleep_or_find(struct pool_thread *thread, bool is_searcher, struct job_task **task)
+{
+    struct job_pool *pool = thread->pool;
+    park_prepare(&pool->park, is_searcher);
+    *task = look_a_last_time(thread);
+    if (*task || load_acquire(&pool->is_ending)) {   /* pairs with store_seq_cst in pool_threads_join */
+        is_searcher = park_cancel(&pool->park);
+        if (*task && !is_searcher)
+            park_notify(&pool->park);                /* there may be more than we take */
+        return is_searcher;
+    }
+    counter_add(&thread->parked, 1);
+    line_wait(thread->line, JOB_WAIT_NO_WORK, pool->root->now_ns());
+    park_sleep(&pool->park);
+    line_wait(thread->line, JOB_WAIT_NONE, pool->root->now_ns());
+    return true;
+}
+
+/* The next task; NULL: the pool ends and nothing is queued. */
+static struct job_task *next_task(struct pool_thread *thread)
+{
+    struct job_pool *pool = thread->pool;
+    struct job_task *task = find_cheap(thread);
+    bool is_searcher = false;
+    while (!task) {
+        if (!is_searcher)
+            is_searcher = park_search(&pool->park);
+        if (is_searcher)
+            task = search(thread);
+        if (!task)
+            is_searcher = sleep_or_find(thread, is_searcher, &task);
+        if (!task && load_acquire(&pool->is_ending) && !pool_has_work(pool))   /* pairs with store_seq_cst in pool_threads_join */
+            break;
+    }
+    if (is_searcher)
+        park_found(&pool->park);
+    return task;
+}
+
+/* ---- the thread -------------------------------------------------------------------------------------------------- */
+
+static void set_up(struct pool_thread *thread)
+{
+    struct job_pool *pool = thread->pool;
+    char name[32];
+    (void)snprintf(name, sizeof name, "%.9s/%u", pool->name, thread->index);
+    sys_thread_name(name);
+    if (pool->nice != 0) {
+        errno = 0;
+        int before = getpriority(PRIO_PROCESS, 0);   /* of this thread, on Linux */
+        if (setpriority(PRIO_PROCESS, 0, before + pool->nice) < 0)
+            log_write(&pool->root->log, JOB_LOG_WARNING, "pool %s: nice %d: %s", pool->name, pool->nice, job_strerror(errno));
+    }
+    self()->pool_thread = thread;
+    self()->line = thread->line;
+    thread->line->tid = (uint32_t)sys_gettid();
+}
+
+static void *thread_main(void *arg)
+{
+    struct pool_thread *thread = arg;
+    struct job_pool *pool = thread->pool;
+    struct job_arena *arena = job_runtime_arena((struct job_runtime *)pool->root);
+    set_up(thread);
+    bool has_cache = cache_attach(arena) == 0;   /* without one it works, more slowly */
+    uint64_t cpu_ns = budget_is_kept(&pool->budget) ? thread_cpu_ns() : 0;
+    struct job_task *task;
+    while ((task = next_task(thread))) {
+        line_run(thread->line, (uint64_t)(uintptr_t)task->job_run, sys_clock_coarse_ns());
+        pool_run_task(pool, thread, task);
+        store_relaxed(&thread->line->running, 0);
+        store_relaxed(&thread->line->counters[COUNTER_TASKS_RUN], thread->run);   /* figures for people */
+        if (budget_is_kept(&pool->budget))
+            keep_budget(thread, &cpu_ns);
+    }
+    if (has_cache)
+        cache_detach(arena);
+    line_release(pool->root, thread->line);
+    *self() = (struct self){0};
+    (void)fetch_sub_relaxed(&pool->root->threads, 1);   /* ledger */
+    return NULL;
+}
+
+static int set_affinity(struct job_pool *pool, pthread_attr_t *attributes)
+{
+    if (!pool->affinity)
+        return 0;
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    for (size_t i = 0; i < pool->affinity_words * 64 && i < CPU_SETSIZE; i++) {
+        if (pool->affinity[i / 64] >> (i % 64) & 1)
+            CPU_SET(i, &set);
+    }
+    return -pthread_attr_setaffinity_np(attributes, sizeof set, &set);
+}
+
+static int start_thread(struct pool_thread *thread, const pthread_attr_t *attributes)
+{
+    struct root *root = thread->pool->root;
+    thread->line = line_claim(root, LINE_POOL_THREAD, thread->pool->name);
+    if (!thread->line)
+        return -ENOMEM;
+    (void)fetch_add_relaxed(&root->threads, 1);   /* ledger: orders nothing */
+    int err = -pthread_create(&thread->thread, attributes, thread_main, thread);
+    if (err < 0) {
+        (void)fetch_sub_relaxed(&root->threads, 1);
+        line_release(root, thread->line);
+    }
+    return err;
+}
+
+int pool_threads_start(struct job_pool *pool)
+{
+    sigset_t all, before;
+    pthread_attr_t attributes;
+    sigfillset(&all);
+    (void)pthread_attr_init(&attributes);
+    int err = set_affinity(pool, &attributes);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);   /* the threads inherit it: signals are the loop's */
+    unsigned count = pool->thread_count;
+    for (unsigned i = 0; i < count; i++) {
+        pool->threads[i].pool = pool;
+        pool->threads[i].index = i;
+        pool->threads[i].spin_ns = PARK_SPIN_NS;
+        deque_init(&pool->threads[i].deque, 0);
+    }
+    unsigned started = 0;
+    while (err == 0 && started < count) {
+        err = start_thread(&pool->threads[started], &attributes);
+        started += err == 0;
+    }
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    (void)pthread_attr_destroy(&attributes);
+    pool->started = started;
+    if (err == 0)
+        return 0;
+    pool_threads_join(pool);
+    return err == -EINVAL ? -EINVAL : -EAGAIN;
+}
+
+void pool_threads_join(struct job_pool *pool)
+{
+    store_seq_cst(&pool->is_ending, 1);   /* pairs with load_acquire in next_task and sleep_or_find */
+    park_notify_all(&pool->park);
+    unsigned started = pool->started;
+    for (unsigned i = 0; i < started; i++)
+        (void)pthread_join(pool->threads[i].thread, NULL);
+}

@@ -1,0 +1,178 @@
+/* task.c — the life of a task, and what it owns.
+ *
+ * Cancel against begin: both are compare-and-swaps on the state word from QUEUED, so exactly one wins; a queue cannot be searched for the
+ * task, so a cancelled one stays in it and whoever takes it out ends it without running it. Cancel against end: a cancel that comes later
+ * than the task function's last look changes nothing.
+ *
+ * What is left in a task when `done` returns goes back, unless the task is not ours to look at any more: `done` may have submitted it anew
+ * (then another thread may have it, or have freed it by now), made it wait for room, or ended it by job_task_fini(). Each of these says so
+ * through job_leaving, which points to a word on the deliverer's stack while `done` runs.
+ */
+#include "sched/task.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "base/list.h"
+#include "sched/pool.h"
+
+_Static_assert(sizeof(((struct job_task *)0)->job_regions) / sizeof(struct job_region *) == TASK_REGIONS_MAX, "room for all");
+
+/* ---- states ------------------------------------------------------------------------------------------------------ */
+
+void task_keep(struct job_task *task)
+{
+    if (!task->job_leaving)
+        return;
+    *task->job_leaving = false;
+    task->job_leaving = NULL;
+}
+
+bool task_submit(struct job_task *task)
+{
+    if (task_state(task) != TASK_IDLE)
+        return false;
+    task_keep(task);
+    task->job_status = 0;
+    store_relaxed(&task->job_state, TASK_QUEUED);   /* published by the queue that it goes into */
+    return true;
+}
+
+void task_submit_undo(struct job_task *task)
+{
+    assert(task_state(task) == TASK_QUEUED);
+    store_relaxed(&task->job_state, TASK_IDLE);     /* nobody else knows the task */
+}
+
+enum task_owed task_begin(struct job_task *task)
+{
+    uint32_t state = TASK_QUEUED;
+    if (cas_acquire(&task->job_state, &state, TASK_RUNNING))   /* pairs with cas_acq_rel in task_cancel: one of the two wins */
+        return TASK_OWES_RUN;
+    assert(state == TASK_CANCELLED);
+    JOB_MARK(task_cancelled_in_queue);
+    return TASK_OWES_NO_RUN;
+}
+
+void task_end(struct job_task *task, int status)
+{
+    if (status != 0)
+        task->job_status = status;
+    store_release(&task->job_state, TASK_ENDED);   /* pairs with cas_acq_rel in task_cancel; the mail that follows publishes the rest */
+}
+
+int task_cancel(struct job_task *task)
+{
+    uint32_t state = TASK_QUEUED;
+    if (cas_acq_rel(&task->job_state, &state, TASK_CANCELLED))   /* pairs with cas_acquire in task_begin */
+        return 0;
+    if (state == TASK_RUNNING && cas_acq_rel(&task->job_state, &state, TASK_RUNNING_CANCELLED))   /* pairs with store_release in task_end */
+        JOB_MARK(task_cancelled_while_running);
+    return state == TASK_IDLE || state == TASK_NEW ? -ENOENT : -EALREADY;
+}
+
+bool job_task_is_cancelled(const struct job_task *task)
+{
+    return task_state(task) == TASK_RUNNING_CANCELLED || (task->pool && pool_is_stopping(task->pool));
+}
+
+/* ---- what it owns ------------------------------------------------------------------------------------------------ */
+
+int job_task_init(struct job_task *task, struct job_pool *pool, job_task_run_fn *run, job_task_done_fn *done)
+{
+    if (!task || !run)
+        return -EINVAL;
+    void *data = task->data;
+    memset(task, 0, sizeof *task);
+    task->data = data;
+    task->pool = pool;
+    task->job_run = run;
+    task->job_done = done;
+    list_init((struct list *)task->job_list);
+    store_relaxed(&task->job_state, TASK_IDLE);   /* nobody else knows the task */
+    return 0;
+}
+
+/* May the caller change what the task owns? Idle: its owner. Running: the task function. */
+static bool is_mine(const struct job_task *task)
+{
+    enum task_state state = task_state(task);
+    return state == TASK_IDLE || state == TASK_RUNNING || state == TASK_RUNNING_CANCELLED;
+}
+
+int job_task_give(struct job_task *task, struct job_buf **buf)
+{
+    if (!task || !buf || !*buf || task_state(task) == TASK_NEW)
+        return -EINVAL;
+    if (!is_mine(task) || task->buf)
+        return -EBUSY;
+    task->buf = job_buf_take(buf);
+    return 0;
+}
+
+struct job_buf *job_task_take(struct job_task *task)
+{
+    return task && is_mine(task) ? job_buf_take(&task->buf) : NULL;
+}
+
+int job_task_share(struct job_task *task, struct job_region *region)
+{
+    if (!task || !region || task_state(task) == TASK_NEW)
+        return -EINVAL;
+    if (task_state(task) != TASK_IDLE)
+        return -EBUSY;
+    for (unsigned i = 0; i < TASK_REGIONS_MAX; i++) {
+        if (!task->job_regions[i]) {
+            task->job_regions[i] = job_region_retain(region);
+            return 0;
+        }
+    }
+    return -ENOSPC;
+}
+
+struct job_region *job_task_region(const struct job_task *task, unsigned index)
+{
+    return task && index < TASK_REGIONS_MAX ? task->job_regions[index] : NULL;
+}
+
+void job_task_set_status(struct job_task *task, int status)
+{
+    task->job_status = status;
+}
+
+/* Gives back what an idle task owns. */
+static void drop_all(struct job_task *task)
+{
+    job_buf_free(&task->buf);
+    for (unsigned i = 0; i < TASK_REGIONS_MAX; i++)
+        job_region_release(&task->job_regions[i]);
+}
+
+int job_task_fini(struct job_task *task)
+{
+    if (!task)
+        return -EINVAL;
+    if (task_state(task) == TASK_NEW)
+        return 0;
+    if (task_state(task) != TASK_IDLE || !list_is_empty((struct list *)task->job_list))
+        return -EBUSY;
+    task_keep(task);
+    drop_all(task);
+    store_relaxed(&task->job_state, TASK_NEW);   /* its owner's */
+    return 0;
+}
+
+void task_deliver(struct job_task *task)
+{
+    bool is_left = true;
+    assert(task_state(task) == TASK_ENDED);
+    task->job_leaving = &is_left;
+    store_relaxed(&task->job_state, TASK_IDLE);   /* the deliverer owns it; later hand-overs order themselves */
+    if (task->job_done)
+        task->job_done(task, task->job_status);
+    if (!is_left)
+        return;   /* queued anew, waiting for room, or gone: not ours to touch */
+    task->job_leaving = NULL;
+    drop_all(task);
+}
