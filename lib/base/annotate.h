@@ -28,6 +28,24 @@
 #define annotate_unpoison(address, size) ((void)(address), (void)(size))
 #endif
 
+/* A hand-over through the kernel, which TSan does not see. */
+#if defined(__SANITIZE_THREAD__)
+#define ANNOTATE_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define ANNOTATE_TSAN 1
+#endif
+#endif
+#ifdef ANNOTATE_TSAN
+void __tsan_acquire(void *address);
+void __tsan_release(void *address);
+#define annotate_acquire(address) __tsan_acquire(address)
+#define annotate_release(address) __tsan_release(address)
+#else
+#define annotate_acquire(address) ((void)(address))
+#define annotate_release(address) ((void)(address))
+#endif
+
 #ifdef JOB_CHECKED
 void quarantine_fill(uint8_t *memory, size_t size);
 void quarantine_verify(const uint8_t *memory, size_t size);

@@ -81,7 +81,23 @@ void sim_relax(void);   /* a spin: let another fiber run */
 
 /* A full fence: earlier stores are visible before later loads. TSan does not model it; use it for liveness (a lost
  * wake-up), never as the only thing that publishes data. */
+#if defined(__SANITIZE_THREAD__)
+#define JOB_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define JOB_TSAN 1
+#endif
+#endif
+#ifdef JOB_TSAN
+/* TSan refuses the fence; a locked instruction is one. */
+#define fence_seq_cst()                                                                                                \
+    do {                                                                                                               \
+        uint32_t fence_word = 0;                                                                                       \
+        (void)__atomic_fetch_add(&fence_word, 1, __ATOMIC_SEQ_CST);                                                    \
+    } while (0)
+#else
 #define fence_seq_cst() ATOMIC_RMW(__atomic_thread_fence(__ATOMIC_SEQ_CST))
+#endif
 
 /* A counter of one writer that anyone may read: a plain add and a store that cannot tear. */
 #define counter_add(p, n) store_relaxed((p), load_relaxed(p) + (n))

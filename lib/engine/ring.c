@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/annotate.h"
 #include "base/bits.h"
 #include "base/limits.h"
 #include "base/sys.h"
@@ -320,6 +321,7 @@ static void arm_wake(struct ring_engine *ring)
 
 static void reap_wake(struct ring_engine *ring, int res)
 {
+    annotate_acquire(&ring->wake_fd);
     if (res == (int)sizeof ring->wake_count)
         ring->base.woken += ring->wake_count;
     arm_wake(ring);
@@ -327,7 +329,10 @@ static void reap_wake(struct ring_engine *ring, int res)
 
 static void ring_wake(struct engine *engine)
 {
-    (void)sys_eventfd_signal(ring_of(engine)->wake_fd);   /* fails only after 2^64 unread signals */
+    struct ring_engine *ring = ring_of(engine);
+    int fd = ring->wake_fd;
+    annotate_release(&ring->wake_fd);
+    (void)sys_eventfd_signal(fd);   /* fails only after 2^64 unread signals */
 }
 
 /* ---- waiting ----------------------------------------------------------------------------------------------------- */

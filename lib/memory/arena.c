@@ -306,6 +306,7 @@ struct slot *arena_grow(struct job_arena *arena, unsigned class)
     size_t size = slot_class_bytes(class);
     arena_lock(arena);
     if (depot_pop(arena, class, &slot, 1) == 0) {   /* somebody may have been faster */
+        slot = NULL;
         if (!can_carve(arena, size))
             retire_others(arena, class);
         unsigned index = can_carve(arena, size) ? find_unused(arena, 1) : arena->chunk_count;

@@ -84,6 +84,7 @@ static inline struct slot *arena_slot(struct job_arena *arena, uint32_t index)
 
 /* The depots; slot.c. */
 void depot_push(struct job_arena *arena, struct slot *first, struct slot *last);   /* linked by next, first on top */
+/* Returns how many; beyond these, `slots` is scratch: a lost race leaves slots there that are not the caller's. */
 unsigned depot_pop(struct job_arena *arena, unsigned class, struct slot **slots, unsigned max);
 
 #endif

@@ -140,11 +140,12 @@ static void to_depot(struct job_arena *arena, struct slot **slots, unsigned coun
 struct slot *cache_take(struct job_arena *arena, unsigned class)
 {
     struct cache *cache = find_cache(arena);
-    struct slot *slot = NULL;
     unsigned max = cache ? arena->cache_max[class] : 0;
     if (max == 0) {
-        if (depot_pop(arena, class, &slot, 1) > 0)
-            note_out(arena, slot->size);
+        struct slot *slot;
+        if (depot_pop(arena, class, &slot, 1) == 0)
+            return NULL;   /* what it wrote before it lost the race is not ours */
+        note_out(arena, slot->size);
         return slot;
     }
     unsigned *count = &cache->classes[class].count;

@@ -118,9 +118,12 @@ static struct slot *took(struct slot *slot)
 
 struct slot *slot_take(struct job_arena *arena, unsigned class)
 {
-    struct slot *slot = cache_take(arena, class);
-    if (!slot)
-        slot = arena_grow(arena, class);
+    struct slot *slot = NULL;
+    for (; !slot && class < SLOT_CLASSES; class++) {   /* at the limit a slot that is too large is better than none */
+        slot = cache_take(arena, class);
+        if (!slot)
+            slot = arena_grow(arena, class);
+    }
     if (!slot)
         (void)fetch_add_relaxed(&arena->failed, 1);   /* a count: orders nothing */
     return took(slot);

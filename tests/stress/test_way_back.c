@@ -56,8 +56,7 @@ static void invert(struct job_task *task)
         job_buf_replace(&in, &rest);
         if (err < 0) {
             job_buf_free(&in);
-            job_task_set_status(task, err);
-            break;
+            return job_task_set_status(task, err);
         }
         if (out)
             ck_assert_ok(job_buf_append(out, &one));
