@@ -1,7 +1,7 @@
 /* line.c — claims a line of the segment for a thread, or a private one when there is no room.
  *
- * A line is free, claimed by one compare-and-swap on `kind` (LINE_FREE to LINE_CLAIMED), filled in, and published by storing its real
- * kind. It is released by storing LINE_FREE: a reader that sees another kind before and after its copy has a whole record.
+ * A line is free, claimed by one compare-and-swap on `kind`, filled in, and published by storing its real kind; it is
+ * released by storing LINE_FREE. How a reader sees no half of it stands in segment.c.
  */
 #include "stats/line.h"
 
@@ -14,10 +14,9 @@
 #include "base/sys.h"
 #include "stats/stats.h"
 
-enum { LINE_CLAIMED = 0x80000000 };   /* being filled in: readers pass it over */
-
-_Static_assert(offsetof(struct stats_line, kind) == 0 && offsetof(struct stats_line, name) == 8 &&
-                   offsetof(struct stats_line, started_ns) == 40 && offsetof(struct stats_line, wait) == 48 &&
+_Static_assert(offsetof(struct stats_line, kind) == 0 && offsetof(struct stats_line, tid) == 4 &&
+                   offsetof(struct stats_line, name) == 8 && offsetof(struct stats_line, started_ns) == 40 &&
+                   offsetof(struct stats_line, wait) == 48 && offsetof(struct stats_line, generation) == 52 &&
                    offsetof(struct stats_line, since_ns) == 56 && offsetof(struct stats_line, running) == 64 &&
                    offsetof(struct stats_line, counters) == 72,
                "the layout of job.stats.v1");
@@ -25,11 +24,22 @@ _Static_assert(offsetof(struct stats_line, kind) == 0 && offsetof(struct stats_l
 static struct stats_line *find_free(struct stats *stats)
 {
     for (unsigned i = 0; i < STATS_THREADS_MAX; i++) {
-        uint32_t kind = LINE_FREE;
-        if (cas_acq_rel(&stats->lines[i].kind, &kind, LINE_CLAIMED))   /* pairs with store_release in line_release */
-            return &stats->lines[i];
+        struct stats_line *line = &stats->lines[i];
+        if (stats_record_claim(&line->kind, &line->generation))
+            return line;
     }
     return NULL;
+}
+
+/* Word by word, since a reader of the line before may still be copying it. */
+static void clear(struct stats_line *line)
+{
+    store_relaxed(&line->wait, JOB_WAIT_NONE);   /* no order among these: all are behind the claim */
+    store_relaxed(&line->since_ns, 0);
+    store_relaxed(&line->running, 0);
+    for (unsigned i = 0; i < COUNTER_COUNT; i++)
+        store_relaxed(&line->counters[i], 0);
+    memset(line->name, 0, sizeof line->name);
 }
 
 struct stats_line *line_claim(struct root *root, enum line_kind kind, const char *name)
@@ -39,11 +49,11 @@ struct stats_line *line_claim(struct root *root, enum line_kind kind, const char
         line = alloc_lines(root, sizeof *line);
     if (!line)
         return NULL;
-    memset((char *)line + sizeof line->kind, 0, sizeof *line - sizeof line->kind);
+    clear(line);
     strncpy(line->name, name, sizeof line->name - 1);
     line->tid = (uint32_t)sys_gettid();
     line->started_ns = root->now_ns();
-    store_release(&line->kind, (uint32_t)kind);   /* pairs with the reader's copy: the name is visible first */
+    store_release(&line->kind, (uint32_t)kind);   /* pairs with the reader's first load of it */
     return line;
 }
 
@@ -57,7 +67,7 @@ void line_release(struct root *root, struct stats_line *line)
     if (!line)
         return;
     if (is_in_segment(root->stats, line))
-        store_release(&line->kind, (uint32_t)LINE_FREE);   /* pairs with cas_acq_rel in find_free */
+        store_release(&line->kind, (uint32_t)LINE_FREE);   /* pairs with cas_acq_rel in stats_record_claim */
     else
         alloc_free(root, line);
 }

@@ -1,13 +1,15 @@
 /* line.h — what one thread tells the outside: what it does or waits for, since when, and its counters.
  *
- * One writer, any reader, also from another process (jobctl maps the segment read-only). A counter is a plain add and store.
+ * One writer, any reader, also from another process (jobctl maps the segment read-only). A counter is a plain add and
+ * store.
  */
 #ifndef JOB_STATS_LINE_H
 #define JOB_STATS_LINE_H
 
 #include "base/atomic.h"
 
-/* Why a thread sleeps. Append only: the numbers are part of the segment's layout. Whatever sleeps in this library says why. */
+/* Why a thread sleeps. Append only: the numbers are part of the segment's layout. Whatever sleeps in this library says
+ * why. */
 enum job_wait {
     JOB_WAIT_NONE,        /* it runs */
     JOB_WAIT_KERNEL,      /* a loop, for completions */
@@ -33,21 +35,21 @@ struct root;
 
 /* The layout is fixed by segment.h; 64-byte aligned. */
 struct stats_line {
-    /* written once by claim, released by kind */
+    /* written once by claim, published by kind */
     atomic_u32 kind;              /* enum line_kind; LINE_FREE: nobody's */
-    uint32_t tid;
+    uint32_t tid;                 /* of the claiming thread, or of who runs the loop since */
     char name[32];
     uint64_t started_ns;
     /* the thread itself */
     atomic_u32 wait;              /* enum job_wait */
-    uint32_t reserved;
+    atomic_u32 generation;        /* one more for each claim: see segment.c */
     atomic_u64 since_ns;          /* of the wait, or of the callback or task that runs */
     atomic_u64 running;           /* address of the function that runs now, 0 between */
     atomic_u64 counters[COUNTER_COUNT];
 } __attribute__((aligned(64)));
 
-/* A line of the segment for the calling thread; when there is no segment, or it is full, a private line that nobody sees: never
- * NULL unless memory is short. Set it in self()->line by the caller. */
+/* A line of the segment for the calling thread; when there is no segment, or it is full, a private line that nobody
+ * sees: never NULL unless memory is short. Set it in self()->line by the caller. */
 struct stats_line *line_claim(struct root *root, enum line_kind kind, const char *name);
 void line_release(struct root *root, struct stats_line *line);
 

@@ -1,21 +1,32 @@
 /* segment.h — the layout of job.stats.v1: what a process shows to whoever may read its memory.
  *
- * A sealed memfd, mapped: its size cannot change and nobody else can write it. A header, then tables of records of one stride each.
- * Readers (jobctl) use the header's offsets, strides and counts, never these structs' sizes, so records may grow at the end. Names of
- * counters and wait reasons are in the segment itself, so an older reader shows what a newer library counts. docs/stats-segment.md
- * tells the same for those who write a reader.
+ * A sealed memfd, mapped: its size cannot change and nobody else can write it. A header, then tables of records of one
+ * stride each. Readers (jobctl) use the header's offsets, strides and counts, never these structs' sizes, so records
+ * may grow at the end. Names of counters and wait reasons are in the segment itself, so an older reader shows what a
+ * newer library counts. docs/stats-segment.md tells the same for those who write a reader.
  */
 #ifndef JOB_STATS_SEGMENT_H
 #define JOB_STATS_SEGMENT_H
 
+#include <stddef.h>
 #include <stdint.h>
 
+#include "base/limits.h"
 #include "stats/line.h"
 
 #define STATS_MEMFD_NAME "job.stats.v1"
 #define STATS_MAGIC "JOBSTATS"
 
-enum { STATS_MAJOR = 1, STATS_MINOR = 0, STATS_TABLES = 8, STATS_NAME_BYTES = 32 };
+enum {
+    STATS_MAJOR = 1,
+    STATS_MINOR = 0,
+    STATS_TABLES = 8,
+    STATS_NAME_BYTES = 32,
+    STATS_ARENAS_MAX = LIMIT(32, 4),   /* unmeasured: arenas beyond these are not shown */
+};
+
+/* The first word of a record that is being filled in: readers pass it over. */
+#define STATS_CLAIMED 0x80000000U
 
 enum stats_table_kind {
     STATS_TABLE_NONE,
@@ -25,6 +36,7 @@ enum stats_table_kind {
     STATS_TABLE_KIND_NAMES,      /* char[32], in the order of enum line_kind */
     STATS_TABLE_FEATURE_NAMES,   /* char[32], in the order of the bits in the header */
     STATS_TABLE_RECORDER,        /* reserved: a flight recorder a thread */
+    STATS_TABLE_ARENAS,          /* struct stats_arena */
 };
 
 struct stats_table {
@@ -46,11 +58,33 @@ struct stats_header {
     uint64_t opened_ns;          /* CLOCK_MONOTONIC, as all times here */
     char name[STATS_NAME_BYTES];
     char version[STATS_NAME_BYTES];
-    uint64_t reserved[2];
+    uint64_t start_ticks;        /* of the process, as field 22 of /proc/PID/stat: with pid, which process this is */
+    uint32_t clock_id;           /* of all times here: CLOCK_MONOTONIC */
+    uint32_t reserved;
     struct stats_table tables[STATS_TABLES];
 };
 
-_Static_assert(sizeof(struct stats_header) == 256 && sizeof(struct stats_line) % 64 == 0, "the layout is fixed");
+enum stats_arena_kind { STATS_ARENA_FREE, STATS_ARENA_OPEN };
+
+/* What an arena last published of itself. */
+struct stats_arena {
+    /* written once by claim, published by kind */
+    atomic_u32 kind;             /* enum stats_arena_kind */
+    atomic_u32 generation;       /* one more for each claim */
+    char name[STATS_NAME_BYTES];
+    uint64_t opened_ns;
+    /* any thread of the arena; each word for itself */
+    atomic_u64 limit_bytes;
+    atomic_u64 committed_bytes;
+    atomic_u64 used_bytes;
+    atomic_u64 held_bytes;
+    atomic_u64 starved;
+    atomic_u64 failed;
+    uint64_t reserved[4];
+} __attribute__((aligned(64)));
+
+_Static_assert(sizeof(struct stats_header) == 256 && offsetof(struct stats_header, tables) == 128, "layout");
+_Static_assert(sizeof(struct stats_line) % 64 == 0 && sizeof(struct stats_arena) == 128, "layout");
 
 struct root;
 struct stats;
@@ -61,5 +95,18 @@ void stats_close(struct root *root, struct stats **stats);   /* NULL is fine */
 
 /* After features were probed: what the header says of them. Any thread. */
 void stats_set_features(struct stats *stats, uint32_t available, uint32_t disabled);
+
+/* A record for an arena to publish into; NULL when stats is NULL or all are taken: an arena that nobody sees. Any
+ * thread. */
+struct stats_arena *stats_arena_claim(struct stats *stats, const char *name);
+void stats_arena_release(struct stats_arena *arena);   /* NULL is fine */
+
+struct stats_arena_figures {
+    uint64_t limit_bytes, committed_bytes, used_bytes, held_bytes, starved, failed;
+};
+
+/* Stores what the arena says of itself; NULL is fine. Any thread; of two at once each word is the one's or the other's.
+ * */
+void stats_arena_publish(struct stats_arena *arena, const struct stats_arena_figures *figures);
 
 #endif
