@@ -1,0 +1,78 @@
+/* reader.h — turns the bytes of a statistics segment into a snapshot. Trusts nothing in them.
+ *
+ * The bytes may come from any process, also from one that wants to harm whoever looks at it: every offset, stride and
+ * count is checked against the size, names are cut and lose their control characters, counts are capped.
+ */
+#ifndef JOBCTL_READER_H
+#define JOBCTL_READER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    READER_SEGMENT_MIN = 256,
+    READER_SEGMENT_MAX = 16 << 20,
+    READER_NAME_BYTES = 33,       /* with its end */
+    READER_TABLES_MAX = 64,
+    READER_THREADS_MAX = 4096,
+    READER_ARENAS_MAX = 1024,
+    READER_COUNTERS_MAX = 128,
+    READER_FEATURES_MAX = 32,
+};
+
+enum reader_result {
+    READER_OK,
+    READER_NO_SEGMENT,     /* too short, or another magic */
+    READER_VERSION,        /* another major number: major and minor are set, nothing else */
+    READER_DAMAGED,        /* its own size is not what there is */
+    READER_NO_MEMORY,
+};
+
+typedef char reader_name[READER_NAME_BYTES];
+
+struct reader_thread {
+    reader_name name;
+    reader_name kind;
+    reader_name wait;                           /* the reason's name; valid when is_waiting */
+    bool is_waiting;
+    uint32_t tid;
+    uint64_t started_ns;
+    uint64_t since_ns;
+    uint64_t function;                          /* address of what runs; 0: nothing */
+    uint64_t counters[READER_COUNTERS_MAX];
+};
+
+struct reader_arena {
+    reader_name name;
+    uint64_t opened_ns;
+    uint64_t limit_bytes, committed_bytes, used_bytes, held_bytes, starved, failed;
+};
+
+struct snapshot {
+    uint32_t major, minor;
+    uint32_t pid;                               /* as the process itself knows it */
+    uint64_t start_ticks, opened_ns;
+    uint32_t clock_id;
+    reader_name name, version;
+    unsigned feature_count;
+    reader_name features[READER_FEATURES_MAX];
+    uint32_t available, disabled;               /* bits in the order of features */
+    unsigned counter_count;
+    reader_name counters[READER_COUNTERS_MAX];
+    struct reader_thread *threads;
+    size_t thread_count;
+    struct reader_arena *arenas;
+    size_t arena_count;
+    unsigned ignored_tables;                    /* that did not fit into the segment, or whose records are too short */
+};
+
+/* Copies a segment that its writer goes on changing; records that change hands meanwhile are copied again, or left out.
+ * `shared` and `copy` are aligned to 8 bytes, size is at most READER_SEGMENT_MAX. */
+void reader_copy(const void *shared, size_t size, void *copy);
+
+/* Reads a copy. On READER_OK the snapshot is to be freed with reader_free(). */
+enum reader_result reader_parse(const void *bytes, size_t size, struct snapshot *snapshot);
+void reader_free(struct snapshot *snapshot);
+
+#endif
