@@ -176,7 +176,7 @@ int job_loop_run(struct job_loop *loop)
     while (result == 0) {
         if (loop_take_stop(loop))
             result = 1;
-        else if (loop->alive > 0 || loop_has_mail(loop))
+        else if (loop->alive > 0 || loop->tasks_out > 0 || loop_has_mail(loop))
             result = loop_turn(loop, UINT64_MAX);
         else
             break;

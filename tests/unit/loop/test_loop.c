@@ -56,6 +56,47 @@ START_TEST(a_call_runs_once_on_the_loop_thread_and_may_be_posted_again_from_itse
 }
 END_TEST
 
+struct waited_for {
+    struct job_timer handle;
+    struct job_task task;
+    bool is_done;
+};
+
+static void no_work(struct job_task *task)
+{
+    (void)task;
+}
+
+static void submit_now(struct job_timer *timer)
+{
+    struct waited_for *waited = job_container_of(timer, struct waited_for, handle);
+    ck_assert_ok(job_submit(waited->task.pool, &waited->task, &timer->handle));
+}
+
+static void note_done(struct job_task *task, int status)
+{
+    ck_assert_int_eq(status, 0);
+    job_container_of(task, struct waited_for, task)->is_done = true;
+}
+
+START_TEST(a_task_in_flight_keeps_the_loop_alive_also_when_its_handle_is_idle)
+{
+    struct job_pool *pool = NULL;
+    struct waited_for waited = {0};
+    ck_assert_ok(job_pool_open(runtime, &pool, NULL));
+    ck_assert_ok(job_task_init(&waited.task, pool, no_work, note_done));
+    ck_assert_ok(job_timer_open(loop, &waited.handle, submit_now));
+    ck_assert_ok(job_timer_start(&waited.handle, 0));
+
+    ck_assert_int_eq(job_loop_run(loop), 0);
+
+    ck_assert(waited.is_done);
+    job_timer_close(&waited.handle, NULL);
+    ck_assert_int_eq(job_loop_run(loop), 0);
+    ck_assert_ok(job_pool_close(&pool));
+}
+END_TEST
+
 static void stops(struct job_call *call)
 {
     (void)call;
@@ -299,6 +340,7 @@ int main(void)
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, a_loop_with_nothing_to_do_returns_at_once);
     tcase_add_test(tcase, a_call_runs_once_on_the_loop_thread_and_may_be_posted_again_from_itself);
+    tcase_add_test(tcase, a_task_in_flight_keeps_the_loop_alive_also_when_its_handle_is_idle);
     tcase_add_test(tcase, stop_is_remembered_and_returns_one);
     tcase_add_test(tcase, running_or_closing_a_loop_in_its_own_callback_is_busy);
     tcase_add_test(tcase, another_thread_may_call_and_stop_and_nothing_else);
