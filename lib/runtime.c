@@ -16,8 +16,7 @@
 #include "stats/segment.h"
 
 struct job_runtime {
-    struct root root;   /* first: what the layers below know of a runtime */
-    struct job_arena *arena;
+    struct root root;   /* what the layers below know of a runtime */
 };
 
 _Static_assert(offsetof(struct job_runtime, root) == 0, "a runtime is a root");
@@ -54,7 +53,7 @@ int job_runtime_open(struct job_runtime **out, const struct job_runtime_options 
     if (err < 0)
         goto free_runtime;
     struct job_arena_options arena_options = {.limit_bytes = options->memory_limit_bytes, .name = "default"};
-    err = arena_open(root, &runtime->arena, &arena_options);
+    err = arena_open(root, &runtime->root.arena, &arena_options);
     if (err < 0)
         goto close_stats;
     *out = runtime;
@@ -68,7 +67,7 @@ free_runtime:
 
 struct job_arena *job_runtime_arena(struct job_runtime *runtime)
 {
-    return runtime->arena;
+    return runtime->root.arena;
 }
 
 void job_runtime_counts(const struct job_runtime *runtime, struct job_counts *counts)
@@ -117,11 +116,11 @@ int job_runtime_close(struct job_runtime **runtime_pointer)
         return -EPERM;
     if (names_what_is_left(runtime))
         return -EBUSY;
-    int err = arena_close(&runtime->arena);
+    int err = arena_close(&runtime->root.arena);
     if (err < 0)
         return err;
     stats_close(&runtime->root, &runtime->root.stats);
-    assert(load_relaxed(&runtime->root.allocations) == 0);
+    assert(load_relaxed(&runtime->root.allocations) == 0);   /* no other thread uses the runtime */
     assert(load_relaxed(&runtime->root.threads) == 0);
     *runtime_pointer = NULL;
     free(runtime);

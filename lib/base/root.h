@@ -8,6 +8,7 @@
 #include "base/features.h"
 #include "base/log.h"
 
+struct job_arena;
 struct stats;
 
 struct root {
@@ -15,6 +16,7 @@ struct root {
     struct log log;
     struct features features;
     struct stats *stats;          /* the statistics segment; stats/segment.h */
+    struct job_arena *arena;      /* the default one; memory/arena.h */
     pid_t pid;                    /* of the process that opened it: after fork nothing here may be used */
     uint64_t (*now_ns)(void);     /* monotonic; tests put a virtual clock here */
 

@@ -39,7 +39,7 @@ static int check_options(const struct job_loop_options *options)
 static void loop_init(struct job_loop *loop, struct root *root, const struct job_loop_options *options)
 {
     loop->root = root;
-    loop->arena = options->arena ? options->arena : job_runtime_arena((struct job_runtime *)root);
+    loop->arena = options->arena ? options->arena : root->arena;
     const char *name = options->name ? options->name : "loop";
     strncpy(loop->name, name, sizeof loop->name - 1);
     loop->receive_slot_bytes = options->receive_slot_bytes ? options->receive_slot_bytes : RECEIVE_SLOT_BYTES_DEFAULT;

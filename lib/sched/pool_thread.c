@@ -20,8 +20,6 @@
 
 enum { SPIN_MIN_NS = 1000, SPIN_ROUND = 32, BUDGET_SAMPLE = 16 };
 
-/* ---- the CPU budget ---------------------------------------------------------------------------------------------- */
-
 static uint64_t thread_cpu_ns(void)
 {
     struct timespec used;
@@ -43,8 +41,6 @@ static void keep_budget(struct pool_thread *thread, uint64_t *cpu_ns)
     (void)sys_futex_wait(&nothing, 0, wait);
     line_wait(thread->line, JOB_WAIT_NONE, pool->root->now_ns());
 }
-
-/* ---- looking for work -------------------------------------------------------------------------------------------- */
 
 static struct job_task *find_cheap(struct pool_thread *thread)
 {
@@ -128,8 +124,6 @@ static struct job_task *next_task(struct pool_thread *thread)
     return task;
 }
 
-/* ---- the thread -------------------------------------------------------------------------------------------------- */
-
 static void set_up(struct pool_thread *thread)
 {
     struct job_pool *pool = thread->pool;
@@ -151,7 +145,7 @@ static void *thread_main(void *arg)
 {
     struct pool_thread *thread = arg;
     struct job_pool *pool = thread->pool;
-    struct job_arena *arena = job_runtime_arena((struct job_runtime *)pool->root);
+    struct job_arena *arena = pool->root->arena;
     set_up(thread);
     bool has_cache = cache_attach(arena) == 0;   /* without one it works, more slowly */
     uint64_t cpu_ns = budget_is_kept(&pool->budget) ? thread_cpu_ns() : 0;
