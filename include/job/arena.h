@@ -32,7 +32,8 @@ struct job_arena_stats {
  * @return 0, or -EINVAL (limit below one page-sized slot), -ENOMEM (no address space)
  * Thread: any.
  */
-JOB_API int job_arena_open(struct job_runtime *runtime, struct job_arena **arena, const struct job_arena_options *options);
+JOB_API int job_arena_open(struct job_runtime *runtime, struct job_arena **arena,
+                           const struct job_arena_options *options);
 
 /**
  * Closes an arena; *arena becomes NULL.

@@ -61,7 +61,8 @@ JOB_API int job_loop_open(struct job_runtime *runtime, struct job_loop **loop, c
 
 /**
  * Runs callbacks until job_loop_stop() is called, or until no handle keeps the loop alive, no task that was submitted for one is in
- * flight, and nothing waits to be delivered. May be called again; always by the same thread, since a ring belongs to the thread that first ran it.
+ * flight, and nothing waits to be delivered. May be called again; always by the same thread, since a ring belongs to the thread
+ * that first ran it.
  *
  * @return 0: nothing is left to do; 1: stopped; or -EPERM: another thread runs it or ran it before; -EBUSY: called from one of
  *         its own callbacks; a negative errno of the kernel when the ring fails for good

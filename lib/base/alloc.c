@@ -32,6 +32,6 @@ void alloc_free(struct root *root, void *memory)
 {
     if (!memory)
         return;
-    (void)fetch_sub_relaxed(&root->allocations, 1);
+    (void)fetch_sub_relaxed(&root->allocations, 1);   /* as above */
     free(memory);
 }

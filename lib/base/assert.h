@@ -12,7 +12,8 @@
 #undef assert
 _Noreturn void assert_failed(const char *expression, const char *file, int line);
 
-#define assert(expression) (__builtin_expect(!!(expression), 1) ? (void)0 : assert_failed(#expression, __FILE__, __LINE__))
+#define assert(expression)                                                                                             \
+    (__builtin_expect(!!(expression), 1) ? (void)0 : assert_failed(#expression, __FILE__, __LINE__))
 
 /* An invariant that costs more than O(1); only in checked builds. */
 #ifdef JOB_CHECKED

@@ -5,7 +5,7 @@
  * store buffer at each of them. Standalone fences are few, since TSan misreads them: prefer an order on the access, and a
  * sequentially consistent read-modify-write where a store must be seen before a later load.
  *
- * Each use outside lib/base says what it pairs with: "pairs with load_acquire in deque_steal: the slot is visible first".
+ * Each use outside lib/base says what it pairs with: "pairs with load_seq_cst in deque_steal: the slot is visible first".
  */
 #ifndef JOB_BASE_ATOMIC_H
 #define JOB_BASE_ATOMIC_H

@@ -102,8 +102,6 @@ static void each_level(const char *controller, const char *file, void (*look)(co
     }
 }
 
-/* ---- memory ------------------------------------------------------------------------------------------------------ */
-
 static void look_at_memory(const char *text, void *arg)
 {
     size_t *least = arg;
@@ -123,8 +121,6 @@ size_t container_memory(void)
     each_level("memory", "memory.limit_in_bytes", look_at_memory, &least);
     return least;
 }
-
-/* ---- CPUs -------------------------------------------------------------------------------------------------------- */
 
 static void keep_tighter(struct container_quota *tightest, uint64_t quota_us, uint64_t period_us)
 {

@@ -41,14 +41,12 @@ static struct ring_engine *ring_of(struct engine *engine)
     return container_of(engine, struct ring_engine, base);
 }
 
-/* ---- submission -------------------------------------------------------------------------------------------------- */
-
 /* One system call: submits, and waits for `wait` completions until the deadline. 0 or a negative errno. */
 static int enter(struct ring_engine *ring, unsigned wait, uint64_t timeout_ns)
 {
     struct io_uring *uring = &ring->uring;
     unsigned submit = io_uring_sq_ready(uring);
-    __atomic_store_n(uring->sq.ktail, uring->sq.sqe_tail, __ATOMIC_RELEASE);   /* the kernel's word: liburing's own protocol */
+    store_release(uring->sq.ktail, uring->sq.sqe_tail);   /* pairs with the kernel's load: liburing's own protocol */
     struct __kernel_timespec timeout = {
         .tv_sec = (int64_t)(timeout_ns / 1000000000U), .tv_nsec = (int64_t)(timeout_ns % 1000000000U)};
     struct io_uring_getevents_arg arg = {.ts = timeout_ns == UINT64_MAX ? 0 : (uint64_t)(uintptr_t)&timeout};
@@ -188,8 +186,6 @@ static void restart_starved(struct ring_engine *ring)
     }
 }
 
-/* ---- completion -------------------------------------------------------------------------------------------------- */
-
 static void end_op(struct ring_engine *ring, struct op *op)
 {
     list_remove(&op->starved);   /* perhaps a cancel that still waited for an SQE */
@@ -307,8 +303,6 @@ static unsigned reap(struct ring_engine *ring, struct completion *ready, unsigne
     return count;
 }
 
-/* ---- waking ------------------------------------------------------------------------------------------------------ */
-
 static void arm_wake(struct ring_engine *ring)
 {
     struct io_uring_sqe *sqe = get_sqe(ring);
@@ -335,8 +329,6 @@ static void ring_wake(struct engine *engine)
     (void)sys_eventfd_signal(fd);   /* fails only after 2^64 unread signals */
 }
 
-/* ---- waiting ----------------------------------------------------------------------------------------------------- */
-
 static int enable(struct ring_engine *ring)
 {
     if (ring->base.root->pid != getpid())
@@ -356,7 +348,7 @@ static bool is_to_reap(struct ring_engine *ring)
 /* Completions that the kernel holds back: deferred work, or an overflow of the queue. */
 static bool kernel_holds_some(struct ring_engine *ring)
 {
-    unsigned flags = __atomic_load_n(ring->uring.sq.kflags, __ATOMIC_ACQUIRE);   /* the kernel's word */
+    unsigned flags = load_acquire(ring->uring.sq.kflags);   /* pairs with the kernel's store */
     if (flags & IORING_SQ_CQ_OVERFLOW)
         ring->base.overflows++;
     return (flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
@@ -399,8 +391,6 @@ static int ring_wait(struct engine *engine, uint64_t deadline_ns, struct complet
         return err;
     return (int)reap(ring, ready, max);
 }
-
-/* ---- open and close ---------------------------------------------------------------------------------------------- */
 
 static int open_uring(struct ring_engine *ring, unsigned entries)
 {
@@ -449,8 +439,8 @@ static int ring_open(struct root *root, const struct engine_options *options, st
     err = open_uring(ring, options->entries);
     if (err < 0)
         goto free_table;
-    err = ring_buffers_open(&ring->buffers, root, options->arena, &ring->uring, options->mailbox, options->receive_slots,
-                            options->receive_class);
+    err = ring_buffers_open(&ring->buffers, root, options->arena, &ring->uring, options->mailbox,
+                            options->receive_slots, options->receive_class);
     if (err < 0)
         goto exit_uring;
     (void)fetch_add_relaxed(&root->fds, 2);   /* ledger: orders nothing */

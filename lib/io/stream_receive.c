@@ -39,8 +39,6 @@ void stream_receive_cancel(struct job_stream *stream)
         engine->type->cancel(engine, stream_receive_op(stream));
 }
 
-/* ---- the open buf ------------------------------------------------------------------------------------------------ */
-
 static struct list *open_node(struct job_stream *stream)
 {
     return (struct list *)stream->job_node;
@@ -120,11 +118,10 @@ static bool is_small(const struct job_stream *stream, const struct job_buf *buf)
            feature_is_on(&loop->root->features, FEATURE_COPYBREAK);
 }
 
-/* ---- delivery ---------------------------------------------------------------------------------------------------- */
-
 static bool may_deliver(const struct job_stream *stream)
 {
-    return handle_is_open(&stream->handle) && !stream_has(stream, STREAM_PAUSED) && !stream_has(stream, STREAM_DELIVERING);
+    return handle_is_open(&stream->handle) && !stream_has(stream, STREAM_PAUSED) &&
+           !stream_has(stream, STREAM_DELIVERING);
 }
 
 static void tell_data(struct job_stream *stream, struct job_buf *buf)
@@ -239,8 +236,6 @@ void stream_receive_drop(struct job_stream *stream)
     job_buf_free(&stream->job_open);
 }
 
-/* ---- pause and resume -------------------------------------------------------------------------------------------- */
-
 void job_stream_pause(struct job_stream *stream)
 {
     stream_set(stream, STREAM_PAUSED);
@@ -252,8 +247,8 @@ static void deliver_resumed(struct job_mail *mail)
     stream_clear(stream, STREAM_RESUMING);
     if (handle_is_open(&stream->handle)) {
         deliver(stream);
-        if (handle_is_open(&stream->handle) && !stream_has(stream, STREAM_PAUSED) && !stream_has(stream, STREAM_ENDED) &&
-            !op_is_in_flight(stream_receive_op(stream))) {
+        if (handle_is_open(&stream->handle) && !stream_has(stream, STREAM_PAUSED) &&
+            !stream_has(stream, STREAM_ENDED) && !op_is_in_flight(stream_receive_op(stream))) {
             int err = stream_receive_start(stream);
             if (err < 0)
                 stream_fail(stream, err);
@@ -267,7 +262,8 @@ void job_stream_resume(struct job_stream *stream)
     if (!handle_is_open(&stream->handle) || !stream_has(stream, STREAM_PAUSED))
         return;
     stream_clear(stream, STREAM_PAUSED);
-    bool is_needed = stream->job_waiting || stream_has(stream, STREAM_ENDED) || !op_is_in_flight(stream_receive_op(stream));
+    bool is_needed = stream->job_waiting || stream_has(stream, STREAM_ENDED) ||
+                     !op_is_in_flight(stream_receive_op(stream));
     if (!is_needed || stream_has(stream, STREAM_RESUMING))
         return;
     stream_set(stream, STREAM_RESUMING);

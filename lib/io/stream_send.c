@@ -14,7 +14,8 @@ static unsigned fill_vector(struct job_stream *stream)
 {
     struct iovec *vector = (struct iovec *)stream->job_send_vector;
     unsigned count = 0;
-    for (struct job_buf *segment = stream->job_sending; segment && count < STREAM_VECTOR; segment = job_buf_next(segment)) {
+    struct job_buf *segment = stream->job_sending;
+    for (; segment && count < STREAM_VECTOR; segment = job_buf_next(segment)) {
         size_t len = job_buf_segment_len(segment);
         if (len > 0)
             vector[count++] = (struct iovec){.iov_base = job_buf_data(segment), .iov_len = len};

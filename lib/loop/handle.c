@@ -71,7 +71,7 @@ static void forget(struct job_handle *handle)
         loop_let_go(loop);
     list_remove(node_of(handle));
     loop->handle_count--;
-    (void)fetch_sub_relaxed(&loop->root->handles, 1);
+    (void)fetch_sub_relaxed(&loop->root->handles, 1);   /* ledger: orders nothing */
 }
 
 void handle_set_idle(struct job_handle *handle, bool is_idle)

@@ -37,8 +37,6 @@ static struct job_task *task_at(struct list *node)
     return (struct job_task *)((char *)node - offsetof(struct job_task, job_list));
 }
 
-/* ---- lanes ------------------------------------------------------------------------------------------------------- */
-
 static void room_arrived(struct job_mail *mail);
 
 static void lane_forget(struct loop_lane *record)
@@ -100,8 +98,6 @@ void lanes_close(struct job_loop *loop)
         lane_forget(container_of(loop->lanes.next, struct loop_lane, node));
 }
 
-/* ---- the end of a task ------------------------------------------------------------------------------------------- */
-
 static void count_tasks(struct root *root, int64_t n)
 {
     (void)fetch_add_relaxed(&root->tasks, (uint64_t)n);   /* ledger: orders nothing */
@@ -129,8 +125,6 @@ static void deliver_here(struct job_mail *mail)
     count_tasks(pool->root, -1);
     task_deliver(task);
 }
-
-/* ---- submit ------------------------------------------------------------------------------------------------------ */
 
 static int submit_alone(struct job_pool *pool, struct job_task *task)
 {
@@ -199,8 +193,6 @@ int job_submit(struct job_pool *pool, struct job_task *task, struct job_handle *
     return handle ? submit_for_handle(pool, task, handle) : submit_alone(pool, task);
 }
 
-/* ---- waiting for room -------------------------------------------------------------------------------------------- */
-
 static void ask_for_room(struct loop_lane *record);
 
 static void call_waiting(struct loop_lane *record)
@@ -251,8 +243,6 @@ int job_task_when_writable(struct job_task *task, void (*writable)(struct job_ta
     ask_for_room(record);
     return 0;
 }
-
-/* ---- cancel ------------------------------------------------------------------------------------------------------ */
 
 int job_task_cancel(struct job_task *task)
 {

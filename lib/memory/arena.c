@@ -40,8 +40,6 @@ static void arena_unlock(struct job_arena *arena)
     (void)pthread_mutex_unlock(&arena->lock);
 }
 
-/* ---- open and close ---------------------------------------------------------------------------------------------- */
-
 static int map_arena(struct job_arena *arena)
 {
     void *base = NULL, *slots = NULL;
@@ -164,8 +162,6 @@ int job_arena_close(struct job_arena **arena)
     return err;
 }
 
-/* ---- what is left ------------------------------------------------------------------------------------------------ */
-
 int arena_hold(struct job_arena *arena, size_t bytes)
 {
     arena_lock(arena);
@@ -195,8 +191,6 @@ size_t arena_spare(struct job_arena *arena)
     size_t taken = load_seq_cst(&arena->out) + arena->reserve;   /* pairs with fetch_sub_seq_cst in to_depot (cache.c) */
     return taken < arena->limit ? arena->limit - taken : 0;
 }
-
-/* ---- chunks, under the lock -------------------------------------------------------------------------------------- */
 
 static uint8_t *chunk_memory(struct job_arena *arena, unsigned index)
 {
@@ -318,8 +312,6 @@ struct slot *arena_grow(struct job_arena *arena, unsigned class)
     arena_unlock(arena);
     return slot;
 }
-
-/* ---- runs -------------------------------------------------------------------------------------------------------- */
 
 struct slot *arena_take_run(struct job_arena *arena, size_t bytes)
 {

@@ -63,8 +63,6 @@ bool buf_is_valid(const struct job_buf *buf)
     return total == buf->total && segments == buf->segments && last == buf->last;
 }
 
-/* ---- pieces of slots --------------------------------------------------------------------------------------------- */
-
 bool buf_is_alone(const struct job_buf *buf)
 {
     return load_acquire(&buf->slot->pieces) == 1;   /* pairs with fetch_sub_acq_rel in segment_drop: others' writes are over */
@@ -106,8 +104,6 @@ void buf_reset(struct job_buf *buf)
     buf->low = 0;
     buf->high = buf->slot->size;
 }
-
-/* ---- allocate and free ------------------------------------------------------------------------------------------- */
 
 /* Data begins where `room` bytes fit behind it: after the wanted headroom and, if the slot is large enough, its colour. */
 static void place_data(struct job_buf *buf, size_t room, const struct job_buf_options *options)
@@ -167,8 +163,6 @@ void job_buf_free(struct job_buf **pointer)
         segment_drop(buf);
     }
 }
-
-/* ---- look -------------------------------------------------------------------------------------------------------- */
 
 size_t job_buf_len(const struct job_buf *buf)
 {
@@ -239,8 +233,6 @@ int job_buf_read(const struct job_buf *buf, size_t offset, void *bytes, size_t l
     }
     return 0;
 }
-
-/* ---- grow -------------------------------------------------------------------------------------------------------- */
 
 int job_buf_extend(struct job_buf *buf, size_t len)
 {
@@ -344,8 +336,6 @@ int job_buf_write(struct job_buf *buf, const void *bytes, size_t len)
     link_tail(buf, more);
     return 0;
 }
-
-/* ---- cut --------------------------------------------------------------------------------------------------------- */
 
 /* Makes the segments from `first` on a buf of their own. */
 static void make_head(struct job_buf *first, struct job_buf *last, uint32_t segments, uint64_t total)

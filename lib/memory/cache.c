@@ -51,8 +51,6 @@ static struct cache *find_cache(const struct job_arena *arena)
     return cache;
 }
 
-/* ---- starving ---------------------------------------------------------------------------------------------------- */
-
 static void push_waiters(struct job_arena *arena, struct starved *first, struct starved *last)
 {
     struct starved *head = load_relaxed(&arena->starved);   /* a guess; the exchange decides */
@@ -66,7 +64,7 @@ static size_t post_to_waiters(struct job_arena *arena, size_t spare)
 {
     size_t wanted = SIZE_MAX;
     (void)fetch_add_seq_cst(&arena->waking, 1);   /* pairs with load_seq_cst in arena_unstarve */
-    struct starved *waiter = exchange_seq_cst(&arena->starved, NULL);
+    struct starved *waiter = exchange_seq_cst(&arena->starved, NULL);   /* pairs with cas_seq_cst in push_waiters */
     while (waiter) {
         struct starved *next = waiter->next;
         if (waiter->bytes <= spare) {
@@ -77,7 +75,7 @@ static size_t post_to_waiters(struct job_arena *arena, size_t spare)
         }
         waiter = next;
     }
-    (void)fetch_sub_seq_cst(&arena->waking, 1);
+    (void)fetch_sub_seq_cst(&arena->waking, 1);   /* pairs with load_seq_cst in arena_unstarve: all mail is posted */
     return wanted;
 }
 
@@ -106,7 +104,7 @@ void arena_unstarve(struct job_arena *arena, struct starved *waiter)
 {
     if (!waiter->is_registered)
         return;
-    struct starved *all = exchange_seq_cst(&arena->starved, NULL);
+    struct starved *all = exchange_seq_cst(&arena->starved, NULL);   /* pairs with cas_seq_cst in push_waiters */
     while (all) {
         struct starved *next = all->next;
         if (all == waiter)
@@ -116,11 +114,9 @@ void arena_unstarve(struct job_arena *arena, struct starved *waiter)
         all = next;
     }
     arena_wake_starved(arena);   /* the others were out of sight for a moment */
-    while (load_seq_cst(&arena->waking) > 0)   /* pairs with fetch_add_seq_cst in arena_wake_starved */
+    while (load_seq_cst(&arena->waking) > 0)   /* pairs with fetch_sub_seq_cst in post_to_waiters */
         cpu_relax();             /* somebody may have taken the waiter just before: its mail comes */
 }
-
-/* ---- slots ------------------------------------------------------------------------------------------------------- */
 
 static void note_out(struct job_arena *arena, size_t bytes)
 {
@@ -187,8 +183,6 @@ void cache_put(struct slot *slot)
     arena_wake_starved(arena);
 }
 
-/* ---- attach and detach ------------------------------------------------------------------------------------------- */
-
 int cache_attach(struct job_arena *arena)
 {
     struct cache *cache = find_cache(arena);
@@ -224,10 +218,8 @@ void cache_detach(struct job_arena *arena)
         link = &(*link)->next;
     *link = cache->next;
     alloc_free(arena->root, cache);
-    (void)fetch_sub_relaxed(&arena->users, 1);
+    (void)fetch_sub_relaxed(&arena->users, 1);   /* ledger: orders nothing */
 }
-
-/* ---- descriptors ------------------------------------------------------------------------------------------------- */
 
 struct job_buf *cache_take_descriptor(struct job_arena *arena)
 {

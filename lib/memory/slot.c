@@ -26,8 +26,6 @@ unsigned slot_class_for(size_t bytes)
     return class;
 }
 
-/* ---- depots ------------------------------------------------------------------------------------------------------ */
-
 static uint32_t head_index(uint64_t head)
 {
     return (uint32_t)head;
@@ -67,8 +65,6 @@ unsigned depot_pop(struct job_arena *arena, unsigned class, struct slot **slots,
     }
 }
 
-/* ---- slots ------------------------------------------------------------------------------------------------------- */
-
 static size_t colour_of(const struct slot *slot)
 {
     size_t colours = min_size(BUF_COLOURS, slot->size / 16 / CACHE_LINE);
@@ -87,7 +83,7 @@ struct job_buf *slot_buf(struct slot *slot, size_t len)
     size_t room;
     struct job_buf *buf = &slot->home;
     assert(buf->owner == BUF_FREE);
-    assert(load_relaxed(&slot->pieces) == 0);
+    assert(load_relaxed(&slot->pieces) == 0);   /* nobody else knows the slot */
     uint8_t *data = slot_room(slot, &room);
     assert(len <= room);
     *buf = (struct job_buf){

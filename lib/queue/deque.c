@@ -28,7 +28,7 @@ void deque_init(struct deque *deque, uint64_t start)
 
 bool deque_push(struct deque *deque, void *item)
 {
-    uint64_t bottom = load_relaxed(&deque->bottom);
+    uint64_t bottom = load_relaxed(&deque->bottom);   /* only this thread changes it */
     uint64_t top = load_acquire(&deque->top);   /* pairs with cas_seq_cst in deque_steal: the slot is read before it is re-used */
     if (bottom - top >= DEQUE_LENGTH)
         return false;
@@ -39,7 +39,7 @@ bool deque_push(struct deque *deque, void *item)
 
 void *deque_take(struct deque *deque)
 {
-    uint64_t bottom = load_relaxed(&deque->bottom);
+    uint64_t bottom = load_relaxed(&deque->bottom);   /* only this thread changes it */
     if (bottom == load_relaxed(&deque->top))   /* only the owner adds: empty stays empty, and costs no fence */
         return NULL;
     bottom--;
@@ -66,11 +66,12 @@ void *deque_steal(struct deque *deque)
         return NULL;
     void *item = load_relaxed(&deque->slots[top & MASK]);
     JOB_MARK(deque_thief_has_read);
-    return cas_seq_cst(&deque->top, &top, top + 1) ? item : NULL;   /* T4; pairs with cas_seq_cst in deque_take, load_acquire in deque_push */
+    bool is_ours = cas_seq_cst(&deque->top, &top, top + 1);   /* T4; pairs with cas_seq_cst in deque_take, load_acquire in deque_push */
+    return is_ours ? item : NULL;
 }
 
 bool deque_is_empty(struct deque *deque)
 {
-    uint64_t top = load_seq_cst(&deque->top);   /* pairs with store_release in deque_push, ordered by the parking protocol's fence */
+    uint64_t top = load_seq_cst(&deque->top);   /* pairs with cas_seq_cst in deque_steal */
     return (int64_t)(load_seq_cst(&deque->bottom) - top) <= 0;   /* pairs with store_release in deque_push */
 }

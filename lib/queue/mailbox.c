@@ -21,9 +21,9 @@
 
 #include "base/atomic.h"
 
-/* An address that no mail has. */
-static struct ck_stack_entry sleeper_mark;
-#define SLEEPER (&sleeper_mark)
+/* An address that no mail has; nobody looks behind it. */
+static const struct ck_stack_entry sleeper_mark;
+#define SLEEPER ((struct ck_stack_entry *)&sleeper_mark)
 
 _Static_assert(sizeof(struct ck_stack_entry) == sizeof(struct job_mail *) && offsetof(struct job_mail, job_next) == 0,
                "a mail begins with a stack entry");

@@ -65,7 +65,8 @@ void park_notify(struct park *park)
 void park_notify_all(struct park *park)
 {
     uint32_t idlers = load_relaxed(&park->idlers);   /* a guess; the exchange decides */
-    while (!cas_seq_cst(&park->idlers, &idlers, sleepers(idlers) + searchers(idlers))) {   /* pairs with fetch_add_seq_cst in park_prepare */
+    /* Pairs with fetch_add_seq_cst in park_prepare. */
+    while (!cas_seq_cst(&park->idlers, &idlers, sleepers(idlers) + searchers(idlers))) {
     }
     if (sleepers(idlers) > 0)
         give_tokens(park, sleepers(idlers));
@@ -93,7 +94,8 @@ void park_found(struct park *park)
 
 void park_prepare(struct park *park, bool is_searcher)
 {
-    (void)fetch_add_seq_cst(&park->idlers, (uint32_t)(SLEEPER - (is_searcher ? SEARCHER : 0)));   /* K1; pairs with fence_seq_cst in park_notify */
+    uint32_t change = (uint32_t)(SLEEPER - (is_searcher ? SEARCHER : 0));
+    (void)fetch_add_seq_cst(&park->idlers, change);   /* K1; pairs with fence_seq_cst in park_notify */
     JOB_MARK(park_last_look);
 }
 

@@ -21,8 +21,6 @@ bool pool_is_stopping(const struct job_pool *pool)
     return load_acquire(&pool->is_stopping) != 0;   /* pairs with store_seq_cst in job_pool_stop */
 }
 
-/* ---- running ----------------------------------------------------------------------------------------------------- */
-
 void pool_run_task(struct job_pool *pool, struct pool_thread *thread, struct job_task *task)
 {
     int status = 0;
@@ -64,8 +62,6 @@ int pool_submit(struct job_pool *pool, struct lane *lane, struct job_task *task)
     park_notify(&pool->park);
     return 0;
 }
-
-/* ---- lanes ------------------------------------------------------------------------------------------------------- */
 
 static struct lane *reuse_lane(struct job_pool *pool)
 {
@@ -111,8 +107,6 @@ void pool_lane_close(struct lane *lane)
     lane_release(lane);
 }
 
-/* ---- open and close ---------------------------------------------------------------------------------------------- */
-
 static int check_options(const struct job_pool_options *options)
 {
     bool is_inline = options->workers == JOB_POOL_INLINE;
@@ -138,8 +132,10 @@ static int pool_init(struct job_pool *pool, struct root *root, const struct job_
     pool->root = root;
     pool->id = fetch_add_relaxed(&root->next_id, 1);   /* only uniqueness matters */
     pool->nice = options->nice;
-    pool->lane_capacity = (unsigned)power_of_two_at_least(options->queue_limit ? options->queue_limit : LANE_LENGTH_DEFAULT);
-    pool->thread_count = options->workers == JOB_POOL_INLINE ? 0 : options->workers ? options->workers : container_cpus();
+    unsigned queue_limit = options->queue_limit ? options->queue_limit : LANE_LENGTH_DEFAULT;
+    pool->lane_capacity = (unsigned)power_of_two_at_least(queue_limit);
+    unsigned workers = options->workers ? options->workers : container_cpus();
+    pool->thread_count = options->workers == JOB_POOL_INLINE ? 0 : workers;
     pool->may_spin = !options->no_spin && feature_is_on(&root->features, FEATURE_SPIN) && container_affinity_cpus() > 1;
     (void)snprintf(pool->name, sizeof pool->name, "%s", options->name ? options->name : "pool");
     budget_init(&pool->budget, container_quota(), pool->thread_count, root->now_ns());
@@ -236,9 +232,9 @@ int job_pool_close(struct job_pool **pointer)
     job_pool_stop(pool);
     pool_threads_join(pool);
     cancel_rest(pool);
-    unsigned count = load_relaxed(&pool->lane_count);
+    unsigned count = load_relaxed(&pool->lane_count);   /* the pool is stopped: no lane is added any more */
     for (unsigned i = 0; i < count; i++) {
-        store_release(&pool->lanes[i]->is_pool_closed, 1);   /* pairs with load_acquire in lane_of (loop/submit.c) */
+        store_release(&pool->lanes[i]->is_pool_closed, 1);   /* pairs with load_acquire in forget_closed (loop/submit.c) */
         lane_release(pool->lanes[i]);
     }
     (void)fetch_sub_relaxed(&pool->root->users, 1);   /* ledger */

@@ -40,7 +40,7 @@ static struct job_task *find_in_inbox(struct pool_thread *thread)
 static struct job_task *find_in_lanes(struct pool_thread *thread)
 {
     struct job_pool *pool = thread->pool;
-    unsigned count = load_acquire(&pool->lane_count);   /* pairs with store_release in pool_lane_open: the lane is visible first */
+    unsigned count = load_acquire(&pool->lane_count);   /* pairs with store_release in add_lane: the lane is visible first */
     for (unsigned i = 0; i < count; i++) {
         struct lane *lane = pool->lanes[(thread->tick + thread->index + i) % count];
         struct job_task *task = lane_pop(lane);
@@ -81,7 +81,7 @@ struct job_task *find_stolen(struct pool_thread *thread)
 
 bool pool_has_work(struct job_pool *pool)
 {
-    unsigned count = load_acquire(&pool->lane_count);   /* pairs with store_release in pool_lane_open */
+    unsigned count = load_acquire(&pool->lane_count);   /* pairs with store_release in add_lane */
     for (unsigned i = 0; i < count; i++) {
         if (!lane_is_empty(pool->lanes[i]))
             return true;

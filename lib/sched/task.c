@@ -19,8 +19,6 @@
 
 _Static_assert(sizeof(((struct job_task *)0)->job_regions) / sizeof(struct job_region *) == TASK_REGIONS_MAX, "room for all");
 
-/* ---- states ------------------------------------------------------------------------------------------------------ */
-
 void task_keep(struct job_task *task)
 {
     if (!task->job_leaving)
@@ -76,8 +74,6 @@ bool job_task_is_cancelled(const struct job_task *task)
 {
     return task_state(task) == TASK_RUNNING_CANCELLED || (task->pool && pool_is_stopping(task->pool));
 }
-
-/* ---- what it owns ------------------------------------------------------------------------------------------------ */
 
 int job_task_init(struct job_task *task, struct job_pool *pool, job_task_run_fn *run, job_task_done_fn *done)
 {

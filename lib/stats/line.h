@@ -67,7 +67,7 @@ static inline void line_wait(struct stats_line *line, enum job_wait why, uint64_
 
 static inline void line_run(struct stats_line *line, uint64_t function, uint64_t now_ns)
 {
-    store_relaxed(&line->since_ns, now_ns);
+    store_relaxed(&line->since_ns, now_ns);   /* no order, as in line_wait() */
     store_relaxed(&line->running, function);
 }
 

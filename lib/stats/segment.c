@@ -166,7 +166,7 @@ bool stats_record_claim(atomic_u32 *kind, atomic_u32 *generation)
     if (!cas_acq_rel(kind, &expected, STATS_CLAIMED))   /* pairs with store_release in line_release */
         return false;
     store_relaxed(generation, load_relaxed(generation) + 1);   /* ours alone now */
-    fence_seq_cst();                                           /* step 3 above */
+    fence_seq_cst();   /* step 3 above; pairs with the reader's fence, step d */
     return true;
 }
 

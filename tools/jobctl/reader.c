@@ -86,9 +86,6 @@ static bool is_live(uint32_t kind)
     return kind != 0 && (kind & STATS_CLAIMED) == 0;
 }
 
-/* ---- copying -------------------------------------------------------------------------------------------------------
- * */
-
 /* Words that their writer goes on changing: each is of one moment. Aligned by the caller. */
 static uint32_t word32(const uint8_t *shared)
 {

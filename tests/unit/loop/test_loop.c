@@ -244,7 +244,8 @@ static unsigned order[4], order_count;
 
 static void defers_next(struct job_call *call);
 
-static struct job_call first_call = {.run = defers_next}, deferred_call = {.run = defers_next}, nested_call = {.run = defers_next};
+static struct job_call first_call = {.run = defers_next};
+static struct job_call deferred_call = {.run = defers_next}, nested_call = {.run = defers_next};
 
 static void defers_next(struct job_call *call)
 {
