@@ -1,0 +1,4 @@
+/* bits.c — a file that shouts. */
+
+/* ---- counting -------------- refused */
+static int bits;

@@ -1,0 +1,1 @@
+static int first_line;   /* refused */

@@ -1,0 +1,4 @@
+/* job.h — all, and hidden from C++. */
+#ifndef __cplusplus
+#include <job/port.h>
+#endif

@@ -1,0 +1,4 @@
+/* port.h — is no C++. */
+struct job_port {
+    int class;   /* refused */
+};

@@ -1,0 +1,3 @@
+/* job.h — all. */
+#include <stddef.h>
+#include <job/port.h>

@@ -1,0 +1,2 @@
+/* job.h — all but one. */
+struct job_loop;

@@ -1,0 +1,2 @@
+/* port.h — a header that job.h does not have. */
+struct job_port;

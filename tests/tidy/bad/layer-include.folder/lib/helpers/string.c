@@ -1,0 +1,2 @@
+/* string.c — a folder that is no layer. */
+#include "base/bits.h"   /* refused */

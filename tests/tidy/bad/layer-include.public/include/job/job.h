@@ -1,0 +1,3 @@
+/* job.h — all. */
+#include <job/buf.h>
+struct job_buf;

@@ -1,0 +1,1 @@
+/* buf.h — so that the sample compiles. */

@@ -1,0 +1,2 @@
+/* bits.c — work that was not done. */
+static int bits;   /* TODO: count them (refused) */

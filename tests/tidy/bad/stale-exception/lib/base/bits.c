@@ -1,0 +1,2 @@
+/* bits.c — a file without fault. */
+static int bits;

@@ -1,0 +1,1 @@
+/* buffer.h — one of two. */
