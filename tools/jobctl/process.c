@@ -1,4 +1,4 @@
-/* process.c — reads /proc/PID/status. */
+/* process.c — reads /proc/PID/status, comm, and the stat files of process and threads. */
 #include "process.h"
 
 #include <errno.h>
@@ -6,14 +6,57 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
+
+#include "text.h"
 
 static void parse_line(const char *line, struct process *process)
 {
     const char *last;
-    if (sscanf(line, "State: %c", &process->state) == 1 || sscanf(line, "Threads: %u", &process->threads) == 1)
+    if (sscanf(line, "State: %c", &process->state) == 1 || sscanf(line, "Threads: %u", &process->threads) == 1 ||
+        sscanf(line, "Uid: %u", &process->user) == 1)
         return;
     if (strncmp(line, "NSpid:", 6) == 0 && (last = strrchr(line, '\t')))   /* from the outermost to its own */
         process->own_pid = (uint32_t)strtoul(last + 1, NULL, 10);
+}
+
+/* A whole small file as a text; false: not there. */
+static bool read_file(const char *name, char *text, size_t room)
+{
+    FILE *file = fopen(name, "re");
+    if (!file)
+        return false;
+    size_t len = fread(text, 1, room - 1, file);
+    (void)fclose(file);   /* was only read */
+    text[len] = '\0';
+    return true;
+}
+
+/* The n-th word of a stat file. The name in parentheses may hold anything, so it is looked for from behind. */
+static const char *stat_field(const char *text, unsigned n)
+{
+    const char *at = strrchr(text, ')');
+    for (unsigned field = 2; at && field < n; field++)
+        at = strchr(at + 1, ' ');
+    return at ? at + 1 : NULL;
+}
+
+static bool is_in_our_time_namespace(pid_t pid)
+{
+    char name[64], theirs[64], ours[64];
+    (void)snprintf(name, sizeof name, "/proc/%d/ns/time", (int)pid);
+    ssize_t their_len = readlink(name, theirs, sizeof theirs), our_len = readlink("/proc/self/ns/time", ours, sizeof ours);
+    return their_len > 0 && their_len == our_len && memcmp(theirs, ours, (size_t)our_len) == 0;
+}
+
+static uint64_t read_start_ticks(pid_t pid)
+{
+    char name[64], text[1024];
+    (void)snprintf(name, sizeof name, "/proc/%d/stat", (int)pid);
+    if (!is_in_our_time_namespace(pid) || !read_file(name, text, sizeof text))
+        return 0;
+    const char *field = stat_field(text, 22);
+    return field ? strtoull(field, NULL, 10) : 0;
 }
 
 int process_read(pid_t pid, struct process *process)
@@ -27,7 +70,31 @@ int process_read(pid_t pid, struct process *process)
     while (fgets(line, sizeof line, file))
         parse_line(line, process);
     (void)fclose(file);   /* was only read */
+    (void)snprintf(name, sizeof name, "/proc/%d/comm", (int)pid);
+    if (read_file(name, line, sizeof line)) {
+        line[strcspn(line, "\n")] = '\0';
+        text_clean(line, sizeof line, process->name, sizeof process->name);
+    }
+    process->start_ticks = read_start_ticks(pid);
     return process->state == '?' ? -ESRCH : 0;
+}
+
+bool process_read_thread(pid_t pid, uint32_t tid, struct process_thread *thread)
+{
+    char name[64], text[1024];
+    *thread = (struct process_thread){.state = '?'};
+    (void)snprintf(name, sizeof name, "/proc/%d/task/%u/stat", (int)pid, tid);
+    if (!read_file(name, text, sizeof text))
+        return false;
+    const char *field = stat_field(text, 3);
+    thread->state = field ? *field : '?';
+    (void)snprintf(name, sizeof name, "/proc/%d/task/%u/schedstat", (int)pid, tid);
+    if (read_file(name, text, sizeof text))
+        thread->cpu_ns = strtoull(text, NULL, 10);
+    (void)snprintf(name, sizeof name, "/proc/%d/task/%u/wchan", (int)pid, tid);
+    if (read_file(name, text, sizeof text) && strcmp(text, "0") != 0)
+        text_clean(text, sizeof text, thread->wchan, sizeof thread->wchan);
+    return true;
 }
 
 bool process_is_stopped(const struct process *process)
@@ -35,12 +102,18 @@ bool process_is_stopped(const struct process *process)
     return process->state == 'T' || process->state == 't';
 }
 
-const char *process_state_name(const struct process *process)
+bool process_has_exited(const struct process *process)
 {
-    switch (process->state) {
+    return process->state == 'Z' || process->state == 'X';
+}
+
+const char *process_state_name(char state)
+{
+    switch (state) {
     case 'R': return "running";
     case 'S': return "sleeping";
     case 'D': return "blocked";
+    case 'I': return "idle";
     case 'T': return "stopped";
     case 't': return "traced";
     case 'Z':

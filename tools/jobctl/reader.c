@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "stats/segment.h"
+#include "text.h"
 
 struct bytes {
     const uint8_t *at;
@@ -35,13 +36,10 @@ static uint64_t read_u64(const uint8_t *at)
     return value;
 }
 
-/* At most 32 bytes, which need not end; what a terminal might act upon becomes a question mark. */
+/* At most 32 bytes, which need not end. */
 static void read_name(const uint8_t *at, size_t max, reader_name name)
 {
-    size_t i = 0;
-    for (; i < max && i < READER_NAME_BYTES - 1 && at[i]; i++)
-        name[i] = at[i] >= 0x20 && at[i] < 0x7f ? (char)at[i] : '?';
-    name[i] = '\0';
+    text_clean(at, max, name, READER_NAME_BYTES);
 }
 
 /* The i-th entry of the header's list; false: there is none, or it lies outside. */
@@ -171,8 +169,11 @@ static unsigned read_names(struct bytes bytes, enum stats_table_kind kind, reade
 {
     struct table table = find_table(bytes, kind);
     unsigned count = table.count < max ? (unsigned)table.count : max;
-    for (unsigned i = 0; i < count; i++)
+    for (unsigned i = 0; i < count; i++) {
         read_name(record(bytes, &table, i), table.stride, names[i]);
+        if (!names[i][0])
+            (void)snprintf(names[i], READER_NAME_BYTES, "unnamed %u", i);
+    }
     return count;
 }
 
@@ -194,6 +195,7 @@ static void read_thread(struct bytes bytes, const uint8_t *at, size_t stride, un
     read_name(at + offsetof(struct stats_line, name), sizeof(((struct stats_line *)0)->name), thread->name);
     name_number(bytes, STATS_TABLE_KIND_NAMES, "kind", read_u32(at), thread->kind);
     name_number(bytes, STATS_TABLE_WAIT_NAMES, "reason", wait, thread->wait);
+    thread->kind_number = read_u32(at);
     thread->is_waiting = wait != JOB_WAIT_NONE;
     thread->tid = read_u32(at + offsetof(struct stats_line, tid));
     thread->started_ns = read_u64(at + offsetof(struct stats_line, started_ns));

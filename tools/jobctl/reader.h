@@ -1,7 +1,7 @@
 /* reader.h — turns the bytes of a statistics segment into a snapshot. Trusts nothing in them.
  *
  * The bytes may come from any process, also from one that wants to harm whoever looks at it: every offset, stride and
- * count is checked against the size, names are cut and lose their control characters, counts are capped.
+ * count is checked against the size, names are cut and cleaned (text.h), counts are capped.
  */
 #ifndef JOBCTL_READER_H
 #define JOBCTL_READER_H
@@ -27,6 +27,7 @@ enum reader_result {
     READER_VERSION,        /* another major number: major and minor are set, nothing else */
     READER_DAMAGED,        /* its own size is not what there is */
     READER_NO_MEMORY,
+    READER_UNSAFE,         /* not sealed, or of a size that none has: not even looked at (target.c) */
 };
 
 typedef char reader_name[READER_NAME_BYTES];
@@ -34,6 +35,7 @@ typedef char reader_name[READER_NAME_BYTES];
 struct reader_thread {
     reader_name name;
     reader_name kind;
+    uint32_t kind_number;                       /* enum line_kind */
     reader_name wait;                           /* the reason's name; valid when is_waiting */
     bool is_waiting;
     uint32_t tid;

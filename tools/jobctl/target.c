@@ -21,7 +21,10 @@
 #include "maps.h"
 #include "stats/segment.h"
 
-static const char map_name[] = "/memfd:" STATS_MEMFD_NAME " (deleted)";
+/* Whatever the version: the header says which, and that one is told. */
+static const char map_prefix[] = "/memfd:job.stats.";
+static const char map_suffix[] = " (deleted)";
+_Static_assert(sizeof STATS_MEMFD_NAME > sizeof "job.stats.", "job.stats.v1 and its successors");
 
 struct inodes {
     unsigned count;
@@ -37,10 +40,17 @@ static bool has_inode(const struct inodes *inodes, uint64_t inode)
     return false;
 }
 
+static bool is_segment_name(const char *name)
+{
+    size_t len = strlen(name), prefix = sizeof map_prefix - 1, suffix = sizeof map_suffix - 1;
+    return len >= prefix + suffix && memcmp(name, map_prefix, prefix) == 0 &&
+           strcmp(name + len - suffix, map_suffix) == 0;
+}
+
 static bool note_segment(const struct map *map, void *arg)
 {
     struct inodes *inodes = arg;
-    if (strcmp(map->path, map_name) == 0 && !has_inode(inodes, map->inode))
+    if (is_segment_name(map->path) && !has_inode(inodes, map->inode))
         inodes->inode[inodes->count++] = map->inode;
     return inodes->count == TARGET_SEGMENTS_MAX;
 }
@@ -94,34 +104,45 @@ static int open_inode(int directory, const char *name, const struct inodes *inod
     return fd;
 }
 
-static void parse_segment(int fd, struct target *target)
+/* A number may be used again, also by a child in a namespace of its own; the start time is then another. */
+static bool is_of_process(const struct snapshot *snapshot, const struct process *process)
+{
+    bool is_comparable = snapshot->start_ticks != 0 && process->start_ticks != 0;
+    return snapshot->pid == process->own_pid && (!is_comparable || snapshot->start_ticks == process->start_ticks);
+}
+
+static void parse_segment(int fd, uint64_t inode, struct target *target)
 {
     void *copy = NULL;
     size_t size = 0;
     struct target_segment *segment = &target->segments[target->count++];
     memset(segment, 0, sizeof *segment);
     int err = copy_segment(fd, &copy, &size);
-    segment->result = err == -ENOMEM ? READER_NO_MEMORY : READER_NO_SEGMENT;
+    segment->inode = inode;
+    segment->result = err == -EBADMSG ? READER_UNSAFE : READER_NO_MEMORY;
     if (err == 0)
         segment->result = reader_parse(copy, size, &segment->snapshot);
-    segment->is_inherited = segment->result == READER_OK && segment->snapshot.pid != target->process.own_pid;
+    segment->is_inherited = segment->result == READER_OK && !is_of_process(&segment->snapshot, &target->process);
     free(copy);
 }
 
 static int try_descriptor(int directory, const char *name, const struct inodes *wanted, struct inodes *found,
                           struct target *target)
 {
-    char link[sizeof map_name + 1];
+    char link[64];   /* a longer one is none of ours */
     uint64_t inode = 0;
-    ssize_t len = readlinkat(directory, name, link, sizeof link);
-    if (len != (ssize_t)sizeof map_name - 1 || memcmp(link, map_name, (size_t)len) != 0)
-        return len < 0 ? -errno : 0;
+    ssize_t len = readlinkat(directory, name, link, sizeof link - 1);
+    if (len < 0)
+        return -errno;
+    link[len] = '\0';
+    if (!is_segment_name(link))
+        return 0;
     int fd = open_inode(directory, name, wanted, &inode);
     if (fd < 0)
         return fd;
     if (!has_inode(found, inode)) {
         found->inode[found->count++] = inode;
-        parse_segment(fd, target);
+        parse_segment(fd, inode, target);
     }
     (void)close(fd);
     return 0;

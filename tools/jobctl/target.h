@@ -12,6 +12,7 @@
 enum { TARGET_SEGMENTS_MAX = 16 };
 
 struct target_segment {
+    uint64_t inode;              /* which one it is, as long as the process lives */
     enum reader_result result;
     bool is_inherited;           /* a copy of its parent's, through fork: says nothing of this process */
     struct snapshot snapshot;    /* when result is READER_OK, and the version when it is READER_VERSION */

@@ -1,0 +1,119 @@
+/* main.c — the command line of jobctl. */
+#include <errno.h>
+#include <getopt.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "commands.h"
+#include "job/runtime.h"
+
+static const char usage[] =
+    "usage: jobctl ps [--json]\n"
+    "       jobctl stat PID [--json] [--interval SECONDS]\n"
+    "       jobctl --help | --version\n";
+
+static const char help[] =
+    "\n"
+    "Shows what live processes that use libjob are doing. Only reads: nothing is asked of the process, so it\n"
+    "works as well when that hangs or is stopped.\n"
+    "\n"
+    "  ps     every process that you may look at, a line for each runtime in it\n"
+    "  stat   one process: features, memory, pools, each thread with what it does or waits for and since when,\n"
+    "         all counters\n"
+    "\n"
+    "  -j, --json              one JSON object; its keys are described in jobctl(1)\n"
+    "  -i, --interval SECONDS  stat: looks twice, and shows how often things happened in a second between\n"
+    "  -h, --help\n"
+    "  -V, --version\n"
+    "\n"
+    "The kernel lets you look at processes of your own user, or at all with CAP_SYS_PTRACE.\n"
+    "Exit code: 0; 1: there is nothing to show, the reason is on stderr; 2: wrong usage.\n";
+
+struct arguments {
+    bool is_json, wants_help, wants_version;
+    uint64_t interval_ns;
+};
+
+static int refuse(const char *what, const char *which)
+{
+    (void)fprintf(stderr, "jobctl: %s%s%s\n%s", what, which ? ": " : "", which ? which : "", usage);
+    return EXIT_USAGE;
+}
+
+static bool parse_interval(const char *text, uint64_t *ns)
+{
+    char *end;
+    double seconds = strtod(text, &end);
+    if (end == text || *end || !isfinite(seconds) || seconds < 0.001 || seconds > 86400)
+        return false;
+    *ns = (uint64_t)(seconds * 1e9);
+    return true;
+}
+
+static bool parse_pid(const char *text, pid_t *pid)
+{
+    char *end;
+    errno = 0;
+    long number = strtol(text, &end, 10);
+    *pid = (pid_t)number;
+    return errno == 0 && end != text && !*end && number > 0 && number <= INT32_MAX;
+}
+
+static int parse_options(int argc, char **argv, struct arguments *arguments)
+{
+    static const struct option options[] = {
+        {"json", no_argument, NULL, 'j'}, {"interval", required_argument, NULL, 'i'}, {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'V'}, {0},
+    };
+    int option;
+    while ((option = getopt_long(argc, argv, "ji:hV", options, NULL)) != -1) {
+        switch (option) {
+        case 'j': arguments->is_json = true; break;
+        case 'h': arguments->wants_help = true; break;
+        case 'V': arguments->wants_version = true; break;
+        case 'i':
+            if (!parse_interval(optarg, &arguments->interval_ns))
+                return refuse("an interval is a number of seconds, from 0.001 to 86400", optarg);
+            break;
+        default: (void)fputs(usage, stderr); return EXIT_USAGE;   /* getopt has said what */
+        }
+    }
+    return EXIT_OK;
+}
+
+static int run(int count, char **words, const struct arguments *arguments)
+{
+    pid_t pid;
+    if (count == 0)
+        return refuse("what shall it do?", NULL);
+    if (strcmp(words[0], "ps") == 0) {
+        if (count > 1)
+            return refuse("ps takes no argument", words[1]);
+        return arguments->interval_ns ? refuse("--interval belongs to stat", NULL) : command_ps(arguments->is_json);
+    }
+    if (strcmp(words[0], "stat") != 0)
+        return refuse("no such command", words[0]);
+    if (count != 2)
+        return refuse("stat takes one process number", NULL);
+    if (!parse_pid(words[1], &pid))
+        return refuse("not a process number", words[1]);
+    return command_stat(pid, arguments->is_json, arguments->interval_ns);
+}
+
+int main(int argc, char **argv)
+{
+    struct arguments arguments = {0};
+    int code = parse_options(argc, argv, &arguments);
+    if (code == EXIT_OK && arguments.wants_help)
+        (void)printf("%s%s", usage, help);
+    else if (code == EXIT_OK && arguments.wants_version)
+        (void)printf("jobctl %s\n", job_version());
+    else if (code == EXIT_OK)
+        code = run(argc - optind, argv + optind, &arguments);
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return code;
+    (void)fprintf(stderr, "jobctl: output: %s\n", strerror(errno));
+    return EXIT_NO_TARGET;
+}

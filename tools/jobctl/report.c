@@ -1,0 +1,238 @@
+/* report.c — joins the segment's lines with what /proc says of the same threads, and says what stands out. */
+#include "report.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "stats/line.h"
+#include "text.h"
+
+static void add_problem(struct report *report, const char *kind, uint32_t tid, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+static void add_problem(struct report *report, const char *kind, uint32_t tid, const char *format, ...)
+{
+    if (report->problem_count == REPORT_PROBLEMS_MAX)
+        return;
+    struct report_problem *problem = &report->problems[report->problem_count++];
+    problem->kind = kind;
+    problem->tid = tid;
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(problem->text, sizeof problem->text, format, arguments);
+    va_end(arguments);
+}
+
+static const struct reader_thread *find_before(const struct report *report, uint64_t inode,
+                                               const struct reader_thread *line)
+{
+    for (unsigned i = 0; i < report->before.count; i++) {
+        const struct target_segment *segment = &report->before.segments[i];
+        if (segment->inode != inode || segment->result != READER_OK)
+            continue;
+        for (size_t j = 0; j < segment->snapshot.thread_count; j++) {
+            const struct reader_thread *before = &segment->snapshot.threads[j];
+            if (before->tid == line->tid && before->started_ns == line->started_ns)
+                return before;
+        }
+    }
+    return NULL;
+}
+
+/* Many pool threads run the same few functions. A segment that names thousands would have us read symbols for minutes. */
+static void name_function(struct report *report, const struct report_runtime *runtime, size_t index)
+{
+    struct report_thread *thread = &runtime->threads[index];
+    thread->function.address = thread->line->function;
+    for (size_t i = 0; i < index; i++) {
+        if (runtime->threads[i].function.address == thread->line->function) {
+            thread->function = runtime->threads[i].function;
+            return;
+        }
+    }
+    if (report->named_count++ < REPORT_NAMED_MAX)
+        symbol_find(report->target.pid, thread->line->function, &thread->function);
+}
+
+static void join_thread(struct report *report, const struct report_runtime *runtime, size_t index)
+{
+    const struct target *target = &report->target;
+    struct report_thread *thread = &runtime->threads[index];
+    const struct reader_thread *line = thread->line = &runtime->segment->snapshot.threads[index];
+    thread->doing = line->is_waiting ? REPORT_WAITS : line->function ? REPORT_RUNS : REPORT_BETWEEN;
+    if (thread->doing != REPORT_BETWEEN && line->since_ns < target->now_ns)
+        thread->for_ns = target->now_ns - line->since_ns;
+    thread->before = find_before(report, runtime->segment->inode, line);
+    bool is_our_number = target->process.own_pid == (uint32_t)target->pid;
+    thread->has_kernel = is_our_number && process_read_thread(target->pid, line->tid, &thread->kernel);
+    if (line->function)
+        name_function(report, runtime, index);
+}
+
+static const char *function_text(const struct symbol *symbol, char *out, size_t room)
+{
+    if (symbol->name[0])
+        (void)snprintf(out, room, "%s()", symbol->name);
+    else if (symbol->module[0])
+        (void)snprintf(out, room, "%s+0x%llx", symbol->module, (unsigned long long)symbol->offset);
+    else
+        (void)snprintf(out, room, "the function at 0x%llx", (unsigned long long)symbol->address);
+    return out;
+}
+
+static const char *kernel_text(const struct report_thread *thread, char *out, size_t room)
+{
+    if (!thread->has_kernel)
+        out[0] = '\0';
+    else if (thread->kernel.state == 'R')
+        (void)snprintf(out, room, ": it uses the CPU");
+    else if (thread->kernel.wchan[0])
+        (void)snprintf(out, room, ": it is %s in the kernel, %s", process_state_name(thread->kernel.state),
+                       thread->kernel.wchan);
+    else
+        (void)snprintf(out, room, ": it is %s in the kernel", process_state_name(thread->kernel.state));
+    return out;
+}
+
+/* A loop that waits for its kernel, or a pool thread without work, does what it should, for however long. */
+static void judge_thread(struct report *report, const struct report_thread *thread)
+{
+    const struct reader_thread *line = thread->line;
+    bool is_loop = line->kind_number == LINE_LOOP;
+    uint64_t limit_ns = (uint64_t)(is_loop ? REPORT_LOOP_BLOCKED_MS : REPORT_TASK_LONG_MS) * 1000000U;
+    char function[160], kernel[160];
+    text_figure duration;
+    if (!line->function || thread->for_ns < limit_ns)
+        return;
+    (void)function_text(&thread->function, function, sizeof function);
+    (void)kernel_text(thread, kernel, sizeof kernel);
+    (void)text_duration(thread->for_ns, duration);
+    if (line->is_waiting)
+        add_problem(report, is_loop ? "loop_blocked" : "task_long", line->tid, "%s %s (%u): %s has been waiting for %s: %s",
+                    line->kind, line->name, line->tid, function, duration, line->wait);
+    else
+        add_problem(report, is_loop ? "loop_blocked" : "task_long", line->tid, "%s %s (%u)%s: %s has been running for %s%s",
+                    line->kind, line->name, line->tid, is_loop ? " is blocked" : "", function, duration, kernel);
+}
+
+static void judge_segment(struct report *report, const struct target_segment *segment)
+{
+    const struct snapshot *snapshot = &segment->snapshot;
+    switch (segment->result) {
+    case READER_OK:
+        if (snapshot->ignored_tables)
+            add_problem(report, "tables_ignored", 0, "%u tables of %s do not lie in its segment: not shown",
+                        snapshot->ignored_tables, snapshot->name);
+        return;
+    case READER_VERSION:
+        add_problem(report, "other_version", 0, "a runtime has statistics of layout %u.%u, this jobctl reads 1.x: not shown",
+                    snapshot->major, snapshot->minor);
+        return;
+    case READER_UNSAFE:
+        add_problem(report, "not_sealed", 0, "something calls itself job.stats but is not sealed, or has no sensible size: "
+                                             "not looked at");
+        return;
+    case READER_NO_SEGMENT:
+        add_problem(report, "no_segment", 0, "something calls itself job.stats but does not begin like it: not shown");
+        return;
+    case READER_DAMAGED:
+        add_problem(report, "damaged", 0, "a segment says that it is larger than it is: not shown");
+        return;
+    case READER_NO_MEMORY:
+        add_problem(report, "no_memory", 0, "no memory to read a segment");
+        return;
+    }
+}
+
+static void judge(struct report *report)
+{
+    const struct process *process = &report->target.process;
+    if (process_is_stopped(process))
+        add_problem(report, "stopped", 0, "the process is %s: nothing in it moves, while times go on",
+                    process_state_name(process->state));
+    for (unsigned i = 0; i < report->target.count; i++)
+        judge_segment(report, &report->target.segments[i]);
+    for (unsigned i = 0; i < report->runtime_count; i++) {
+        const struct report_runtime *runtime = &report->runtimes[i];
+        for (size_t j = 0; j < runtime->segment->snapshot.thread_count; j++)
+            judge_thread(report, &runtime->threads[j]);
+    }
+}
+
+static int join_runtimes(struct report *report)
+{
+    for (unsigned i = 0; i < report->target.count; i++) {
+        const struct target_segment *segment = &report->target.segments[i];
+        if (segment->result != READER_OK || segment->is_inherited)
+            continue;
+        struct report_runtime *runtime = &report->runtimes[report->runtime_count];
+        size_t count = segment->snapshot.thread_count;
+        runtime->segment = segment;
+        runtime->threads = calloc(count + 1, sizeof *runtime->threads);   /* + 1: never of size 0 */
+        if (!runtime->threads)
+            return -ENOMEM;
+        report->runtime_count++;
+        for (size_t j = 0; j < count; j++)
+            join_thread(report, runtime, j);
+    }
+    return 0;
+}
+
+static void wait_ns(uint64_t ns)
+{
+    struct timespec left = {.tv_sec = (time_t)(ns / 1000000000U), .tv_nsec = (long)(ns % 1000000000U)};
+    while (nanosleep(&left, &left) < 0 && errno == EINTR) {
+    }
+}
+
+int report_open(pid_t pid, uint64_t interval_ns, struct report *report)
+{
+    *report = (struct report){0};
+    if (interval_ns) {
+        int err = target_read(pid, &report->before);
+        if (err < 0) {
+            report->target.process = report->before.process;   /* says why */
+            return err;
+        }
+        wait_ns(interval_ns);
+    }
+    int err = target_read(pid, &report->target);
+    if (interval_ns)
+        report->interval_ns = report->target.now_ns - report->before.now_ns;
+    if (err == 0)
+        err = join_runtimes(report);
+    if (err == 0)
+        judge(report);
+    return err;
+}
+
+void report_close(struct report *report)
+{
+    for (unsigned i = 0; i < report->runtime_count; i++)
+        free(report->runtimes[i].threads);
+    report->runtime_count = 0;
+    target_free(&report->target);
+    target_free(&report->before);
+}
+
+bool report_rate(const struct report *report, const struct report_thread *thread, unsigned counter,
+                 uint64_t *per_second)
+{
+    if (!thread->before || report->interval_ns < 1000000)
+        return false;
+    uint64_t now = thread->line->counters[counter], before = thread->before->counters[counter];
+    if (now < before)
+        return false;
+    *per_second = (uint64_t)((double)(now - before) * 1e9 / (double)report->interval_ns);
+    return true;
+}
+
+const char *report_doing_name(enum report_doing doing)
+{
+    static const char *const names[] = {[REPORT_BETWEEN] = "between", [REPORT_RUNS] = "runs", [REPORT_WAITS] = "waits"};
+    return names[doing];
+}
