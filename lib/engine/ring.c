@@ -93,7 +93,7 @@ static void prepare(struct ring_engine *ring, struct op *op, struct io_uring_sqe
         break;
     case OP_NONE:
     case OP_KINDS:
-        assert(!"an op has a kind");
+        assert(op->kind != OP_NONE && op->kind < OP_KINDS);
     }
     sqe->user_data = inflight_key(&ring->table, op);
 }

@@ -39,6 +39,16 @@ function width(text)
 function split_line(text,    c, two, quote, at)
 {
     code = comment = ended = ""
+    if (!in_comment && text !~ /["'\/]/) {   # most lines are only code
+        code = text
+        sub(/[ \t\\]+$/, "", code)
+        return
+    }
+    if (in_comment && !index(text, "*/")) {
+        comment = text
+        so_far = so_far text " "
+        return
+    }
     for (at = 1; at <= length(text); at++) {
         c = substr(text, at, 1)
         two = substr(text, at, 2)
