@@ -30,10 +30,17 @@ static bool read_text(const char *path, char *text, size_t size)
     return true;
 }
 
-/* Our path in the hierarchy of `controller` ("" for v2). */
-static bool group_path(const char *controller, char *path, size_t size)
+static FILE *open_below(const char *root, const char *path)
 {
-    FILE *file = fopen("/proc/self/cgroup", "re");
+    char full[PATH_MAX];
+    (void)snprintf(full, sizeof full, "%s%s", root, path);
+    return fopen(full, "re");
+}
+
+/* Our path in the hierarchy of `controller` ("" for v2). */
+static bool group_path(const char *root, const char *controller, char *path, size_t size)
+{
+    FILE *file = open_below(root, "/proc/self/cgroup");
     if (!file)
         return false;
     char line[LINE_BYTES];
@@ -59,9 +66,9 @@ static bool group_path(const char *controller, char *path, size_t size)
 }
 
 /* Where that hierarchy is mounted. */
-static bool mount_point(const char *controller, char *point, size_t size)
+static bool mount_point(const char *root, const char *controller, char *point, size_t size)
 {
-    FILE *file = fopen("/proc/self/mountinfo", "re");
+    FILE *file = open_below(root, "/proc/self/mountinfo");
     if (!file)
         return false;
     char line[LINE_BYTES], where[PATH_MAX], options[LINE_BYTES], type[64];
@@ -86,13 +93,14 @@ static bool mount_point(const char *controller, char *point, size_t size)
 }
 
 /* Calls `look` with each level's text of a file, from our group up to the mount point. */
-static void each_level(const char *controller, const char *file, void (*look)(const char *text, void *arg), void *arg)
+static void each_level(const char *root, const char *controller, const char *file,
+                       void (*look)(const char *text, void *arg), void *arg)
 {
-    char point[PATH_MAX], path[PATH_MAX], full[2 * PATH_MAX + 256], text[256];
-    if (!group_path(controller, path, sizeof path) || !mount_point(controller, point, sizeof point))
+    char point[PATH_MAX], path[PATH_MAX], full[3 * PATH_MAX + 256], text[256];
+    if (!group_path(root, controller, path, sizeof path) || !mount_point(root, controller, point, sizeof point))
         return;
     for (int level = 0; level < LEVELS_MAX; level++) {
-        (void)snprintf(full, sizeof full, "%s%s/%s", point, path, file);
+        (void)snprintf(full, sizeof full, "%s%s%s/%s", root, point, path, file);
         if (read_text(full, text, sizeof text))
             look(text, arg);
         char *slash = strrchr(path, '/');
@@ -111,15 +119,20 @@ static void look_at_memory(const char *text, void *arg)
         *least = min_size(*least, bytes);
 }
 
-size_t container_memory(void)
+size_t container_memory_below(const char *root)
 {
     struct sysinfo info;
     size_t least = SIZE_MAX;
     if (sysinfo(&info) == 0)
         least = (size_t)info.totalram * info.mem_unit;
-    each_level("", "memory.max", look_at_memory, &least);
-    each_level("memory", "memory.limit_in_bytes", look_at_memory, &least);
+    each_level(root, "", "memory.max", look_at_memory, &least);
+    each_level(root, "memory", "memory.limit_in_bytes", look_at_memory, &least);
     return least;
+}
+
+size_t container_memory(void)
+{
+    return container_memory_below("");
 }
 
 static void keep_tighter(struct container_quota *tightest, uint64_t quota_us, uint64_t period_us)
@@ -159,15 +172,20 @@ static void look_at_v1_period(const char *text, void *arg)
         keep_tighter(&levels->tightest, levels->quotas[levels->next++], strtoull(text, NULL, 10));
 }
 
-struct container_quota container_quota(void)
+struct container_quota container_quota_below(const char *root)
 {
     struct container_quota tightest = {0};
     struct v1_level levels = {0};
-    each_level("", "cpu.max", look_at_cpu_max, &tightest);
-    each_level("cpu", "cpu.cfs_quota_us", look_at_v1_quota, &levels);
-    each_level("cpu", "cpu.cfs_period_us", look_at_v1_period, &levels);
+    each_level(root, "", "cpu.max", look_at_cpu_max, &tightest);
+    each_level(root, "cpu", "cpu.cfs_quota_us", look_at_v1_quota, &levels);
+    each_level(root, "cpu", "cpu.cfs_period_us", look_at_v1_period, &levels);
     keep_tighter(&tightest, levels.tightest.quota_us, levels.tightest.period_us);
     return tightest;
+}
+
+struct container_quota container_quota(void)
+{
+    return container_quota_below("");
 }
 
 unsigned container_affinity_cpus(void)

@@ -23,4 +23,8 @@ unsigned container_affinity_cpus(void);
 /* The tightest CPU quota of the groups above us. */
 struct container_quota container_quota(void);
 
+/* The same, with all paths below a directory: tests put cgroup files there. */
+size_t container_memory_below(const char *root);
+struct container_quota container_quota_below(const char *root);
+
 #endif

@@ -6,12 +6,14 @@
 
 #include "job/runtime.h"
 
+enum { LOG_TEXT_MAX = 512 };   /* with the end; a longer line is cut */
+
 struct log {
     void (*hook)(void *arg, enum job_log_level level, const char *text);
     void *arg;
 };
 
-/* Formats at most JOB_LOG_TEXT_MAX bytes on the stack and calls the hook; no hook: nothing happens. Any thread. */
+/* Formats at most LOG_TEXT_MAX bytes on the stack and calls the hook; no hook: nothing happens. Any thread. */
 void log_write(const struct log *log, enum job_log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
