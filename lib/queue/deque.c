@@ -10,7 +10,7 @@
  * the exchange on top decides. Why no slot is overwritten under a thief: a push is refused while bottom - top is the length, and a thief
  * that reads a slot which was re-used meanwhile fails T4, since top has moved on.
  * Rejected: an array that grows (reclaiming the old one is where such deques had their bugs; what does not fit goes to the pool's inbox).
- * Accepted: 2^64 pushes.
+ * Accepted: none; indices may wrap.
  */
 #include "queue/deque.h"
 
@@ -45,12 +45,13 @@ void *deque_take(struct deque *deque)
     bottom--;
     store_seq_cst(&deque->bottom, bottom);   /* D1; pairs with load_seq_cst in deque_steal */
     uint64_t top = load_seq_cst(&deque->top);   /* D2; pairs with cas_seq_cst in deque_steal */
-    if (top > bottom) {
+    int64_t before = (int64_t)(bottom - top);   /* how many are older than the one that we want; indices may wrap */
+    if (before < 0) {
         store_relaxed(&deque->bottom, bottom + 1);   /* thieves were faster; bottom as before */
         return NULL;
     }
     void *item = load_relaxed(&deque->slots[bottom & MASK]);
-    if (top < bottom)
+    if (before > 0)
         return item;
     JOB_MARK(deque_last_item);
     bool is_ours = cas_seq_cst(&deque->top, &top, top + 1);   /* pairs with cas_seq_cst in deque_steal */
