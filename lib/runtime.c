@@ -67,11 +67,16 @@ free_runtime:
 
 struct job_arena *job_runtime_arena(struct job_runtime *runtime)
 {
-    return runtime->root.arena;
+    return runtime ? runtime->root.arena : NULL;
 }
 
 void job_runtime_counts(const struct job_runtime *runtime, struct job_counts *counts)
 {
+    if (!counts)
+        return;
+    *counts = (struct job_counts){0};
+    if (!runtime)
+        return;
     const struct root *root = &runtime->root;   /* counts: each word for itself */
     *counts = (struct job_counts){
         .bufs = load_relaxed(&root->bufs),

@@ -29,7 +29,8 @@ struct job_arena_stats {
 /**
  * Opens an arena of its own, for instance to bound one part of a service.
  *
- * @return 0, or -EINVAL (limit below one page-sized slot), -ENOMEM (no address space)
+ * @return 0, or -EINVAL (limit below one page-sized slot or above 4 TiB, reserve above the limit), -ENOMEM (no address space), -EPERM (in
+ *         a forked child); *arena is unchanged on error
  * Thread: any.
  */
 JOB_API int job_arena_open(struct job_runtime *runtime, struct job_arena **arena,
@@ -44,7 +45,7 @@ JOB_API int job_arena_open(struct job_runtime *runtime, struct job_arena **arena
  */
 JOB_API int job_arena_close(struct job_arena **arena);
 
-/** Reads an arena's figures; a snapshot, not a barrier. Thread: any. */
+/** Reads an arena's figures; a snapshot, not a barrier. All zero for NULL. Thread: any. */
 JOB_API void job_arena_stats(const struct job_arena *arena, struct job_arena_stats *stats);
 
 JOB_END_DECLS

@@ -6,7 +6,8 @@
  *      segment 1                      segment 2
  *      [headroom|bytes......|room] -> [headroom|bytes...|room]      next leads from one to the other
  *
- * A buf is used by one thread at a time: the one that owns it. Any thread may free it.
+ * A buf is used by one thread at a time: the one that owns it. Any thread may free it. NULL is harmless in every function: what returns
+ * an errno says -EINVAL, what looks finds nothing (0 or NULL), what frees does nothing.
  */
 #ifndef JOB_BUF_H
 #define JOB_BUF_H
@@ -48,7 +49,7 @@ JOB_API size_t job_buf_segments(const struct job_buf *buf);
  * Thread: owner. */
 JOB_API struct job_buf *job_buf_next(const struct job_buf *segment);
 
-/** The bytes of one segment: valid until the buf is given away or freed. Never NULL. Thread: owner. */
+/** The bytes of one segment: valid until the buf is given away or freed. NULL only for NULL. Thread: owner. */
 JOB_API void *job_buf_data(const struct job_buf *segment);
 
 /** How many bytes job_buf_data() points at. Thread: owner. */

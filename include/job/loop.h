@@ -54,7 +54,7 @@ struct job_call {
  *         -EINVAL   an option is out of range, or the arena's limit cannot hold the receive ring (the sum is logged)
  *         -ENOMEM   no memory
  *         -ENOSYS   no io_uring, or older than kernel 6.1; -EPERM: forbidden, by a seccomp filter or by
- *                   kernel.io_uring_disabled; the log names the cause and the cure
+ *                   kernel.io_uring_disabled; the log names the cause and the cure; or this is a forked child
  * Thread: any.
  */
 JOB_API int job_loop_open(struct job_runtime *runtime, struct job_loop **loop, const struct job_loop_options *options);

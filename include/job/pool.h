@@ -32,7 +32,7 @@ struct job_pool_stats {
  * Opens a pool and starts its threads.
  *
  * @return 0, or -EINVAL (more than 1024 workers, queue_limit above 2^24, an affinity without a usable CPU), -ENOMEM,
- *         -EAGAIN (the system refuses threads); nothing is left behind on error
+ *         -EAGAIN (the system refuses threads), -EPERM (in a forked child); nothing is left behind on error
  * Thread: any. The threads block all signals.
  */
 JOB_API int job_pool_open(struct job_runtime *runtime, struct job_pool **pool, const struct job_pool_options *options);

@@ -13,18 +13,18 @@ struct job_region;
 /**
  * Opens a region of `size` zero bytes, with one reference.
  *
- * @return 0, or -EINVAL (size 0 or above 1 GiB), -ENOMEM; *region unchanged on error
+ * @return 0, or -EINVAL (size 0 or above 1 GiB), -ENOMEM, -EPERM (in a forked child); *region unchanged on error
  * Thread: any.
  */
 JOB_API int job_region_open(struct job_runtime *runtime, size_t size, struct job_region **region);
 
-/** Takes a further reference and returns the same region. Thread: any that holds a reference. */
+/** Takes a further reference and returns the same region; NULL for NULL. Thread: any that holds a reference. */
 JOB_API struct job_region *job_region_retain(struct job_region *region);
 
 /** Drops a reference; *region becomes NULL; the last one frees the memory. NULL is allowed. Thread: any that holds it. */
 JOB_API void job_region_release(struct job_region **region);
 
-/** Size in bytes. Thread: any that holds a reference. */
+/** Size in bytes; 0 for NULL. Thread: any that holds a reference. */
 JOB_API size_t job_region_size(const struct job_region *region);
 
 /* Each returns 0, or -EINVAL: the offset is misaligned, or the cell reaches past the end; then nothing is read or written and

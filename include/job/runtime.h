@@ -40,7 +40,7 @@ struct job_counts {
  * @param runtime  receives the runtime; unchanged on error
  * @param options  NULL or {0}: defaults
  * @return 0, or
- *         -EINVAL   runtime is NULL, or memory_limit_bytes is below one slot of every size class
+ *         -EINVAL   runtime is NULL, or memory_limit_bytes is below 4096, the smallest slot, or above 4 TiB
  *         -ENOMEM   no memory or address space
  *         -EMFILE, -ENFILE   no descriptor for the statistics segment
  * Thread: any. After fork() a child opens its own; the parent's may not be touched there (-EPERM from every call that
@@ -58,10 +58,10 @@ JOB_API int job_runtime_open(struct job_runtime **runtime, const struct job_runt
  */
 JOB_API int job_runtime_close(struct job_runtime **runtime);
 
-/** The default arena, which lives as long as the runtime. Thread: any. */
+/** The default arena, which lives as long as the runtime; NULL for NULL. Thread: any. */
 JOB_API struct job_arena *job_runtime_arena(struct job_runtime *runtime);
 
-/** Reads what lives. Exact when no other thread is at work, a good approximation else. Thread: any. */
+/** Reads what lives; all zero for NULL. Exact when no other thread is at work, a good approximation else. Thread: any. */
 JOB_API void job_runtime_counts(const struct job_runtime *runtime, struct job_counts *counts);
 
 /** A short English text for an errno value, negative (as returned by every function here) or positive; never NULL. For

@@ -66,6 +66,8 @@ int job_loop_open(struct job_runtime *runtime, struct job_loop **out, const stru
     if (err < 0)
         return err;
     struct root *root = (struct root *)runtime;   /* its first member */
+    if (root->pid != getpid())
+        return -EPERM;
     struct job_loop *loop = alloc_lines(root, sizeof *loop);
     if (!loop)
         return -ENOMEM;

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/annotate.h"
@@ -24,6 +25,7 @@
 enum { ARENA_CHUNKS_MAX = 1 << 21 };   /* 4 TiB: indices of slots stay below 2^31 */
 
 static const size_t arena_limit_least = (size_t)1 << SLOT_MIN_BITS;
+static const size_t arena_limit_most = ((size_t)ARENA_CHUNKS_MAX - 2) << CHUNK_BITS;
 
 static void arena_lock(struct job_arena *arena)
 {
@@ -70,7 +72,7 @@ static void unmap_arena(struct job_arena *arena)
 static void set_limits(struct job_arena *arena, const struct job_arena_options *options)
 {
     arena->limit = options->limit_bytes ? options->limit_bytes : container_memory() / 4;
-    arena->limit = round_up(arena->limit, arena_limit_least);
+    arena->limit = round_up(min_size(arena->limit, arena_limit_most + 1), arena_limit_least);
     arena->reserve = options->reserve_bytes ? options->reserve_bytes : arena->limit / 4;
     for (unsigned class = 0; class < SLOT_CLASSES; class++) {
         size_t share = arena->limit / 16 / slot_class_bytes(class);
@@ -95,7 +97,7 @@ int arena_open(struct root *root, struct job_arena **out, const struct job_arena
     set_limits(arena, options);
     int err = -EINVAL;
     size_t chunks = (arena->limit >> CHUNK_BITS) + 2;   /* a partial one, and one to move to */
-    if (chunks > ARENA_CHUNKS_MAX || arena->reserve > arena->limit)
+    if (arena->limit > arena_limit_most || arena->reserve > arena->limit)
         goto free_arena;
     err = -ENOMEM;
     arena->chunk_count = (unsigned)chunks;
@@ -141,6 +143,8 @@ int job_arena_open(struct job_runtime *runtime, struct job_arena **arena, const 
     if (!runtime || !arena)
         return -EINVAL;
     struct root *root = (struct root *)runtime;   /* its first member */
+    if (root->pid != getpid())
+        return -EPERM;
     int err = arena_open(root, arena, options);
     if (err == 0)
         (void)fetch_add_relaxed(&root->users, 1);   /* ledger: orders nothing */
@@ -153,9 +157,9 @@ int job_arena_close(struct job_arena **arena)
         return -EINVAL;
     if (!*arena)
         return 0;
-    if ((*arena)->is_default)
-        return -EINVAL;
     struct root *root = (*arena)->root;
+    if (*arena == root->arena)
+        return -EINVAL;
     int err = arena_close(arena);
     if (err == 0)
         (void)fetch_sub_relaxed(&root->users, 1);   /* ledger: orders nothing */
@@ -165,7 +169,7 @@ int job_arena_close(struct job_arena **arena)
 int arena_hold(struct job_arena *arena, size_t bytes)
 {
     arena_lock(arena);
-    bool fits = arena->held + bytes + arena->reserve <= arena->limit;
+    bool fits = bytes <= arena->limit - arena->reserve - arena->held;   /* the two never pass the limit */
     if (fits)
         arena->held += bytes;
     size_t sum = arena->held + arena->reserve + (fits ? 0 : bytes);
@@ -228,8 +232,12 @@ static struct slot *carve(struct job_arena *arena, unsigned index, unsigned clas
     size_t bytes = min_size(CHUNK_BYTES, arena->limit - arena->carved);
     unsigned count = (unsigned)(bytes / size);
     assert(count > 0 && count <= CHUNK_SLOTS_MAX);
-    arena->chunks[index] = (struct chunk){
-        .state = CHUNK_SLOTS, .class = (uint8_t)class, .slots = (uint16_t)count, .bytes = (uint32_t)(count * size)};
+    bool was_used = arena->chunks[index].was_used;
+    arena->chunks[index] = (struct chunk){.state = CHUNK_SLOTS,
+                                          .class = (uint8_t)class,
+                                          .was_used = true,
+                                          .slots = (uint16_t)count,
+                                          .bytes = (uint32_t)(count * size)};
     arena->carved += count * size;
     if (index == arena->next_unused)
         arena->next_unused++;
@@ -238,7 +246,10 @@ static struct slot *carve(struct job_arena *arena, unsigned index, unsigned clas
         slot_init(arena, first + i, first->index, class, chunk_memory(arena, index) + i * size, size);
         first[i].index = (index << (CHUNK_BITS - SLOT_MIN_BITS)) + i;
         store_relaxed(&first[i].next, first[i].index + 2);   /* the one behind; the last is linked by depot_push() */
-        annotate_poison(first[i].memory, size);
+        if (was_used)
+            annotate_slot_freed(first[i].memory, size);   /* what another class left there is not this one's pattern */
+        else
+            annotate_poison(first[i].memory, size);
     }
     if (count > 1)
         depot_push(arena, first + 1, first + count - 1);
@@ -274,7 +285,7 @@ static void retire_class(struct job_arena *arena, unsigned class)
         if (chunk->found == chunk->slots) {
             JOB_MARK(arena_retires_chunk);
             arena->carved -= chunk->bytes;
-            *chunk = (struct chunk){0};
+            *chunk = (struct chunk){.was_used = true};
             arena->next_unused = (unsigned)min_size(arena->next_unused, i);
         }
         chunk->found = 0;
@@ -358,6 +369,11 @@ void arena_put_run(struct slot *slot)
 
 void job_arena_stats(const struct job_arena *const_arena, struct job_arena_stats *stats)
 {
+    if (!stats)
+        return;
+    *stats = (struct job_arena_stats){0};
+    if (!const_arena)
+        return;
     struct job_arena *arena = (struct job_arena *)const_arena;   /* the lock is not part of its value */
     arena_lock(arena);
     *stats = (struct job_arena_stats){

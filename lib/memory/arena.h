@@ -22,6 +22,7 @@ enum chunk_state { CHUNK_UNUSED, CHUNK_SLOTS, CHUNK_RUN, CHUNK_RUN_TAIL };
 struct chunk {
     uint8_t state;           /* enum chunk_state */
     uint8_t class;
+    bool was_used;           /* its memory is not zero any more */
     uint16_t slots;          /* CHUNK_SLOTS: how many */
     uint32_t chunks;         /* CHUNK_RUN: how many */
     uint32_t bytes;          /* what it counts against the limit; a run's are with its first chunk, in chunks */
@@ -40,7 +41,6 @@ struct job_arena {
     size_t limit;
     size_t reserve;          /* what receive rings leave to those who compute */
     unsigned cache_max[SLOT_CLASSES];
-    bool is_default;
 
     /* any thread */
     struct depot depots[SLOT_CLASSES];

@@ -166,52 +166,52 @@ void job_buf_free(struct job_buf **pointer)
 
 size_t job_buf_len(const struct job_buf *buf)
 {
-    return buf->total;
+    return buf ? buf->total : 0;
 }
 
 size_t job_buf_segments(const struct job_buf *buf)
 {
-    return buf->segments;
+    return buf ? buf->segments : 0;
 }
 
 struct job_buf *job_buf_next(const struct job_buf *segment)
 {
-    return segment->next;
+    return segment ? segment->next : NULL;
 }
 
 void *job_buf_data(const struct job_buf *segment)
 {
-    return segment->data;
+    return segment ? segment->data : NULL;
 }
 
 size_t job_buf_segment_len(const struct job_buf *segment)
 {
-    return segment->len;
+    return segment ? segment->len : 0;
 }
 
 void *job_buf_room(const struct job_buf *buf, size_t *len)
 {
-    const struct job_buf *last = buf->last;
     if (len)
-        *len = tail_room(last);
-    return last->data + last->len;
+        *len = buf ? tail_room(buf->last) : 0;
+    return buf ? buf->last->data + buf->last->len : NULL;
 }
 
 struct job_arena *job_buf_arena(const struct job_buf *buf)
 {
-    return buf->slot->arena;
+    return buf ? buf->slot->arena : NULL;
 }
 
 struct job_buf *job_buf_take(struct job_buf **slot)
 {
-    struct job_buf *buf = *slot;
-    *slot = NULL;
+    struct job_buf *buf = slot ? *slot : NULL;
+    if (buf)
+        *slot = NULL;
     return buf;
 }
 
 void job_buf_replace(struct job_buf **slot, struct job_buf **with)
 {
-    if (slot == with)
+    if (!slot || !with || slot == with)
         return;
     job_buf_free(slot);
     *slot = job_buf_take(with);
@@ -299,7 +299,7 @@ int job_buf_append(struct job_buf *buf, struct job_buf **tail_pointer)
     if (is_adjacent(last, tail)) {
         last->high = tail->high;
         absorb(buf, tail);
-    } else if (tail->len <= tail_room(last) && tail->len < tail_room(last) >> COPYBREAK_SHIFT) {
+    } else if (tail->len == 0 || tail->len < tail_room(last) >> COPYBREAK_SHIFT) {
         if (tail->len > 0)
             memcpy(last->data + last->len, tail->data, tail->len);
         count_copied(buf, tail->len);

@@ -5,6 +5,7 @@
 #include "job/region.h"
 
 #include <errno.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/assert.h"
@@ -25,6 +26,8 @@ int job_region_open(struct job_runtime *runtime, size_t size, struct job_region 
     if (!runtime || !out || size == 0 || size > size_max)
         return -EINVAL;
     struct root *root = (struct root *)runtime;   /* its first member */
+    if (root->pid != getpid())
+        return -EPERM;
     struct job_region *region = alloc_lines(root, sizeof *region + size);
     if (!region)
         return -ENOMEM;
@@ -38,6 +41,8 @@ int job_region_open(struct job_runtime *runtime, size_t size, struct job_region 
 
 struct job_region *job_region_retain(struct job_region *region)
 {
+    if (!region)
+        return NULL;
     uint32_t before = fetch_add_relaxed(&region->references, 1);   /* we hold one already: nothing to order */
     assert(before > 0);
     return region;
@@ -58,7 +63,7 @@ void job_region_release(struct job_region **pointer)
 
 size_t job_region_size(const struct job_region *region)
 {
-    return region->size;
+    return region ? region->size : 0;
 }
 
 /* The address of a cell of `width` bytes, or NULL: misaligned, or past the end. */

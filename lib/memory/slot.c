@@ -112,14 +112,21 @@ static struct slot *took(struct slot *slot)
     return slot;
 }
 
-struct slot *slot_take(struct job_arena *arena, unsigned class)
+/* At the limit a slot that is too large is better than none, as long as it is not larger than `most`. */
+static struct slot *take_from(struct job_arena *arena, unsigned class, size_t most)
 {
     struct slot *slot = NULL;
-    for (; !slot && class < SLOT_CLASSES; class++) {   /* at the limit a slot that is too large is better than none */
+    for (; !slot && class < SLOT_CLASSES && slot_class_bytes(class) <= most; class++) {
         slot = cache_take(arena, class);
         if (!slot)
             slot = arena_grow(arena, class);
     }
+    return slot;
+}
+
+struct slot *slot_take(struct job_arena *arena, unsigned class)
+{
+    struct slot *slot = take_from(arena, class, SIZE_MAX);
     if (!slot)
         (void)fetch_add_relaxed(&arena->failed, 1);   /* a count: orders nothing */
     return took(slot);
@@ -127,10 +134,7 @@ struct slot *slot_take(struct job_arena *arena, unsigned class)
 
 struct slot *slot_take_spare(struct job_arena *arena, unsigned class)
 {
-    if (arena_spare(arena) < slot_class_bytes(class))
-        return NULL;
-    struct slot *slot = cache_take(arena, class);
-    return took(slot ? slot : arena_grow(arena, class));
+    return took(take_from(arena, class, arena_spare(arena)));
 }
 
 void slot_put(struct slot *slot)

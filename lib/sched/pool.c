@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/bits.h"
@@ -174,6 +175,8 @@ int job_pool_open(struct job_runtime *runtime, struct job_pool **out, const stru
     if (err < 0)
         return err;
     struct root *root = (struct root *)runtime;   /* its first member */
+    if (root->pid != getpid())
+        return -EPERM;
     struct job_pool *pool = alloc_lines(root, sizeof *pool);
     if (!pool)
         return -ENOMEM;

@@ -5,8 +5,6 @@
 #include "queue/park.h"
 #include "support/fixture.h"
 
-/* ---- mailbox ----------------------------------------------------------------------------------------------------- */
-
 static unsigned wakes;
 
 static void wake(struct mailbox *mailbox)
@@ -104,8 +102,6 @@ START_TEST(who_has_mail_may_not_sleep_and_who_wakes_alone_is_owed_nothing)
 }
 END_TEST
 
-/* ---- lane -------------------------------------------------------------------------------------------------------- */
-
 START_TEST(a_lane_is_full_at_its_capacity_and_first_in_first_out_for_ever)
 {
     struct root root = {0};
@@ -168,8 +164,6 @@ START_TEST(a_lane_lives_as_long_as_its_last_reference)
 }
 END_TEST
 
-/* ---- deque ------------------------------------------------------------------------------------------------------- */
-
 static struct deque deque;
 static int items[DEQUE_LENGTH + 1];
 
@@ -210,8 +204,6 @@ START_TEST(a_theft_makes_room_for_a_push)
     ck_assert_ptr_eq(deque_take(&deque), &items[DEQUE_LENGTH]);
 }
 END_TEST
-
-/* ---- park -------------------------------------------------------------------------------------------------------- */
 
 START_TEST(a_notice_between_prepare_and_sleep_is_not_lost)
 {

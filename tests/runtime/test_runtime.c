@@ -1,0 +1,164 @@
+/* test_runtime.c — opening and closing a runtime, two side by side, after a fork, with something left, with bad input. */
+#include <sys/wait.h>
+
+#include "support/fixture.h"
+
+static char logged[4096];
+
+static void remember(void *arg, enum job_log_level level, const char *text)
+{
+    (void)arg, (void)level;
+    strncat(logged, text, sizeof logged - strlen(logged) - 2);
+    strcat(logged, "\n");
+}
+
+START_TEST(defaults_open_and_close_and_leave_no_descriptor)
+{
+    int before = fixture_descriptors();
+    struct job_runtime *runtime = NULL;
+    struct job_counts counts;
+    ck_assert_ok(job_runtime_open(&runtime, NULL));
+    ck_assert_ptr_nonnull(job_runtime_arena(runtime));
+    job_runtime_counts(runtime, &counts);
+    ck_assert_uint_eq(counts.bufs + counts.regions + counts.tasks + counts.handles + counts.threads + counts.copied_bytes, 0);
+    ck_assert_ok(job_runtime_close(&runtime));
+    ck_assert_ptr_null(runtime);
+    ck_assert_int_eq(fixture_descriptors(), before);
+}
+END_TEST
+
+START_TEST(bad_input_is_an_errno_and_changes_nothing)
+{
+    struct job_runtime *none = NULL, *runtime = (struct job_runtime *)&none;
+    ck_assert_int_eq(job_runtime_open(NULL, NULL), -EINVAL);
+    ck_assert_int_eq(job_runtime_open(&runtime, &(struct job_runtime_options){.memory_limit_bytes = 1}), -EINVAL);
+    ck_assert_int_eq(job_runtime_open(&runtime, &(struct job_runtime_options){.memory_limit_bytes = SIZE_MAX}), -EINVAL);
+    ck_assert_ptr_eq(runtime, (struct job_runtime *)&none);
+    ck_assert_int_eq(job_runtime_close(NULL), -EINVAL);
+    runtime = NULL;
+    ck_assert_int_eq(job_runtime_close(&runtime), 0);
+    ck_assert_ptr_null(job_runtime_arena(NULL));
+    struct job_counts counts = {.bufs = 1};
+    job_runtime_counts(NULL, &counts);
+    ck_assert_uint_eq(counts.bufs, 0);
+    job_runtime_counts(NULL, NULL);
+    ck_assert_ptr_nonnull(job_version());
+}
+END_TEST
+
+START_TEST(a_runtime_with_something_alive_is_not_closed_and_says_what)
+{
+    struct job_runtime *runtime = NULL, *before;
+    struct job_buf *buf = NULL;
+    struct job_region *region = NULL;
+    struct job_arena *arena = NULL;
+    ck_assert_ok(job_runtime_open(&runtime, &(struct job_runtime_options){.log = remember, .memory_limit_bytes = 1 << 20}));
+    before = runtime;
+    ck_assert_ok(job_buf_alloc(job_runtime_arena(runtime), 1, NULL, &buf));
+    ck_assert_ok(job_region_open(runtime, 8, &region));
+    ck_assert_ok(job_arena_open(runtime, &arena, &(struct job_arena_options){.limit_bytes = 1 << 20}));
+    ck_assert_int_eq(job_runtime_close(&runtime), -EBUSY);
+    ck_assert_ptr_eq(runtime, before);
+    ck_assert_ptr_nonnull(strstr(logged, "1 bufs"));
+    ck_assert_ptr_nonnull(strstr(logged, "1 regions"));
+    ck_assert_ptr_nonnull(strstr(logged, "1 loops, pools or arenas"));
+    ck_assert_ok(job_buf_write(buf, "alive", 5));
+    job_buf_free(&buf);
+    job_region_release(&region);
+    ck_assert_ok(job_arena_close(&arena));
+    ck_assert_ok(job_runtime_close(&runtime));
+}
+END_TEST
+
+START_TEST(the_default_arena_is_not_the_callers_to_close)
+{
+    struct job_runtime *runtime = fixture_runtime();
+    struct job_arena *arena = job_runtime_arena(runtime);
+    ck_assert_int_eq(job_arena_close(&arena), -EINVAL);
+    ck_assert_ptr_eq(arena, job_runtime_arena(runtime));
+    fixture_close(runtime);
+}
+END_TEST
+
+START_TEST(two_runtimes_live_side_by_side_and_share_nothing)
+{
+    struct job_runtime *a = fixture_runtime(), *b = fixture_runtime();
+    struct job_buf *from_a = NULL, *from_b = NULL;
+    struct job_counts counts;
+    ck_assert_ptr_ne(job_runtime_arena(a), job_runtime_arena(b));
+    ck_assert_ok(job_buf_alloc(job_runtime_arena(a), 100, NULL, &from_a));
+    ck_assert_ok(job_buf_alloc(job_runtime_arena(b), 100, NULL, &from_b));
+    job_runtime_counts(a, &counts);
+    ck_assert_uint_eq(counts.bufs, 1);
+    ck_assert_int_eq(job_buf_append(from_a, &from_b), -EINVAL);
+    ck_assert_ptr_nonnull(from_b);
+    job_buf_free(&from_a);
+    fixture_close(a);
+    ck_assert_ok(job_buf_write(from_b, "the other one lives", 19));
+    job_buf_free(&from_b);
+    fixture_close(b);
+}
+END_TEST
+
+START_TEST(a_forked_child_may_not_close_it_but_open_its_own)
+{
+    struct job_runtime *runtime = fixture_runtime();
+    pid_t child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        struct job_runtime *own = NULL;
+        struct job_loop *loop = NULL;
+        struct job_arena *arena = NULL;
+        struct job_region *region = NULL;
+        bool is_refused = job_runtime_close(&runtime) == -EPERM && job_loop_open(runtime, &loop, NULL) == -EPERM &&
+                          job_arena_open(runtime, &arena, NULL) == -EPERM && job_region_open(runtime, 8, &region) == -EPERM;
+        bool is_open = job_runtime_open(&own, NULL) == 0 && job_runtime_close(&own) == 0;
+        _exit(is_refused && is_open ? 0 : 1);
+    }
+    int status;
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    fixture_close(runtime);
+}
+END_TEST
+
+START_TEST(an_unknown_name_in_JOB_DISABLE_is_logged_and_harmless)
+{
+    struct job_runtime *runtime = NULL;
+    setenv("JOB_DISABLE", "spin,no_such_feature", 1);
+    ck_assert_ok(job_runtime_open(&runtime, &(struct job_runtime_options){.log = remember}));
+    unsetenv("JOB_DISABLE");
+    ck_assert_ptr_nonnull(strstr(logged, "no_such_feature"));
+    ck_assert_ok(job_runtime_close(&runtime));
+}
+END_TEST
+
+START_TEST(a_long_name_is_cut_and_no_stats_means_no_descriptor)
+{
+    struct job_runtime *runtime = NULL;
+    int before = fixture_descriptors();
+    struct job_runtime_options options = {.name = "a name that is longer than thirty-one bytes", .no_stats = true};
+    ck_assert_ok(job_runtime_open(&runtime, &options));
+    ck_assert_int_eq(fixture_descriptors(), before);
+    ck_assert_ok(job_runtime_close(&runtime));
+    options.no_stats = false;
+    ck_assert_ok(job_runtime_open(&runtime, &options));
+    ck_assert_ok(job_runtime_close(&runtime));
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("runtime");
+    TCase *tcase = tcase_create("runtime");
+    tcase_add_test(tcase, defaults_open_and_close_and_leave_no_descriptor);
+    tcase_add_test(tcase, bad_input_is_an_errno_and_changes_nothing);
+    tcase_add_test(tcase, a_runtime_with_something_alive_is_not_closed_and_says_what);
+    tcase_add_test(tcase, the_default_arena_is_not_the_callers_to_close);
+    tcase_add_test(tcase, two_runtimes_live_side_by_side_and_share_nothing);
+    tcase_add_test(tcase, a_forked_child_may_not_close_it_but_open_its_own);
+    tcase_add_test(tcase, an_unknown_name_in_JOB_DISABLE_is_logged_and_harmless);
+    tcase_add_test(tcase, a_long_name_is_cut_and_no_stats_means_no_descriptor);
+    suite_add_tcase(suite, tcase);
+    return fixture_run(suite);
+}
