@@ -1,7 +1,8 @@
-/* test_runtime.c — opening and closing a runtime, two side by side, after a fork, with something left, with bad input. */
-#include <sys/wait.h>
-
+/* test_runtime.c — opening and closing a runtime, two side by side, after a fork, with something left, with bad input.
+ */
 #include "support/fixture.h"
+
+#include <sys/wait.h>
 
 static char logged[4096];
 
@@ -20,7 +21,8 @@ START_TEST(defaults_open_and_close_and_leave_no_descriptor)
     ck_assert_ok(job_runtime_open(&runtime, NULL));
     ck_assert_ptr_nonnull(job_runtime_arena(runtime));
     job_runtime_counts(runtime, &counts);
-    ck_assert_uint_eq(counts.bufs + counts.regions + counts.tasks + counts.handles + counts.threads + counts.copied_bytes, 0);
+    ck_assert_uint_eq(
+        counts.bufs + counts.regions + counts.tasks + counts.handles + counts.threads + counts.copied_bytes, 0);
     ck_assert_ok(job_runtime_close(&runtime));
     ck_assert_ptr_null(runtime);
     ck_assert_int_eq(fixture_descriptors(), before);
@@ -32,7 +34,8 @@ START_TEST(bad_input_is_an_errno_and_changes_nothing)
     struct job_runtime *none = NULL, *runtime = (struct job_runtime *)&none;
     ck_assert_int_eq(job_runtime_open(NULL, NULL), -EINVAL);
     ck_assert_int_eq(job_runtime_open(&runtime, &(struct job_runtime_options){.memory_limit_bytes = 1}), -EINVAL);
-    ck_assert_int_eq(job_runtime_open(&runtime, &(struct job_runtime_options){.memory_limit_bytes = SIZE_MAX}), -EINVAL);
+    ck_assert_int_eq(job_runtime_open(&runtime, &(struct job_runtime_options){.memory_limit_bytes = SIZE_MAX}),
+                     -EINVAL);
     ck_assert_ptr_eq(runtime, (struct job_runtime *)&none);
     ck_assert_int_eq(job_runtime_close(NULL), -EINVAL);
     runtime = NULL;
@@ -52,7 +55,8 @@ START_TEST(a_runtime_with_something_alive_is_not_closed_and_says_what)
     struct job_buf *buf = NULL;
     struct job_region *region = NULL;
     struct job_arena *arena = NULL;
-    ck_assert_ok(job_runtime_open(&runtime, &(struct job_runtime_options){.log = remember, .memory_limit_bytes = 1 << 20}));
+    ck_assert_ok(
+        job_runtime_open(&runtime, &(struct job_runtime_options){.log = remember, .memory_limit_bytes = 1 << 20}));
     before = runtime;
     ck_assert_ok(job_buf_alloc(job_runtime_arena(runtime), 1, NULL, &buf));
     ck_assert_ok(job_region_open(runtime, 8, &region));
@@ -111,7 +115,8 @@ START_TEST(a_forked_child_may_not_close_it_but_open_its_own)
         struct job_arena *arena = NULL;
         struct job_region *region = NULL;
         bool is_refused = job_runtime_close(&runtime) == -EPERM && job_loop_open(runtime, &loop, NULL) == -EPERM &&
-                          job_arena_open(runtime, &arena, NULL) == -EPERM && job_region_open(runtime, 8, &region) == -EPERM;
+                          job_arena_open(runtime, &arena, NULL) == -EPERM &&
+                          job_region_open(runtime, 8, &region) == -EPERM;
         bool is_open = job_runtime_open(&own, NULL) == 0 && job_runtime_close(&own) == 0;
         _exit(is_refused && is_open ? 0 : 1);
     }

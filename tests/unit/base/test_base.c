@@ -1,6 +1,4 @@
 /* test_base.c — bits, lists, counted allocation, the log hook, feature names, errno texts. */
-#include <limits.h>
-
 #include "base/alloc.h"
 #include "base/bits.h"
 #include "base/features.h"
@@ -9,6 +7,8 @@
 #include "base/log.h"
 #include "base/root.h"
 #include "support/fixture.h"
+
+#include <limits.h>
 
 START_TEST(powers_of_two_around_every_bit)
 {
@@ -72,7 +72,7 @@ START_TEST(a_list_keeps_order_at_both_ends_and_through_a_splice)
 
     ck_assert(list_is_empty(&b));
     list_remove(&items[2].node);
-    list_remove(&items[2].node);   /* in no list: harmless */
+    list_remove(&items[2].node); /* in no list: harmless */
     ck_assert_int_eq(number_of(list_pop_front(&a)), 0);
     ck_assert_int_eq(number_of(list_pop_front(&a)), 1);
     ck_assert_int_eq(number_of(list_pop_front(&a)), 3);
@@ -88,7 +88,7 @@ START_TEST(allocations_are_zeroed_aligned_and_counted)
         ck_assert_uint_eq((uintptr_t)lines % CACHE_LINE, 0);
         for (size_t i = 0; i < bytes; i++)
             ck_assert(plain[i] == 0 && lines[i] == 0);
-        ck_assert_uint_eq(load_relaxed(&root.allocations), 2);   /* one thread */
+        ck_assert_uint_eq(load_relaxed(&root.allocations), 2); /* one thread */
         memset(plain, 0xFF, bytes);
         memset(lines, 0xFF, bytes);
         alloc_free(&root, plain);

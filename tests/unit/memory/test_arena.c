@@ -1,4 +1,5 @@
-/* test_arena.c — the limit to the byte, chunks that change their class, runs, holders, caches, and who is told when memory is back. */
+/* test_arena.c — the limit to the byte, chunks that change their class, runs, holders, caches, and who is told when
+ * memory is back. */
 #include "base/container.h"
 #include "memory/slot.h"
 #include "support/memory.h"
@@ -40,7 +41,8 @@ static struct job_buf *bufs[20000];
 START_TEST(the_limit_is_used_to_the_last_slot_and_not_passed)
 {
     static const size_t sizes[] = {4 * KIB, 16 * KIB, 64 * KIB, 256 * KIB, MIB, 2 * MIB};
-    static const size_t limits[] = {4 * KIB, 8 * KIB, 20 * KIB, 1364 * KIB, MIB, 2 * MIB, 2 * MIB + 4 * KIB, 5 * MIB, 16 * MIB};
+    static const size_t limits[] = {4 * KIB, 8 * KIB,           20 * KIB, 1364 * KIB, MIB,
+                                    2 * MIB, 2 * MIB + 4 * KIB, 5 * MIB,  16 * MIB};
     for (size_t l = 0; l < sizeof limits / sizeof limits[0]; l++) {
         for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++) {
             struct job_arena *arena = memory_arena(&root, limits[l]);
@@ -49,7 +51,7 @@ START_TEST(the_limit_is_used_to_the_last_slot_and_not_passed)
             ck_assert_uint_eq(stats_of(arena).used_bytes, count * sizes[s]);
             ck_assert_uint_le(stats_of(arena).committed_bytes, limits[l]);
             ck_assert_uint_eq(stats_of(arena).failed, 1);
-            if (count > 0) {   /* one comes back: one can be had, no more */
+            if (count > 0) { /* one comes back: one can be had, no more */
                 job_buf_free(&bufs[count - 1]);
                 ck_assert_ok(job_buf_alloc(arena, sizes[s], NULL, &bufs[count - 1]));
                 ck_assert_int_eq(job_buf_alloc(arena, sizes[s], NULL, &bufs[count]), -ENOMEM);
@@ -76,7 +78,7 @@ START_TEST(the_default_limit_is_a_quarter_of_what_the_container_may_use)
     uint64_t limit = stats_of(arena).limit_bytes;
     ck_assert_uint_ge(limit, container_memory() / 4);
     ck_assert_uint_lt(limit, container_memory() / 4 + 4 * KIB);
-    ck_assert_uint_eq(stats_of(arena).committed_bytes, 0);   /* nothing that nobody asked for */
+    ck_assert_uint_eq(stats_of(arena).committed_bytes, 0); /* nothing that nobody asked for */
     memory_close(&root, arena);
 }
 END_TEST
@@ -84,14 +86,16 @@ END_TEST
 START_TEST(open_refuses_bad_options_and_leaves_nothing)
 {
     struct job_arena *none = NULL, *arena = (struct job_arena *)&none;
-    struct job_runtime *runtime = (struct job_runtime *)&root;   /* an arena needs the root only */
+    struct job_runtime *runtime = (struct job_runtime *)&root; /* an arena needs the root only */
     ck_assert_int_eq(job_arena_open(NULL, &arena, NULL), -EINVAL);
     ck_assert_int_eq(job_arena_open(runtime, NULL, NULL), -EINVAL);
     ck_assert_int_eq(job_arena_open(runtime, &arena, &(struct job_arena_options){.limit_bytes = 4095}), -EINVAL);
     ck_assert_int_eq(job_arena_open(runtime, &arena, &(struct job_arena_options){.limit_bytes = SIZE_MAX}), -EINVAL);
-    ck_assert_int_eq(job_arena_open(runtime, &arena, &(struct job_arena_options){.limit_bytes = (size_t)8 << 40}), -EINVAL);
-    ck_assert_int_eq(job_arena_open(runtime, &arena, &(struct job_arena_options){.limit_bytes = MIB, .reserve_bytes = 2 * MIB}),
+    ck_assert_int_eq(job_arena_open(runtime, &arena, &(struct job_arena_options){.limit_bytes = (size_t)8 << 40}),
                      -EINVAL);
+    ck_assert_int_eq(
+        job_arena_open(runtime, &arena, &(struct job_arena_options){.limit_bytes = MIB, .reserve_bytes = 2 * MIB}),
+        -EINVAL);
     ck_assert_ptr_eq(arena, (struct job_arena *)&none);
     ck_assert_int_eq(job_arena_close(NULL), -EINVAL);
     arena = NULL;
@@ -106,7 +110,7 @@ END_TEST
 
 START_TEST(an_arena_with_bufs_or_caches_is_not_closed_and_stays_whole)
 {
-    struct job_runtime *runtime = (struct job_runtime *)&root;   /* an arena needs the root only */
+    struct job_runtime *runtime = (struct job_runtime *)&root; /* an arena needs the root only */
     struct job_arena *arena = NULL, *before;
     struct job_buf *buf = NULL;
     root.log.hook = NULL;
@@ -134,7 +138,7 @@ START_TEST(chunks_that_are_empty_serve_other_classes_at_the_limit)
         for (size_t to = 0; to < 6; to++) {
             unsigned count = exhaust(arena, sizes[from], bufs, 20000);
             ck_assert_uint_eq(count, 8 * MIB / sizes[from]);
-            for (unsigned i = 0; i < count; i++) {   /* used to the brim: the next owner must not care */
+            for (unsigned i = 0; i < count; i++) { /* used to the brim: the next owner must not care */
                 size_t room;
                 memset(job_buf_room(bufs[i], &room), (int)(i + 1), 60 * KIB < sizes[from] ? 60 * KIB : sizes[from] / 2);
             }
@@ -152,7 +156,7 @@ START_TEST(one_slot_in_use_keeps_its_chunk_and_no_other)
 {
     struct job_arena *arena = memory_arena(&root, 8 * MIB);
     unsigned count = exhaust(arena, 4 * KIB, bufs, 20000);
-    struct job_buf *kept = job_buf_take(&bufs[700]);   /* of the second chunk */
+    struct job_buf *kept = job_buf_take(&bufs[700]); /* of the second chunk */
     free_all(bufs, count);
     ck_assert_uint_eq(exhaust(arena, 2 * MIB, bufs, 100), 3);
     free_all(bufs, 3);
@@ -166,7 +170,7 @@ START_TEST(a_larger_slot_serves_when_its_class_is_all_there_is)
     struct job_arena *arena = memory_arena(&root, 4 * MIB);
     unsigned count = exhaust(arena, MIB, bufs, 100);
     ck_assert_uint_eq(count, 4);
-    job_buf_free(&bufs[--count]);   /* its chunk is half in use: it cannot be carved anew */
+    job_buf_free(&bufs[--count]); /* its chunk is half in use: it cannot be carved anew */
     struct job_buf *small = NULL;
     ck_assert_ok(job_buf_alloc(arena, 100, NULL, &small));
     ck_assert_int_eq(job_buf_alloc(arena, 100, NULL, &bufs[count]), -ENOMEM);
@@ -226,11 +230,12 @@ START_TEST(holders_that_do_not_fit_are_refused_with_the_sum_in_the_log)
 {
     root.log.hook = remember;
     struct job_arena *arena = NULL;
-    ck_assert_ok(arena_open(&root, &arena, &(struct job_arena_options){.limit_bytes = 4 * MIB, .reserve_bytes = MIB, .name = "tight"}));
+    ck_assert_ok(arena_open(
+        &root, &arena, &(struct job_arena_options){.limit_bytes = 4 * MIB, .reserve_bytes = MIB, .name = "tight"}));
     ck_assert_ok(arena_hold(arena, 2 * MIB));
     ck_assert_int_eq(arena_hold(arena, MIB + 1), -EINVAL);
     ck_assert_ptr_nonnull(strstr(logged, "tight"));
-    ck_assert_ptr_nonnull(strstr(logged, "4194305"));   /* 2 MiB + 1 MiB + 1 + 1 MiB */
+    ck_assert_ptr_nonnull(strstr(logged, "4194305")); /* 2 MiB + 1 MiB + 1 + 1 MiB */
     ck_assert_ptr_nonnull(strstr(logged, "4194304"));
     ck_assert_uint_eq(stats_of(arena).held_bytes, 2 * MIB);
     ck_assert_int_eq(arena_hold(arena, SIZE_MAX), -EINVAL);
@@ -247,7 +252,8 @@ START_TEST(a_ring_leaves_the_reserve_to_those_who_compute)
     struct job_arena *arena = NULL;
     struct slot *slots[64];
     unsigned count = 0;
-    ck_assert_ok(arena_open(&root, &arena, &(struct job_arena_options){.limit_bytes = MIB, .reserve_bytes = 256 * KIB}));
+    ck_assert_ok(
+        arena_open(&root, &arena, &(struct job_arena_options){.limit_bytes = MIB, .reserve_bytes = 256 * KIB}));
     while ((slots[count] = slot_take_spare(arena, 1)))
         count++;
     ck_assert_uint_eq(count, 48);
@@ -262,10 +268,11 @@ END_TEST
 START_TEST(a_ring_takes_a_slot_of_another_class_rather_than_starve)
 {
     struct job_arena *arena = NULL;
-    ck_assert_ok(arena_open(&root, &arena, &(struct job_arena_options){.limit_bytes = 4 * MIB, .reserve_bytes = 4 * KIB}));
+    ck_assert_ok(
+        arena_open(&root, &arena, &(struct job_arena_options){.limit_bytes = 4 * MIB, .reserve_bytes = 4 * KIB}));
     unsigned count = exhaust(arena, 64 * KIB, bufs, 100);
     ck_assert_uint_eq(count, 64);
-    for (unsigned i = 0; i < count; i += 32)   /* one of each chunk: none is empty, but memory is spare */
+    for (unsigned i = 0; i < count; i += 32) /* one of each chunk: none is empty, but memory is spare */
         job_buf_free(&bufs[i]);
     struct slot *slot = slot_take_spare(arena, 1);
     ck_assert_ptr_nonnull(slot);
@@ -280,7 +287,7 @@ START_TEST(a_cache_is_bounded_and_gives_all_back_when_it_goes)
 {
     struct job_arena *arena = memory_arena(&root, 64 * MIB);
     ck_assert_ok(cache_attach(arena));
-    ck_assert_ok(cache_attach(arena));   /* nests */
+    ck_assert_ok(cache_attach(arena)); /* nests */
     for (unsigned i = 0; i < 1000; i++)
         ck_assert_ok(job_buf_alloc(arena, 16 * KIB, NULL, &bufs[i]));
     free_all(bufs, 1000);
@@ -335,7 +342,8 @@ START_TEST(who_starves_is_told_once_when_enough_is_back_and_not_before)
     struct job_arena *arena = NULL;
     struct mailbox mailbox;
     struct starved starved = {.mail.job_deliver = starved_deliver, .mailbox = &mailbox, .bytes = 16 * KIB};
-    ck_assert_ok(arena_open(&root, &arena, &(struct job_arena_options){.limit_bytes = 64 * KIB, .reserve_bytes = 4 * KIB}));
+    ck_assert_ok(
+        arena_open(&root, &arena, &(struct job_arena_options){.limit_bytes = 64 * KIB, .reserve_bytes = 4 * KIB}));
     mailbox_init(&mailbox, no_wake);
     delivered = 0;
     unsigned count = exhaust(arena, 4 * KIB, bufs, 100);
@@ -343,7 +351,7 @@ START_TEST(who_starves_is_told_once_when_enough_is_back_and_not_before)
 
     arena_starve(arena, &starved);
     for (unsigned i = 0; i < 5; i++) {
-        ck_assert(mailbox_is_empty(&mailbox));   /* 4 KiB are reserve: five slots must be back */
+        ck_assert(mailbox_is_empty(&mailbox)); /* 4 KiB are reserve: five slots must be back */
         job_buf_free(&bufs[--count]);
     }
     ck_assert(!mailbox_is_empty(&mailbox));
@@ -361,7 +369,8 @@ START_TEST(who_no_longer_waits_is_told_nothing_and_the_others_still_are)
     struct job_arena *arena = NULL;
     struct mailbox mailbox;
     struct starved starved[3];
-    ck_assert_ok(arena_open(&root, &arena, &(struct job_arena_options){.limit_bytes = 64 * KIB, .reserve_bytes = 4 * KIB}));
+    ck_assert_ok(
+        arena_open(&root, &arena, &(struct job_arena_options){.limit_bytes = 64 * KIB, .reserve_bytes = 4 * KIB}));
     mailbox_init(&mailbox, no_wake);
     delivered = 0;
     unsigned count = exhaust(arena, 4 * KIB, bufs, 100);
@@ -370,7 +379,7 @@ START_TEST(who_no_longer_waits_is_told_nothing_and_the_others_still_are)
         arena_starve(arena, &starved[i]);
     }
     arena_unstarve(arena, &starved[1]);
-    arena_unstarve(arena, &starved[1]);   /* not registered: harmless */
+    arena_unstarve(arena, &starved[1]); /* not registered: harmless */
     free_all(bufs, count);
     deliver_all(&mailbox);
     ck_assert_uint_eq(delivered, 2);

@@ -1,4 +1,5 @@
-/* test_buf.c — what each function on bufs does, at its edges, and with bad input: an errno, nothing changed, nothing lost. */
+/* test_buf.c — what each function on bufs does, at its edges, and with bad input: an errno, nothing changed, nothing
+ * lost. */
 #include "memory/slot.h"
 #include "support/memory.h"
 
@@ -37,7 +38,8 @@ static struct job_buf *text(const char *bytes)
 
 START_TEST(a_fresh_buf_has_the_room_that_was_asked_for)
 {
-    static const size_t rooms[] = {0, 1, 4095, 4096, 4097, 16384, 65536, 262144, 262145, 1 << 20, (1 << 20) + 1, 5 << 20};
+    static const size_t rooms[] = {0,     1,      4095,   4096,    4097,          16384,
+                                   65536, 262144, 262145, 1 << 20, (1 << 20) + 1, 5 << 20};
     for (size_t i = 0; i < sizeof rooms / sizeof rooms[0]; i++) {
         struct job_buf *buf = NULL;
         size_t room = 0;
@@ -111,7 +113,7 @@ START_TEST(alloc_refuses_bad_input_and_leaves_the_pointer)
     ck_assert_int_eq(job_buf_alloc(arena, ((size_t)1 << 30) + 1, NULL, &buf), -EINVAL);
     ck_assert_int_eq(job_buf_alloc(arena, SIZE_MAX, NULL, &buf), -EINVAL);
     ck_assert_int_eq(job_buf_alloc(arena, 1, &(struct job_buf_options){.headroom = SIZE_MAX}, &buf), -EINVAL);
-    ck_assert_int_eq(job_buf_alloc(arena, (size_t)1 << 30, NULL, &buf), -ENOMEM);   /* legal, but above the limit */
+    ck_assert_int_eq(job_buf_alloc(arena, (size_t)1 << 30, NULL, &buf), -ENOMEM); /* legal, but above the limit */
     ck_assert_int_eq(job_buf_alloc(arena, LIMIT_BYTES + 1, NULL, &buf), -ENOMEM);
     ck_assert_ptr_eq(buf, (struct job_buf *)&none);
     ck_assert_uint_eq(load_relaxed(&root.bufs), 0);
@@ -202,7 +204,8 @@ END_TEST
 START_TEST(bufs_of_another_arena_are_linked_and_of_another_runtime_refused)
 {
     struct root other_root;
-    struct job_arena *other = memory_arena(memory_root(&other_root), LIMIT_BYTES), *sibling = memory_arena(&root, LIMIT_BYTES);
+    struct job_arena *other = memory_arena(memory_root(&other_root), LIMIT_BYTES),
+                     *sibling = memory_arena(&root, LIMIT_BYTES);
     struct job_buf *buf = text("a"), *foreign = memory_buf(other, 16, 3), *near = memory_buf(sibling, 4000, 3000);
 
     ck_assert_int_eq(job_buf_append(buf, &foreign), -EINVAL);
@@ -222,7 +225,8 @@ END_TEST
 
 START_TEST(a_large_tail_is_linked_and_a_small_one_copied_and_counted)
 {
-    struct job_buf *buf = memory_buf(arena, 8000, 100), *small = memory_buf(arena, 4000, 50), *large = memory_buf(arena, 4000, 3000);
+    struct job_buf *buf = memory_buf(arena, 8000, 100), *small = memory_buf(arena, 4000, 50),
+                   *large = memory_buf(arena, 4000, 3000);
     const void *at = job_buf_data(large);
     ck_assert_ok(job_buf_append(buf, &small));
     ck_assert_uint_eq(job_buf_segments(buf), 1);
@@ -250,7 +254,7 @@ START_TEST(an_empty_tail_is_freed_whether_there_is_room_or_not)
         ck_assert_uint_eq(job_buf_segments(buf), 1);
         ck_assert_uint_eq(load_relaxed(&root.bufs), 1);
         job_buf_free(&buf);
-        ck_assert_uint_eq(load_relaxed(&arena->out), 0);   /* no thread holds a cache here */
+        ck_assert_uint_eq(load_relaxed(&arena->out), 0); /* no thread holds a cache here */
     }
 }
 END_TEST
@@ -281,11 +285,11 @@ START_TEST(a_piece_never_writes_into_its_neighbour)
     (void)job_buf_room(buf, &room);
     ck_assert_uint_eq(room, 0);
     ck_assert_ptr_null(job_buf_prepend(rest, 1));
-    ck_assert_ok(job_buf_write(buf, "MORE", 4));   /* into a new segment */
+    ck_assert_ok(job_buf_write(buf, "MORE", 4)); /* into a new segment */
     assert_bytes(buf, "leftMORE", 8);
     assert_bytes(rest, "right", 5);
     ck_assert_ok(job_buf_truncate(buf, 2));
-    ck_assert_ok(job_buf_write(buf, "tt", 2));     /* its own room again */
+    ck_assert_ok(job_buf_write(buf, "tt", 2)); /* its own room again */
     assert_bytes(rest, "right", 5);
     job_buf_free(&buf);
     assert_bytes(rest, "right", 5);
@@ -295,7 +299,8 @@ END_TEST
 
 enum { SEGMENTS = 4, SEGMENT_MAX = 2 };
 
-/* A buf of segments with the given lengths, 0 … SEGMENT_MAX bytes each, all linked: each written full before the next is appended. */
+/* A buf of segments with the given lengths, 0 … SEGMENT_MAX bytes each, all linked: each written full before the next
+ * is appended. */
 static struct job_buf *segmented(unsigned combination, unsigned count, uint8_t *bytes, size_t *len)
 {
     struct job_buf *buf = NULL;
@@ -352,7 +357,7 @@ START_TEST(split_and_join_at_every_place_of_every_small_buf)
             assert_bytes(buf, bytes, len);
             job_buf_free(&buf);
             ck_assert_uint_eq(load_relaxed(&root.bufs), 0);
-            ck_assert_uint_eq(load_relaxed(&arena->out), 0);   /* no thread holds a cache here */
+            ck_assert_uint_eq(load_relaxed(&arena->out), 0); /* no thread holds a cache here */
         }
     }
 }
@@ -374,7 +379,7 @@ START_TEST(consume_and_truncate_at_every_place_of_every_small_buf)
             }
             job_buf_free(&front);
             job_buf_free(&back);
-            ck_assert_uint_eq(load_relaxed(&arena->out), 0);   /* no thread holds a cache here */
+            ck_assert_uint_eq(load_relaxed(&arena->out), 0); /* no thread holds a cache here */
         }
     }
 }
@@ -444,7 +449,7 @@ START_TEST(take_and_replace_move_the_pointer)
     job_buf_replace(&taken, &b);
     ck_assert_ptr_null(b);
     assert_bytes(taken, "b", 1);
-    job_buf_replace(&taken, &a);   /* with nothing */
+    job_buf_replace(&taken, &a); /* with nothing */
     ck_assert_ptr_null(taken);
     ck_assert_uint_eq(load_relaxed(&root.bufs), 0);
 }

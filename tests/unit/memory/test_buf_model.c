@@ -153,12 +153,14 @@ static void step(void)
     }
     switch (random_below(&rnd, 12)) {
     case 0: step_alloc(a); break;
-    case 1: case 2: step_write(a); break;
+    case 1:
+    case 2: step_write(a); break;
     case 3: step_extend(a); break;
     case 4: step_prepend(a); break;
     case 5: step_consume(a); break;
     case 6: step_truncate(a); break;
-    case 7: case 8:
+    case 7:
+    case 8:
         if (b->buf)
             step_append(a, b);
         break;
@@ -181,7 +183,7 @@ static void run(void)
                 compare(&pairs[i]);
             count += pairs[i].buf != NULL;
         }
-        ck_assert_uint_eq(load_relaxed(&root.bufs), count);   /* one thread */
+        ck_assert_uint_eq(load_relaxed(&root.bufs), count); /* one thread */
     }
     for (unsigned i = 0; i < BUFS; i++) {
         forget(&pairs[i]);
@@ -193,7 +195,7 @@ START_TEST(random_sequences_agree_with_arrays_of_bytes)
 {
     arena = memory_arena(memory_root(&root), 64 << 20);
     run();
-    ck_assert_uint_eq(load_relaxed(&arena->out), 0);   /* no cache: all is in the depots */
+    ck_assert_uint_eq(load_relaxed(&arena->out), 0); /* no cache: all is in the depots */
     memory_close(&root, arena);
 }
 END_TEST
@@ -204,11 +206,11 @@ START_TEST(random_sequences_agree_with_arrays_of_bytes_through_a_cache)
     struct job_arena *other = memory_arena(memory_root(&other_root), 1 << 20);
     arena = memory_arena(memory_root(&root), 64 << 20);
     ck_assert_ok(cache_attach(arena));
-    ck_assert_ok(cache_attach(other));   /* a second arena's cache on this thread is not mixed up with the first */
+    ck_assert_ok(cache_attach(other)); /* a second arena's cache on this thread is not mixed up with the first */
     run();
     cache_detach(other);
     cache_detach(arena);
-    ck_assert_uint_eq(load_relaxed(&arena->out), 0);   /* detached: nothing is left in a cache */
+    ck_assert_uint_eq(load_relaxed(&arena->out), 0); /* detached: nothing is left in a cache */
     memory_close(&other_root, other);
     memory_close(&root, arena);
 }

@@ -2,7 +2,7 @@
 #include "support/memory.h"
 
 static struct root root;
-static struct job_runtime *runtime;   /* a region needs the root only */
+static struct job_runtime *runtime; /* a region needs the root only */
 
 static void set_up(void)
 {
@@ -11,7 +11,7 @@ static void set_up(void)
 
 static void tear_down(void)
 {
-    ck_assert_uint_eq(load_relaxed(&root.regions), 0);   /* one thread by now */
+    ck_assert_uint_eq(load_relaxed(&root.regions), 0); /* one thread by now */
     ck_assert_uint_eq(load_relaxed(&root.allocations), 0);
 }
 
@@ -58,7 +58,8 @@ START_TEST(a_cell_is_refused_exactly_when_it_is_misaligned_or_reaches_past_the_e
         for (size_t at = 0; at <= 40; at++) {
             uint32_t narrow = 7;
             uint64_t wide = 7;
-            int expect32 = at % 4 == 0 && at + 4 <= size ? 0 : -EINVAL, expect64 = at % 8 == 0 && at + 8 <= size ? 0 : -EINVAL;
+            int expect32 = at % 4 == 0 && at + 4 <= size ? 0 : -EINVAL,
+                expect64 = at % 8 == 0 && at + 8 <= size ? 0 : -EINVAL;
             ck_assert_int_eq(job_region_load32(region, at, &narrow), expect32);
             ck_assert_int_eq(job_region_load64(region, at, &wide), expect64);
             ck_assert_uint_eq(narrow, expect32 ? 7 : 0);
@@ -110,7 +111,7 @@ END_TEST
 #define ASSERT_OPERATIONS(bits, region, at)                                                                            \
     do {                                                                                                               \
         uint##bits##_t value, old;                                                                                     \
-        const uint##bits##_t top = (uint##bits##_t)~(uint##bits##_t)0;                                                 \
+        const uint##bits##_t top = (uint##bits##_t) ~(uint##bits##_t)0;                                                \
         ck_assert_ok(job_region_store##bits(region, at, 5));                                                           \
         ck_assert_ok(job_region_exchange##bits(region, at, 12, &old));                                                 \
         ck_assert_uint_eq(old, 5);                                                                                     \

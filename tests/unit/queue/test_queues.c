@@ -1,4 +1,5 @@
-/* test_queues.c — mailbox, lane, deque and park as one thread sees them; what threads do to each other is the checker's. */
+/* test_queues.c — mailbox, lane, deque and park as one thread sees them; what threads do to each other is the
+ * checker's. */
 #include "base/alloc.h"
 #include "queue/deque.h"
 #include "queue/lane.h"
@@ -24,7 +25,8 @@ static void mails_init(struct job_mail *mails, unsigned count)
         mails[i] = (struct job_mail){.job_deliver = deliver};
 }
 
-static void assert_order(const struct job_mail *taken, const struct job_mail *mails, const unsigned *order, unsigned count)
+static void assert_order(const struct job_mail *taken, const struct job_mail *mails, const unsigned *order,
+                         unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
         ck_assert_ptr_eq(taken, &mails[order[i]]);
@@ -46,7 +48,7 @@ START_TEST(mail_comes_out_oldest_first_and_all_at_once)
     ck_assert(!mailbox_is_empty(&box));
     assert_order(mailbox_take(&box), mails, (unsigned[]){0, 1, 2}, 3);
     ck_assert(mailbox_is_empty(&box));
-    ck_assert_uint_eq(wakes, 0);   /* the owner was awake */
+    ck_assert_uint_eq(wakes, 0); /* the owner was awake */
 }
 END_TEST
 
@@ -109,7 +111,7 @@ START_TEST(a_lane_is_full_at_its_capacity_and_first_in_first_out_for_ever)
         struct lane *lane = lane_open(&root, capacity);
         int items[64];
         unsigned in = 0, out = 0;
-        for (unsigned round = 0; round < 40; round++) {   /* indices wrap several times */
+        for (unsigned round = 0; round < 40; round++) { /* indices wrap several times */
             while (lane_push(lane, &items[in % 64]))
                 in++;
             ck_assert_uint_eq(in - out, capacity);
@@ -123,7 +125,7 @@ START_TEST(a_lane_is_full_at_its_capacity_and_first_in_first_out_for_ever)
         ck_assert_ptr_null(lane_pop(lane));
         lane_release(lane);
     }
-    ck_assert_uint_eq(load_relaxed(&root.allocations), 0);   /* one thread */
+    ck_assert_uint_eq(load_relaxed(&root.allocations), 0); /* one thread */
 }
 END_TEST
 
@@ -140,12 +142,12 @@ START_TEST(room_is_told_once_when_half_is_free)
     }
     ck_assert(!lane_want_room(lane));
     ck_assert_ptr_nonnull(lane_pop(lane));
-    ck_assert(mailbox_is_empty(&home));   /* three of four: not yet */
+    ck_assert(mailbox_is_empty(&home)); /* three of four: not yet */
     ck_assert_ptr_nonnull(lane_pop(lane));
     ck_assert_ptr_eq(mailbox_take(&home), &lane->room_mail);
     ck_assert_ptr_nonnull(lane_pop(lane));
     ck_assert(mailbox_is_empty(&home));
-    ck_assert(lane_want_room(lane));      /* there is room: no mail follows */
+    ck_assert(lane_want_room(lane)); /* there is room: no mail follows */
     ck_assert_ptr_nonnull(lane_pop(lane));
     ck_assert(mailbox_is_empty(&home));
     lane_release(lane);
@@ -189,7 +191,7 @@ START_TEST(the_owner_takes_the_newest_and_a_thief_the_oldest)
     ck_assert(deque_is_empty(&deque));
     ck_assert_ptr_null(deque_take(&deque));
     ck_assert_ptr_null(deque_steal(&deque));
-    ck_assert(deque_push(&deque, &items[0]));   /* empty is as good as new */
+    ck_assert(deque_push(&deque, &items[0])); /* empty is as good as new */
     ck_assert(!deque_is_empty(&deque));
     ck_assert_ptr_eq(deque_steal(&deque), &items[0]);
 }
@@ -211,9 +213,9 @@ START_TEST(a_notice_between_prepare_and_sleep_is_not_lost)
     park_init(&park, 1);
     park_prepare(&park, false);
     park_notify(&park);
-    park_sleep(&park);   /* returns at once, or the test hangs */
+    park_sleep(&park); /* returns at once, or the test hangs */
     park_found(&park);
-    ck_assert_uint_eq(load_relaxed(&park.idlers), 0);   /* one thread */
+    ck_assert_uint_eq(load_relaxed(&park.idlers), 0); /* one thread */
     ck_assert_uint_eq(load_relaxed(&park.tokens), 0);
 }
 END_TEST
@@ -223,10 +225,10 @@ START_TEST(a_cancelled_sleep_leaves_no_token_behind)
     struct park park;
     park_init(&park, 1);
     park_prepare(&park, false);
-    ck_assert(!park_cancel(&park));      /* nobody noticed it */
+    ck_assert(!park_cancel(&park)); /* nobody noticed it */
     park_prepare(&park, false);
     park_notify(&park);
-    ck_assert(park_cancel(&park));       /* it was made a searcher: it takes its token */
+    ck_assert(park_cancel(&park)); /* it was made a searcher: it takes its token */
     park_found(&park);
     ck_assert_uint_eq(load_relaxed(&park.tokens), 0);
     ck_assert_uint_eq(load_relaxed(&park.idlers), 0);
@@ -240,10 +242,10 @@ START_TEST(a_notice_wakes_nobody_while_one_searches_or_none_sleeps)
     park_notify(&park);
     ck_assert_uint_eq(load_relaxed(&park.woken), 0);
     ck_assert(park_search(&park));
-    park_prepare(&park, false);          /* another one */
+    park_prepare(&park, false); /* another one */
     park_notify(&park);
     ck_assert_uint_eq(load_relaxed(&park.woken), 0);
-    park_found(&park);                   /* the last searcher passes it on */
+    park_found(&park); /* the last searcher passes it on */
     ck_assert_uint_eq(load_relaxed(&park.woken), 1);
     park_sleep(&park);
 }
@@ -269,7 +271,7 @@ START_TEST(notify_all_gives_each_sleeper_a_token)
     ck_assert_uint_eq(load_relaxed(&park.tokens), 3);
     for (int i = 0; i < 3; i++)
         park_sleep(&park);
-    park_notify_all(&park);              /* nobody sleeps: nothing is left for the next one */
+    park_notify_all(&park); /* nobody sleeps: nothing is left for the next one */
     ck_assert_uint_eq(load_relaxed(&park.tokens), 0);
 }
 END_TEST
