@@ -218,14 +218,14 @@ static void receive_completed(struct op *op, const struct completion *completion
     struct job_stream *stream = job_container_of(op, struct job_stream, job_receive_op);
     struct job_buf *buf = completion->buf;
     assert((buf != NULL) == (completion->res > 0));
-    if (!handle_is_open(&stream->handle))
-        job_buf_free(&buf);
+    if (!handle_is_open(&stream->handle) || stream_has(stream, STREAM_END_TOLD))
+        job_buf_free(&buf);   /* after a failed send the cancel may come too late for some data: none is told after `end` */
     else if (buf)
         data_arrived(stream, buf);
     if (completion->more)
         return;
     if (handle_is_open(&stream->handle))
-        receive_ended(stream, buf ? -ECANCELED : completion->res);   /* data and the last: the operation can go on anew */
+        receive_ended(stream, completion->res > 0 ? -ECANCELED : completion->res);   /* data and the last: the operation can go on anew */
     handle_release(&stream->handle);
 }
 
