@@ -23,7 +23,8 @@ enum op_kind {
     OP_ACCEPT,     /* fd is a listening socket; many completions, res is the accepted fd (non-blocking, close-on-exec) */
     OP_RECEIVE,    /* fd is a stream socket; many completions: res > 0 with buf; 0 is end of file and the last */
     OP_SEND,       /* vector, count: one completion, res is how many bytes the kernel took, perhaps fewer. Never SIGPIPE */
-    OP_READ,       /* bytes, len from a descriptor that is not a file (eventfd, signalfd): one completion */
+    OP_READ,       /* bytes, len from a descriptor that blocks and is not a file (eventfd, signalfd): one completion. O_NONBLOCK would
+                    * make it end with EAGAIN at once on some kernels, and the engine try again for ever */
     OP_CLOSE,      /* closes fd; one completion */
     OP_KINDS,
 };

@@ -214,6 +214,12 @@ static bool is_passing_accept_error(int res)
            res == -EHOSTDOWN || res == -EHOSTUNREACH || res == -ENETUNREACH;
 }
 
+/* The kernel was disturbed, or short of something for a moment: the operation has done nothing. */
+static bool is_passing_error(int res)
+{
+    return res == -EAGAIN || res == -EINTR;
+}
+
 /* True: there is a completion for the caller. */
 static bool complete_accept(struct ring_engine *ring, struct op *op, struct completion *completion)
 {
@@ -229,6 +235,18 @@ static bool complete_accept(struct ring_engine *ring, struct op *op, struct comp
     return true;
 }
 
+/* Such an operation goes on unseen, or ends if it was cancelled. */
+static bool disturbed(struct ring_engine *ring, struct op *op, struct completion *completion)
+{
+    if (!op->is_cancelled) {
+        (void)go_on(ring, op, completion);
+        return false;
+    }
+    completion->res = -ECANCELED;
+    end_op(ring, op);
+    return true;
+}
+
 static bool complete_receive(struct ring_engine *ring, struct op *op, struct completion *completion)
 {
     if (completion->res > 0 && !completion->buf)
@@ -237,6 +255,8 @@ static bool complete_receive(struct ring_engine *ring, struct op *op, struct com
         return completion->res > 0;
     if (completion->res > 0)
         return go_on(ring, op, completion);
+    if (is_passing_error(completion->res))
+        return disturbed(ring, op, completion);
     if (completion->res == -ENOBUFS) {
         ring->base.starved++;
         if (op->is_cancelled) {
@@ -276,6 +296,8 @@ static bool complete(struct ring_engine *ring, const struct io_uring_cqe *cqe, s
     case OP_RECEIVE: return complete_receive(ring, op, completion);
     default:
         completion->more = false;
+        if (is_passing_error(completion->res) && op->kind != OP_CLOSE)   /* a close that was interrupted has closed */
+            return disturbed(ring, op, completion);
         end_op(ring, op);
         return true;
     }
@@ -316,9 +338,11 @@ static void arm_wake(struct ring_engine *ring)
 static void reap_wake(struct ring_engine *ring, int res)
 {
     annotate_acquire(&ring->wake_fd);
+    ring->is_wake_armed = false;
     if (res == (int)sizeof ring->wake_count)
         ring->base.woken += ring->wake_count;
-    arm_wake(ring);
+    if (!ring->is_closing)
+        arm_wake(ring);
 }
 
 static void ring_wake(struct engine *engine)
@@ -457,12 +481,34 @@ free_ring:
     return err;
 }
 
+/* The read of the eventfd is the last thing in flight. Closing the ring would not stop it at once, and it points into memory that goes. */
+static void disarm_wake(struct ring_engine *ring)
+{
+    struct completion none;
+    bool is_asked = false;
+    ring->is_closing = true;
+    while (ring->is_enabled && ring->is_wake_armed) {
+        struct io_uring_sqe *sqe = is_asked ? NULL : get_sqe(ring);
+        if (sqe) {
+            io_uring_prep_cancel64(sqe, KEY_WAKE, 0);
+            sqe->user_data = KEY_IGNORE;
+            is_asked = true;
+        }
+        int err = enter(ring, is_asked, UINT64_MAX);
+        if (err < 0 && !is_passing_error(err) && err != -EBUSY)
+            return;
+        unsigned count = reap(ring, &none, 1);
+        assert(count == 0);   /* no op is in flight */
+    }
+}
+
 static unsigned ring_close(struct engine *engine)
 {
     struct ring_engine *ring = ring_of(engine);
     struct root *root = engine->root;
     if (engine->in_flight > 0)
         return engine->in_flight;   /* closing the ring would not stop them: everything that they may touch stays */
+    disarm_wake(ring);
     io_uring_queue_exit(&ring->uring);
     ring_buffers_close(&ring->buffers);
     inflight_fini(&ring->table);

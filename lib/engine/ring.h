@@ -30,6 +30,7 @@ struct ring_engine {
     uint64_t wake_count;      /* the kernel writes the eventfd's sum here */
     bool is_enabled;          /* by the thread that waits */
     bool is_wake_armed;
+    bool is_closing;          /* what wakes is armed no more */
 };
 
 #endif
