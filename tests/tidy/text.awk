@@ -91,7 +91,7 @@ function split_line(text,    c, two, quote, at)
 FNR == 1 {
     in_comment = in_function = is_joined = 0
     paragraph = paragraph_comment = signature = above = ""
-    in_lib = FILENAME ~ /^lib\//
+    in_lib = FILENAME ~ /^lib\// && FILENAME !~ /^lib\/testkit\//   # which stands beside: linked by tests, no part of libjob.a
     in_public = FILENAME ~ /^include\//
     is_c = FILENAME ~ /\.[ch]$/
     name = FILENAME

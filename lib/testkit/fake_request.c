@@ -1,0 +1,205 @@
+/* fake_request.c — from an entry of the submission queue to a request, and what may not be written there; cancel. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "testkit/fake.h"
+
+enum {
+    DOOM_STEPS = 5,
+    VECTOR_MAX = 16,
+};
+
+static void must(bool is_so, const struct io_uring_sqe *sqe, const char *what)
+{
+    if (!is_so)
+        fake_die("submission entry (opcode %u, user_data %#llx): %s", sqe->opcode, (unsigned long long)sqe->user_data, what);
+}
+
+/* An entry holds what its last user left there: who does not fill in all of it finds out here. */
+static void check_entry(const struct fake_ring *ring, const struct io_uring_sqe *sqe)
+{
+    must(sqe->personality == 0 && sqe->file_index == 0 && sqe->addr3 == 0, sqe, "a field that is not used is not zero");
+    must(sqe->flags == (sqe->opcode == IORING_OP_RECV ? IOSQE_BUFFER_SELECT : 0), sqe, "flags");
+    switch (sqe->opcode) {
+    case IORING_OP_ACCEPT:
+        must(sqe->ioprio == IORING_ACCEPT_MULTISHOT && sqe->addr == 0 && sqe->off == 0, sqe, "not a multishot accept");
+        must((sqe->accept_flags & SOCK_CLOEXEC) != 0, sqe, "an accepted descriptor would be inherited");
+        return;
+    case IORING_OP_RECV:
+        must(sqe->ioprio == IORING_RECV_MULTISHOT && sqe->addr == 0 && sqe->len == 0, sqe, "not a multishot receive");
+        must(sqe->buf_group == 0 && ring->buffers.shared, sqe, "no such buffer group");
+        return;
+    case IORING_OP_SEND:
+    case IORING_OP_SENDMSG:
+        must(sqe->ioprio == 0 && (sqe->msg_flags & MSG_NOSIGNAL) != 0, sqe, "a send that may raise SIGPIPE");
+        return;
+    case IORING_OP_READ: must(sqe->ioprio == 0 && sqe->addr != 0, sqe, "a read into nothing"); return;
+    case IORING_OP_CLOSE: must(sqe->ioprio == 0 && sqe->addr == 0 && sqe->len == 0, sqe, "close"); return;
+    case IORING_OP_ASYNC_CANCEL: must(sqe->ioprio == 0 && sqe->cancel_flags == 0, sqe, "cancel"); return;
+    default: must(false, sqe, "unknown opcode");
+    }
+}
+
+static uint64_t inode_of(int fd)
+{
+    struct stat status;
+    return fstat(fd, &status) < 0 ? 0 : (uint64_t)status.st_ino + 1;
+}
+
+static void check_descriptor(const struct fake_request *request)
+{
+    if (inode_of(request->sqe.fd) != request->inode)
+        fake_die("descriptor %d was closed or replaced under a request (opcode %u)", request->sqe.fd, request->sqe.opcode);
+}
+
+void fake_request_free(struct fake_request *request)
+{
+    free(request->vector);
+    free(request);
+}
+
+static void copy_vector(struct fake_request *request)
+{
+    const struct io_uring_sqe *sqe = &request->sqe;
+    struct iovec one = {.iov_base = (void *)(uintptr_t)sqe->addr, .iov_len = sqe->len};
+    const struct iovec *vector = &one;
+    request->count = 1;
+    if (sqe->opcode == IORING_OP_SENDMSG) {
+        const struct msghdr *message = (const struct msghdr *)(uintptr_t)sqe->addr;
+        vector = message->msg_iov;
+        request->count = (unsigned)message->msg_iovlen;
+    }
+    must(request->count <= VECTOR_MAX, sqe, "more segments than the fake knows");
+    request->vector = fake_alloc((request->count + 1) * sizeof *vector);
+    memcpy(request->vector, vector, request->count * sizeof *vector);
+    for (unsigned i = 0; i < request->count; i++)
+        request->len += vector[i].iov_len;
+    request->sum = fake_sum(request);
+}
+
+static struct fake_request *find(struct fake_ring *ring, uint64_t key)
+{
+    for (struct list *node = ring->requests.next; node != &ring->requests; node = node->next) {
+        struct fake_request *request = container_of(node, struct fake_request, node);
+        if (request->sqe.user_data == key)
+            return request;
+    }
+    return NULL;
+}
+
+static bool is_ready(const struct fake_request *request)
+{
+    short events = request->sqe.opcode == IORING_OP_SEND || request->sqe.opcode == IORING_OP_SENDMSG ? POLLOUT : POLLIN;
+    struct pollfd polled = {.fd = request->sqe.fd, .events = events};
+    return poll(&polled, 1, 0) > 0;
+}
+
+/* What a cancel finds: nothing, a request that it ends, or one that goes on for a while. */
+static int cancel(struct fake_ring *ring, uint64_t key)
+{
+    struct fake_request *request = find(ring, key);
+    fake_world.counts.cancels++;
+    if (!request || request->has_ended)
+        return -ENOENT;
+    check_descriptor(request);
+    if (request->doom > 0)
+        return -EALREADY;
+    if (dice_hits(&ring->dice, ring->faults.cancel_loses)) {
+        fake_world.counts.cancels_lost++;
+        request->doom = 1 + (unsigned)dice_below(&ring->dice, DOOM_STEPS);
+        return -EALREADY;
+    }
+    if (dice_hits(&ring->dice, ring->faults.data_after_cancel) && is_ready(request))
+        fake_try(ring, request);
+    if (request->has_ended)
+        return -ENOENT;
+    (void)fake_complete(ring, request, -ECANCELED, false);
+    return 0;
+}
+
+void fake_consume(struct fake_ring *ring, const struct io_uring_sqe *sqe)
+{
+    check_entry(ring, sqe);
+    fake_world.counts.submitted++;
+    if (sqe->opcode == IORING_OP_ASYNC_CANCEL) {
+        fake_complete_key(ring, sqe->user_data, cancel(ring, sqe->addr));
+        return;
+    }
+    must(!find(ring, sqe->user_data), sqe, "a request of this user_data is in flight");
+    struct fake_request *request = fake_alloc(sizeof *request);
+    request->sqe = *sqe;
+    request->inode = inode_of(sqe->fd);
+    must(request->inode != 0, sqe, "the descriptor is not open");
+    list_init(&request->node);
+    list_push_back(&ring->requests, &request->node);
+    if (sqe->opcode == IORING_OP_SEND || sqe->opcode == IORING_OP_SENDMSG)
+        copy_vector(request);
+    /* Armed on an empty ring a receive fails at once, even when no data is there (kernel 6.1 to 6.18). */
+    if (sqe->opcode == IORING_OP_RECV) {
+        fake_buffers_look(ring);
+        if (ring->buffers.head == ring->buffers.seen) {
+            fake_world.counts.starved++;
+            (void)fake_complete(ring, request, -ENOBUFS, false);
+        }
+    }
+}
+
+size_t fake_poll_set(struct fake_ring *ring)
+{
+    size_t count = 0;
+    for (struct list *node = ring->requests.next; node != &ring->requests; node = node->next) {
+        const struct fake_request *request = container_of(node, struct fake_request, node);
+        if (count == ring->polled_capacity) {
+            ring->polled_capacity = ring->polled_capacity ? ring->polled_capacity * 2 : 64;
+            ring->polled = realloc(ring->polled, ring->polled_capacity * sizeof *ring->polled);
+            if (!ring->polled)
+                fake_die("no memory");
+        }
+        bool is_send = request->sqe.opcode == IORING_OP_SEND || request->sqe.opcode == IORING_OP_SENDMSG;
+        ring->polled[count++] = (struct pollfd){
+            .fd = request->has_ended ? -1 : request->sqe.fd, .events = is_send ? POLLOUT : POLLIN};
+    }
+    return count;
+}
+
+/* A cancel has lost: the request ends all the same, some steps later. */
+static void count_down(struct fake_ring *ring, struct fake_request *request)
+{
+    ring->has_skipped = true;
+    if (--request->doom == 0)
+        (void)fake_complete(ring, request, request->sqe.opcode == IORING_OP_READ ? -EINTR : -ECANCELED, false);
+}
+
+static bool is_to_be_tried(struct fake_ring *ring, const struct fake_request *request, short revents)
+{
+    bool never_waits = request->sqe.opcode == IORING_OP_CLOSE ||
+                       (request->sqe.opcode == IORING_OP_READ && (fcntl(request->sqe.fd, F_GETFL) & O_NONBLOCK));
+    if (revents == 0 && !never_waits)
+        return false;
+    if (!dice_hits(&ring->dice, ring->faults.late))
+        return true;
+    ring->has_skipped = true;
+    return false;
+}
+
+void fake_run(struct fake_ring *ring)
+{
+    ring->step++;
+    ring->has_skipped = false;
+    size_t count = fake_poll_set(ring);
+    if (poll(ring->polled, count, 0) < 0 && errno != EINTR)
+        fake_die("poll: %s", strerror(errno));
+    size_t i = 0;
+    for (struct list *node = ring->requests.next; node != &ring->requests; node = node->next, i++) {
+        struct fake_request *request = container_of(node, struct fake_request, node);
+        if (request->has_ended)
+            continue;
+        check_descriptor(request);
+        if (is_to_be_tried(ring, request, ring->polled[i].revents))
+            fake_try(ring, request);
+        if (request->doom > 0 && !request->has_ended)
+            count_down(ring, request);
+    }
+}
