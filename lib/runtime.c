@@ -48,10 +48,15 @@ int job_runtime_open(struct job_runtime **out, const struct job_runtime_options 
     root->pid = getpid();
     root->now_ns = sys_clock_monotonic_ns;
     find_features(root);
-    const char *name = options->name ? options->name : program_invocation_short_name;
-    int err = options->no_stats ? 0 : stats_open(root, name, &root->stats);
+    atomic_u32 *guard;
+    int err = sys_fork_guard(&guard);
     if (err < 0)
         goto free_runtime;
+    root->guard = guard;
+    const char *name = options->name ? options->name : program_invocation_short_name;
+    err = options->no_stats ? 0 : stats_open(root, name, &root->stats);
+    if (err < 0)
+        goto release_guard;
     struct job_arena_options arena_options = {.limit_bytes = options->memory_limit_bytes, .name = "default"};
     err = arena_open(root, &runtime->root.arena, &arena_options);
     if (err < 0)
@@ -60,6 +65,8 @@ int job_runtime_open(struct job_runtime **out, const struct job_runtime_options 
     return 0;
 close_stats:
     stats_close(root, &root->stats);
+release_guard:
+    (void)sys_release(guard, SYS_GUARD_BYTES);
 free_runtime:
     free(runtime);
     return err;
@@ -117,7 +124,7 @@ int job_runtime_close(struct job_runtime **runtime_pointer)
     struct job_runtime *runtime = *runtime_pointer;
     if (!runtime)
         return 0;
-    if (runtime->root.pid != getpid())
+    if (root_is_forked(&runtime->root))
         return -EPERM;
     if (names_what_is_left(runtime))
         return -EBUSY;
@@ -127,6 +134,7 @@ int job_runtime_close(struct job_runtime **runtime_pointer)
     stats_close(&runtime->root, &runtime->root.stats);
     assert(load_relaxed(&runtime->root.allocations) == 0);   /* no other thread uses the runtime */
     assert(load_relaxed(&runtime->root.threads) == 0);
+    (void)sys_release((void *)(uintptr_t)runtime->root.guard, SYS_GUARD_BYTES);
     *runtime_pointer = NULL;
     free(runtime);
     return 0;

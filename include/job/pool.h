@@ -12,11 +12,12 @@ struct job_pool;
 
 struct job_pool_options {
     unsigned workers;          /* 0: as many as whole CPUs that this process may use (affinity and cgroup quota), at least 1.
-                                  JOB_POOL_INLINE: no threads, each task runs inside job_submit(): for tests and debugging */
+                                  JOB_POOL_INLINE: no threads. Each task runs inside job_submit(), or, when that is called by a
+                                  task of an inline pool, when that task has ended: for tests and debugging */
     int nice;                  /* added to the opener's: -20 to 19; below 0 needs the privilege, else it is logged and left */
     unsigned queue_limit;      /* tasks that each submitting loop may have queued; 0: 1024; rounded up to a power of two */
     const char *name;          /* of the threads: name/0, name/1 …; NULL: "pool"; cut so that 15 bytes suffice */
-    const uint64_t *affinity;  /* words of a CPU mask, bit i of word w is CPU 64*w+i; NULL: the opener's */
+    const uint64_t *affinity;  /* words of a CPU mask, bit i of word w is CPU 64*w+i, below 1024; NULL: the opener's */
     size_t affinity_words;
     bool no_spin;              /* idle workers sleep at once: saves CPU, costs latency */
 };
@@ -31,15 +32,16 @@ struct job_pool_stats {
 /**
  * Opens a pool and starts its threads.
  *
- * @return 0, or -EINVAL (more than 1024 workers, queue_limit above 2^24, an affinity without a usable CPU), -ENOMEM,
- *         -EAGAIN (the system refuses threads), -EPERM (in a forked child); nothing is left behind on error
+ * @return 0, or -EINVAL (more than 1024 workers, queue_limit above 2^24, nice out of range, an affinity without a usable CPU),
+ *         -ENOMEM, -EAGAIN (the system refuses threads), -EPERM (forked); nothing is left behind on error
  * Thread: any. The threads block all signals.
  */
 JOB_API int job_pool_open(struct job_runtime *runtime, struct job_pool **pool, const struct job_pool_options *options);
 
 /**
  * Stops a pool: from now on job_submit() is refused with -ECANCELED, every task that is queued completes with -ECANCELED and
- * its buf, every task that runs ends as it would. Returns at once; may be called again.
+ * its buf, every task that runs ends as it would. Returns at once; may be called again. Tasks that wait for room are told that
+ * there is some, and are then refused. NULL is allowed.
  *
  * Thread: any.
  */
@@ -47,14 +49,17 @@ JOB_API void job_pool_stop(struct job_pool *pool);
 
 /**
  * Stops a pool, waits until its threads have ended, and frees it; *pool becomes NULL. Completions that loops have not run yet
- * are still delivered by those loops. NULL is allowed.
+ * are still delivered by those loops. Tasks that still wait for room are not called any more; their handles' close ends the wait.
+ * NULL is allowed.
  *
- * @return 0, or -EDEADLK: called by a task of this pool; -EINVAL: pool is NULL
- * Thread: any but the pool's. Blocks for as long as the longest running task: not on a loop that must answer.
+ * @return 0, or -EDEADLK: called by a task of this pool, or by its `done` there; -EINVAL: pool is NULL; -EPERM: forked; nothing
+ *         changed on error
+ * Thread: any but the pool's, while no other is in a call with this pool, or will make one. Blocks for as long as the longest
+ * running task: not on a loop that must answer.
  */
 JOB_API int job_pool_close(struct job_pool **pool);
 
-/** Worker threads; 0 for an inline pool. Thread: any. */
+/** Worker threads; 0 for an inline pool, and for NULL. Thread: any. */
 JOB_API unsigned job_pool_workers(const struct job_pool *pool);
 
 /** A snapshot of the counters. Thread: any. */

@@ -19,20 +19,21 @@ JOB_BEGIN_DECLS
 struct job_handle;
 struct job_task;
 
-/* Runs on a pool thread. It may take the buf, replace it, leave it; set the status; block if it must, though that takes a
- * worker away. */
+/* Runs on a pool thread. It may take the buf, replace it, leave it; set the status; submit other tasks, without a handle; block if
+ * it must, though that takes a worker away. */
 typedef void job_task_run_fn(struct job_task *task);
 
-/* Runs on the loop of the handle that the task was submitted for, or, without a handle, on the pool thread. `status` is what
- * the task function set (0 by default), or -ECANCELED: it never ran. The task is idle again in here: it may be given a buf and submitted
- * anew. A buf that is still in it when this returns goes back to its arena, and the regions are released, unless it was submitted anew or
- * waits for room. To free the task's memory in here, call job_task_fini() first. */
+/* Runs on the loop of the handle that the task was submitted for, or, without a handle, on the pool thread (or on the one that closes
+ * the pool). `status` is what the task function set (0 by default), or -ECANCELED: it never ran. The task is idle again in here: it may
+ * be given a buf and submitted anew. A buf that is still in it when this returns goes back to its arena, and the regions are released,
+ * unless it was submitted anew or waits for room. To free the task's memory in here, or to let another thread free it, call
+ * job_task_fini() first: without that the memory is in use until this has returned. */
 typedef void job_task_done_fn(struct job_task *task, int status);
 
 struct job_task {
     /* Yours while the task is idle, and the task function's while it runs. */
     struct job_buf *buf;
-    struct job_pool *pool;             /* as given to init; where job_task_when_writable() waits */
+    struct job_pool *pool;             /* as given to init, for your job_submit(); not touched by the library */
     void *data;                        /* not touched by the library */
 
     /* The library's. */
@@ -53,19 +54,20 @@ struct job_task {
 };
 
 /**
- * Makes an idle task of the caller's memory.
+ * Makes an idle task of the caller's memory, whatever that held: one that owns something is ended first, by job_task_fini().
  *
- * @param pool  where it waits for room; may be NULL when job_task_when_writable() is not used
+ * @param pool  kept in task->pool; may be NULL
  * @return 0, or -EINVAL: task or run is NULL. `done` may be NULL
  * Thread: any.
  */
 JOB_API int job_task_init(struct job_task *task, struct job_pool *pool, job_task_run_fn *run, job_task_done_fn *done);
 
 /**
- * Ends an idle task: its buf goes back to its arena, its regions are released. Needed before the memory is freed inside `done`, and for
- * a task that was given a buf and never submitted. Harmless for one that owns nothing, or that was never initialised and is zero.
+ * Ends an idle task: its buf goes back to its arena, its regions are released, a wait for room is over. Needed before the memory is freed
+ * inside `done`, and for a task that was given a buf and never submitted. Harmless for one that owns nothing, or that was never
+ * initialised and is zero.
  *
- * @return 0, or -EBUSY: it is queued, running, or waits for room; -EINVAL
+ * @return 0, or -EBUSY: it is queued or running, nothing changed; -EINVAL: NULL
  * Thread: whichever owns the task.
  */
 JOB_API int job_task_fini(struct job_task *task);
@@ -75,14 +77,14 @@ JOB_API int job_task_fini(struct job_task *task);
  * then goes back to its arena.
  *
  * @param buf  *buf becomes NULL on success; on error nothing changes
- * @return 0, or -EBUSY: the task is queued or running, or owns a buf already; -EINVAL: task, buf or *buf is NULL, or an op in
- *         flight owns it
+ * @return 0, or -EBUSY: the task is queued, or runs on another thread, or owns a buf already; -EINVAL: task, buf or *buf is NULL,
+ *         or the task was not initialised
  * Thread: whichever owns the task.
  */
 JOB_API int job_task_give(struct job_task *task, struct job_buf **buf);
 
-/** Takes the buf out of a task: NULL when it has none, or when the task is queued. In the task function and in `done`, or while
- * the task is idle. Thread: whichever owns the task. */
+/** Takes the buf out of a task: NULL when it has none, or when the task is queued, or runs on another thread. In the task function
+ * and in `done`, or while the task is idle. Thread: whichever owns the task. */
 JOB_API struct job_buf *job_task_take(struct job_task *task);
 
 /**
@@ -106,25 +108,26 @@ JOB_API void job_task_set_status(struct job_task *task, int status);
  * task if it is still queued. Without (NULL), `done` runs on the pool thread.
  *
  * @return 0, or
- *         -ENOMEM      the first submit of this loop to this pool, and no memory for its lane
+ *         -ENOMEM      the first submit of this loop to this pool, and no memory for its lane; or 256 loops submit to it
  *         -EAGAIN      the loop's lane is full; see job_task_when_writable(). Nothing changed: the caller still owns the task and
  *                      its buf
- *         -EBUSY       the task is queued or running already
+ *         -EBUSY       the task is queued or running already, or waits for room
  *         -ECANCELED   the pool is stopped, or the handle is closing
  *         -EINVAL      pool or task is NULL, or the task was not initialised
  *         -EPERM       handle given, and this is not the thread of its loop; or the process has forked
- * Thread: with a handle the loop thread; without one any thread, also a task.
+ * Thread: with a handle the loop thread, or before start; without one any thread, also a task.
  * Shutdown: what a stopped pool does not run completes with -ECANCELED and its buf.
  */
 JOB_API int job_submit(struct job_pool *pool, struct job_task *task, struct job_handle *handle);
 
 /**
- * Calls `writable` once on the loop, when the pool has room again after -EAGAIN. The waiting belongs to the handle that the task
- * was refused for; closing it cancels the wait silently. The task is idle meanwhile.
+ * Calls `writable` once on the loop, when the pool has room again after -EAGAIN, or has been stopped. The waiting belongs to the
+ * handle that the task was refused for; closing it cancels the wait silently, and what the task owns goes back. The task is idle
+ * meanwhile; job_task_fini() ends the wait as well.
  *
- * @return 0, or -EALREADY: it waits already; -EINVAL: the task was not refused with -EAGAIN since its last success;
- *         -ECANCELED: the handle is closing; -EPERM: not the thread of its loop
- * Thread: loop thread of that handle.
+ * @return 0, or -EALREADY: it waits already; -EINVAL: an argument is NULL, or the task was not refused with -EAGAIN since its last
+ *         success; -ECANCELED: the handle is closing, or the pool is closed; -EPERM: not the thread of its loop
+ * Thread: loop thread of that handle, which is open.
  */
 JOB_API int job_task_when_writable(struct job_task *task, void (*writable)(struct job_task *task));
 
@@ -132,7 +135,8 @@ JOB_API int job_task_when_writable(struct job_task *task, void (*writable)(struc
  * Asks that a queued task not run. The end arrives later, once, through `done`: -ECANCELED if it had not begun, else what it
  * ends with.
  *
- * @return 0: it was queued and will not run; -EALREADY: it runs, has ended, or was cancelled before; -ENOENT: it is idle
+ * @return 0: it was queued and will not run; -EALREADY: it runs, has ended, or was cancelled before; -ENOENT: it is idle, or waits
+ *         for room; -EINVAL: NULL
  * Thread: the loop thread that submitted it, or any when submitted without a handle, while `done` has not been called.
  */
 JOB_API int job_task_cancel(struct job_task *task);

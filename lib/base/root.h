@@ -2,6 +2,7 @@
 #ifndef JOB_BASE_ROOT_H
 #define JOB_BASE_ROOT_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "base/atomic.h"
@@ -18,6 +19,7 @@ struct root {
     struct stats *stats;          /* the statistics segment; stats/segment.h */
     struct job_arena *arena;      /* the default one; memory/arena.h */
     pid_t pid;                    /* of the process that opened it: after fork nothing here may be used */
+    const atomic_u32 *guard;      /* 1; in a forked child 0, since its page is wiped there */
     uint64_t (*now_ns)(void);     /* monotonic; tests put a virtual clock here */
 
     /* any thread: the ledger. What is not zero at close is reported by name. */
@@ -32,5 +34,12 @@ struct root {
     atomic_u64 next_id;           /* of pools */
     atomic_u64 copied_bytes;      /* payload bytes that the library copied: copybreak, flatten */
 };
+
+/* After fork the child has none of the threads and shares the rings: whatever would touch them says -EPERM. A load, so that fast
+ * paths can ask as well: getpid() is a system call. */
+static inline bool root_is_forked(const struct root *root)
+{
+    return root->guard && load_relaxed(root->guard) == 0;   /* written once, before the runtime was known to anybody */
+}
 
 #endif

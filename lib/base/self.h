@@ -7,7 +7,9 @@
 #define JOB_BASE_SELF_H
 
 struct cache;
+struct inline_run;
 struct job_loop;
+struct job_task;
 struct pool_thread;
 struct stats_line;
 
@@ -16,6 +18,8 @@ struct self {
     struct stats_line *line;           /* what this thread does and counts; stats/line.h */
     struct job_loop *loop;             /* the loop that this thread runs now */
     struct pool_thread *pool_thread;   /* the pool thread that this is */
+    struct job_task *task;             /* whose function runs on this thread now */
+    struct inline_run *inline_run;     /* inline pools at work on this thread; sched/inline.c */
 };
 
 struct self *self(void);

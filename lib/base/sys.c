@@ -124,6 +124,21 @@ int sys_decommit(void *address, size_t bytes)
     return result(madvise(address, bytes, MADV_DONTNEED));
 }
 
+int sys_fork_guard(atomic_u32 **guard)
+{
+    void *page = mmap(NULL, SYS_GUARD_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (page == MAP_FAILED)
+        return -errno;
+    if (madvise(page, SYS_GUARD_BYTES, MADV_WIPEONFORK) < 0) {
+        int err = -errno;
+        (void)munmap(page, SYS_GUARD_BYTES);
+        return err;
+    }
+    *guard = page;
+    store_relaxed(*guard, 1);   /* nobody else knows it yet */
+    return 0;
+}
+
 int sys_memfd_shared(const char *name, size_t bytes, int *fd, void **address)
 {
     unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;

@@ -32,6 +32,10 @@ int sys_release(void *address, size_t bytes);
 int sys_commit(void *address, size_t bytes); /* touches every page now; -ENOMEM, -EFAULT */
 int sys_decommit(void *address, size_t bytes);
 
+/* A page that holds the number 1, and in a forked child 0: the kernel wipes it there. */
+enum { SYS_GUARD_BYTES = 4096 };
+int sys_fork_guard(atomic_u32 **guard);
+
 /* A sealed memfd of that size, mapped: the seals allow this mapping's writes and nobody else's. */
 int sys_memfd_shared(const char *name, size_t bytes, int *fd, void **address);
 

@@ -98,7 +98,7 @@ free_loop:
 
 int loop_check_thread(const struct job_loop *loop)
 {
-    return loop->owner && loop->owner != self() ? -EPERM : 0;
+    return root_is_forked(loop->root) || (loop->owner && loop->owner != self()) ? -EPERM : 0;
 }
 
 /* What the thread is while it runs the loop. */
@@ -110,8 +110,6 @@ struct entered {
 
 static int enter(struct job_loop *loop, struct entered *before)
 {
-    if (loop->root->pid != getpid())
-        return -EPERM;
     int err = loop_check_thread(loop);
     if (err < 0)
         return err;
@@ -209,13 +207,29 @@ static struct job_handle *handle_of(struct list *node)
     return (struct job_handle *)((char *)node - offsetof(struct job_handle, job_node));
 }
 
+static void log_op(struct op *op, void *arg)
+{
+    static const char *const kinds[OP_KINDS] = {
+        [OP_NONE] = "none", [OP_ACCEPT] = "accept", [OP_RECEIVE] = "receive",
+        [OP_SEND] = "send", [OP_READ] = "read",     [OP_CLOSE] = "close",
+    };
+    struct job_loop *loop = arg;
+    log_write(&loop->root->log, JOB_LOG_ERROR, "loop %s: the kernel has not given back: %s on descriptor %d", loop->name,
+              kinds[op->kind], op->fd);
+}
+
 static void log_what_hangs(struct job_loop *loop)
 {
     for (struct list *node = loop->handles.next; node != &loop->handles; node = node->next) {
         struct job_handle *handle = handle_of(node);
-        log_write(&loop->root->log, JOB_LOG_ERROR, "loop %s: a %s cannot be closed: %u operations or tasks in flight",
-                  loop->name, ((const struct handle_kind *)handle->job_kind)->name, handle->job_pending);
+        unsigned tasks = 0;
+        const struct list *list = (struct list *)handle->job_tasks;
+        for (const struct list *task = list->next; task != list; task = task->next)
+            tasks++;
+        log_write(&loop->root->log, JOB_LOG_ERROR, "loop %s: a %s cannot be closed: %u tasks and %u operations have not ended",
+                  loop->name, ((const struct handle_kind *)handle->job_kind)->name, tasks, handle->job_pending - tasks);
     }
+    loop->engine->type->each(loop->engine, log_op, loop);
 }
 
 static int drain(struct job_loop *loop, uint64_t deadline_ns)

@@ -68,6 +68,11 @@ static struct loop_lane *lane_new(struct job_loop *loop, struct job_pool *pool)
     return record;
 }
 
+static bool is_closed(const struct loop_lane *record)
+{
+    return load_acquire(&record->lane->is_pool_closed) != 0;   /* pairs with store_release in job_pool_close */
+}
+
 /* Records of pools that are closed go when nobody waits on them. */
 static void forget_closed(struct job_loop *loop)
 {
@@ -75,8 +80,7 @@ static void forget_closed(struct job_loop *loop)
     for (struct list *node = loop->lanes.next; node != &loop->lanes; node = next) {
         struct loop_lane *record = container_of(node, struct loop_lane, node);
         next = node->next;
-        bool is_closed = load_acquire(&record->lane->is_pool_closed) != 0;   /* pairs with store_release in job_pool_close */
-        if (is_closed && !record->is_asked && list_is_empty(&record->waiting))
+        if (is_closed(record) && !record->is_asked && list_is_empty(&record->waiting))
             lane_forget(record);
     }
 }
@@ -113,7 +117,9 @@ static void deliver_done(struct job_mail *mail)
     loop->tasks_out--;
     count_tasks(loop->root, -1);
     line_count(loop->line, COUNTER_TASKS_DONE, 1);
-    LOOP_CALL(loop, task_deliver, (task));
+    loop_callback_begins(loop, (uint64_t)(uintptr_t)task->job_done);   /* the user's, not task_deliver(): it is what may block the loop */
+    task_deliver(task);
+    loop_callback_ended(loop);
     handle_release(handle);
 }
 
@@ -151,6 +157,7 @@ static int submit_for_handle(struct job_pool *pool, struct job_task *task, struc
         return -EBUSY;
     task->job_handle = handle;
     task->job_home = &loop->mailbox;
+    task->job_pool = pool;
     task->job_mail.job_deliver = deliver_done;
     list_push_back((struct list *)handle->job_tasks, task_node(task));   /* before a pool thread can end it */
     loop->tasks_out++;
@@ -178,12 +185,14 @@ int job_submit(struct job_pool *pool, struct job_task *task, struct job_handle *
 {
     if (!pool || !task || task_state(task) == TASK_NEW)
         return -EINVAL;
+    if (root_is_forked(pool->root))
+        return -EPERM;
     if (task_state(task) != TASK_IDLE || !list_is_empty(task_node(task)))
         return -EBUSY;
     if (handle) {
         if (handle_state(handle) == HANDLE_NONE)
             return -EINVAL;
-        if (handle->job_loop->owner != self())
+        if (loop_check_thread(handle->job_loop) < 0)
             return -EPERM;
         if (!handle_is_open(handle))
             return -ECANCELED;
@@ -195,32 +204,44 @@ int job_submit(struct job_pool *pool, struct job_task *task, struct job_handle *
 
 static void ask_for_room(struct loop_lane *record);
 
+/* The record stays while callbacks run, although they may submit to another pool: it is still asked (forget_closed()). */
 static void call_waiting(struct loop_lane *record)
 {
     struct lane *lane = record->lane;
     unsigned room = lane->capacity - ck_ring_size(&lane->ring);
     struct list *node;
-    while (room-- > 0 && (node = list_pop_front(&record->waiting))) {
+    while (room-- > 0 && !is_closed(record) && (node = list_pop_front(&record->waiting))) {
         struct job_task *task = task_at(node);
         LOOP_CALL(record->loop, task->job_writable, (task));
     }
-    ask_for_room(record);
 }
 
 static void room_arrived(struct job_mail *mail)
 {
     struct loop_lane *record = container_of(mail, struct lane, room_mail)->owner;
-    record->is_asked = false;
     call_waiting(record);
+    record->is_asked = false;
+    ask_for_room(record);
 }
 
 static void ask_for_room(struct loop_lane *record)
 {
-    if (record->is_asked || list_is_empty(&record->waiting))
-        return;
+    if (record->is_asked || list_is_empty(&record->waiting) || is_closed(record))
+        return;   /* a closed pool has no room ever: its waits end with their handles */
     record->is_asked = true;
     if (lane_want_room(record->lane))   /* there is room already: told by the loop itself, not inside the user's call */
         loop_defer_mail(record->loop, &record->lane->room_mail);
+}
+
+/* The record that refused a task, unless it has gone with its pool since. */
+static struct loop_lane *find_record(struct job_loop *loop, const void *refused_by, const struct job_pool *pool)
+{
+    for (struct list *node = loop->lanes.next; node != &loop->lanes; node = node->next) {
+        struct loop_lane *record = container_of(node, struct loop_lane, node);
+        if (record == refused_by && record->pool == pool)
+            return record;
+    }
+    return NULL;
 }
 
 int job_task_when_writable(struct job_task *task, void (*writable)(struct job_task *task))
@@ -228,15 +249,17 @@ int job_task_when_writable(struct job_task *task, void (*writable)(struct job_ta
     if (!task || !writable || task_state(task) != TASK_IDLE || !task->job_handle || !task->job_home)
         return -EINVAL;
     struct job_loop *loop = task->job_handle->job_loop;
-    if (loop->owner != self())
+    if (loop_check_thread(loop) < 0)
         return -EPERM;
     if (!list_is_empty(task_node(task)))
         return -EALREADY;
     if (!handle_is_open(task->job_handle))
         return -ECANCELED;
-    struct loop_lane *record = task->job_home;
-    if ((void *)record == (void *)&loop->mailbox)
-        return -EINVAL;   /* its last submit succeeded */
+    struct loop_lane *record = find_record(loop, task->job_home, task->job_pool);
+    if (!record)
+        return task->job_home == &loop->mailbox ? -EINVAL : -ECANCELED;   /* its last submit succeeded; or the pool is closed */
+    if (is_closed(record))
+        return -ECANCELED;
     task_keep(task);
     task->job_writable = writable;
     list_push_back(&record->waiting, task_node(task));
@@ -257,8 +280,10 @@ static void cancel_waits(struct job_handle *handle)
         struct list *next;
         for (struct list *node = record->waiting.next; node != &record->waiting; node = next) {
             next = node->next;
-            if (task_at(node)->job_handle == handle)
-                list_remove(node);
+            if (task_at(node)->job_handle != handle)
+                continue;
+            list_remove(node);
+            task_drop(task_at(node));   /* nobody is called for it any more */
         }
     }
 }

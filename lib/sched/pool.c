@@ -15,6 +15,7 @@
 #include "base/bits.h"
 #include "base/container.h"
 #include "base/self.h"
+#include "base/sys.h"
 #include "stats/line.h"
 
 bool pool_is_stopping(const struct job_pool *pool)
@@ -26,10 +27,15 @@ void pool_run_task(struct job_pool *pool, struct pool_thread *thread, struct job
 {
     int status = 0;
     bool is_run = task_begin(task) == TASK_OWES_RUN && !pool_is_stopping(pool);
-    if (is_run)
+    if (is_run) {
+        struct self *me = self();
+        struct job_task *outer = me->task;
+        me->task = task;
         task->job_run(task);
-    else
+        me->task = outer;
+    } else {
         status = -ECANCELED;
+    }
     if (thread)
         counter_add(is_run ? &thread->run : &thread->cancelled, 1);
     else
@@ -44,11 +50,11 @@ void pool_run_task(struct job_pool *pool, struct pool_thread *thread, struct job
 
 int pool_submit(struct job_pool *pool, struct lane *lane, struct job_task *task)
 {
-    struct pool_thread *thread = self()->pool_thread;
     if (pool->thread_count == 0) {
-        pool_run_task(pool, NULL, task);
+        inline_submit(pool, task);
         return 0;
     }
+    struct pool_thread *thread = self()->pool_thread;
     if (lane) {
         if (!lane_push(lane, task)) {
             (void)fetch_add_relaxed(&pool->refused, 1);   /* a count: orders nothing */
@@ -128,6 +134,16 @@ static void no_wake(struct mailbox *mailbox)
     (void)mailbox;   /* pool threads are woken by the park, not by the inbox */
 }
 
+/* As many as whole CPUs that its threads may use. */
+static unsigned workers_default(const struct job_pool_options *options)
+{
+    size_t cpus = 0;
+    for (size_t i = 0; i < options->affinity_words; i++)
+        cpus += (unsigned)__builtin_popcountll(options->affinity[i]);
+    cpus = cpus ? min_size(cpus, container_cpus()) : container_cpus();
+    return (unsigned)min_size(cpus, POOL_WORKERS_MAX);
+}
+
 static int pool_init(struct job_pool *pool, struct root *root, const struct job_pool_options *options)
 {
     pool->root = root;
@@ -135,7 +151,7 @@ static int pool_init(struct job_pool *pool, struct root *root, const struct job_
     pool->nice = options->nice;
     unsigned queue_limit = options->queue_limit ? options->queue_limit : LANE_LENGTH_DEFAULT;
     pool->lane_capacity = (unsigned)power_of_two_at_least(queue_limit);
-    unsigned workers = options->workers ? options->workers : container_cpus();
+    unsigned workers = options->workers ? options->workers : workers_default(options);
     pool->thread_count = options->workers == JOB_POOL_INLINE ? 0 : workers;
     pool->may_spin = !options->no_spin && feature_is_on(&root->features, FEATURE_SPIN) && container_affinity_cpus() > 1;
     (void)snprintf(pool->name, sizeof pool->name, "%s", options->name ? options->name : "pool");
@@ -175,7 +191,7 @@ int job_pool_open(struct job_runtime *runtime, struct job_pool **out, const stru
     if (err < 0)
         return err;
     struct root *root = (struct root *)runtime;   /* its first member */
-    if (root->pid != getpid())
+    if (root_is_forked(root))
         return -EPERM;
     struct job_pool *pool = alloc_lines(root, sizeof *pool);
     if (!pool)
@@ -199,15 +215,19 @@ free_pool:
 
 void job_pool_stop(struct job_pool *pool)
 {
-    if (!pool)
+    if (!pool || root_is_forked(pool->root))
         return;
     store_seq_cst(&pool->is_stopping, 1);   /* pairs with load_acquire in pool_is_stopping */
+    (void)sys_futex_wake(&pool->is_stopping, pool->thread_count);   /* keep_budget() waits on that word */
     park_notify_all(&pool->park);
 }
 
-/* What was submitted while the threads were ending. */
+/* What was submitted while the threads were ending. This thread stands in for one of them meanwhile: a `done` that is told here may as
+ * little close the pool. */
 static void cancel_rest(struct job_pool *pool)
 {
+    struct pool_thread *before = self()->pool_thread;
+    self()->pool_thread = pool->threads;
     unsigned count = load_acquire(&pool->lane_count);   /* pairs with store_release in add_lane */
     struct job_task *task;
     for (unsigned i = 0; i < count; i++) {
@@ -220,6 +240,7 @@ static void cancel_rest(struct job_pool *pool)
         pool_run_task(pool, NULL, container_of(mail, struct job_task, job_node));
         mail = next;
     }
+    self()->pool_thread = before;
 }
 
 int job_pool_close(struct job_pool **pointer)
@@ -229,15 +250,18 @@ int job_pool_close(struct job_pool **pointer)
     struct job_pool *pool = *pointer;
     if (!pool)
         return 0;
+    if (root_is_forked(pool->root))
+        return -EPERM;
     struct pool_thread *thread = self()->pool_thread;
-    if (thread && thread->pool == pool)
+    if ((thread && thread->pool == pool) || inline_is_inside(pool))
         return -EDEADLK;
     job_pool_stop(pool);
+    inline_wait(pool);
     pool_threads_join(pool);
     cancel_rest(pool);
     unsigned count = load_relaxed(&pool->lane_count);   /* the pool is stopped: no lane is added any more */
     for (unsigned i = 0; i < count; i++) {
-        store_release(&pool->lanes[i]->is_pool_closed, 1);   /* pairs with load_acquire in forget_closed (loop/submit.c) */
+        store_release(&pool->lanes[i]->is_pool_closed, 1);   /* pairs with load_acquire in is_closed (loop/submit.c) */
         lane_release(pool->lanes[i]);
     }
     (void)fetch_sub_relaxed(&pool->root->users, 1);   /* ledger */
@@ -249,11 +273,13 @@ int job_pool_close(struct job_pool **pointer)
 
 unsigned job_pool_workers(const struct job_pool *pool)
 {
-    return pool->thread_count;
+    return pool ? pool->thread_count : 0;
 }
 
 void job_pool_stats(const struct job_pool *pool, struct job_pool_stats *stats)
 {
+    if (!pool || !stats)
+        return;
     /* A snapshot: each word for itself. */
     *stats = (struct job_pool_stats){
         .submitted = load_relaxed(&pool->submitted),

@@ -50,6 +50,7 @@ struct job_pool {
     atomic_u32 is_stopping;      /* tasks are cancelled instead of run */
     atomic_u32 is_ending;        /* threads end when nothing is queued */
     atomic_u64 submitted, refused, inline_run, inline_cancelled;
+    atomic_u32 inline_active;    /* tasks submitted and not ended; inline.c */
     pthread_mutex_t lock;        /* opening lanes */
 };
 
@@ -73,6 +74,11 @@ struct job_task *find_own(struct pool_thread *thread);
 struct job_task *find_shared(struct pool_thread *thread);
 struct job_task *find_stolen(struct pool_thread *thread);
 bool pool_has_work(struct job_pool *pool);
+
+/* inline.c: runs a task here, or when the one that runs on this thread has ended. */
+void inline_submit(struct job_pool *pool, struct job_task *task);
+bool inline_is_inside(const struct job_pool *pool);   /* may a task of it run on this thread? */
+void inline_wait(struct job_pool *pool);              /* until no thread runs one */
 
 /* pool_thread.c */
 int pool_threads_start(struct job_pool *pool);

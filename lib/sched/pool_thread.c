@@ -27,18 +27,17 @@ static uint64_t thread_cpu_ns(void)
     return (uint64_t)used.tv_sec * 1000000000U + (uint64_t)used.tv_nsec;
 }
 
-/* Between tasks: pays for what was used, and waits when the pool is in debt. Nobody wakes this wait: it ends by time or by stop. */
+/* Between tasks: pays for what was used, and waits when the pool is in debt. The wait ends by time or by stop. */
 static void keep_budget(struct pool_thread *thread, uint64_t *cpu_ns)
 {
     struct job_pool *pool = thread->pool;
     uint64_t used = thread_cpu_ns();
     uint64_t wait = budget_charge(&pool->budget, used - *cpu_ns, pool->root->now_ns());
     *cpu_ns = used;
-    if (wait == 0 || load_relaxed(&pool->is_ending))   /* a hint; the wait is bounded */
+    if (wait == 0)
         return;
     line_wait(thread->line, JOB_WAIT_CPU_BUDGET, pool->root->now_ns());
-    atomic_u32 nothing = 0;
-    (void)sys_futex_wait(&nothing, 0, wait);
+    (void)sys_futex_wait(&pool->is_stopping, 0, wait);   /* pairs with store_seq_cst in job_pool_stop: not begun, or woken */
     line_wait(thread->line, JOB_WAIT_NONE, pool->root->now_ns());
 }
 
@@ -220,14 +219,19 @@ int pool_threads_start(struct job_pool *pool)
     if (err == 0)
         return 0;
     pool_threads_join(pool);
-    return err == -EINVAL ? -EINVAL : -EAGAIN;
+    return err == -EINVAL || err == -ENOMEM ? err : -EAGAIN;
 }
 
 void pool_threads_join(struct job_pool *pool)
 {
     store_seq_cst(&pool->is_ending, 1);   /* pairs with load_acquire in next_task and sleep_or_find */
     park_notify_all(&pool->park);
+    struct stats_line *line = self()->line;
+    if (line)
+        line_wait(line, JOB_WAIT_THREAD_END, pool->root->now_ns());
     unsigned started = pool->started;
     for (unsigned i = 0; i < started; i++)
         (void)pthread_join(pool->threads[i].thread, NULL);
+    if (line)
+        line_wait(line, JOB_WAIT_NONE, pool->root->now_ns());
 }

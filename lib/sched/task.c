@@ -15,6 +15,7 @@
 
 #include "base/limits.h"
 #include "base/list.h"
+#include "base/self.h"
 #include "sched/pool.h"
 
 _Static_assert(sizeof(((struct job_task *)0)->job_regions) / sizeof(struct job_region *) == TASK_REGIONS_MAX, "room for all");
@@ -72,7 +73,7 @@ int task_cancel(struct job_task *task)
 
 bool job_task_is_cancelled(const struct job_task *task)
 {
-    return task_state(task) == TASK_RUNNING_CANCELLED || (task->pool && pool_is_stopping(task->pool));
+    return task && (task_state(task) == TASK_RUNNING_CANCELLED || (task->job_pool && pool_is_stopping(task->job_pool)));
 }
 
 int job_task_init(struct job_task *task, struct job_pool *pool, job_task_run_fn *run, job_task_done_fn *done)
@@ -90,11 +91,11 @@ int job_task_init(struct job_task *task, struct job_pool *pool, job_task_run_fn 
     return 0;
 }
 
-/* May the caller change what the task owns? Idle: its owner. Running: the task function. */
+/* May the caller change what the task owns? Idle: its owner. Running: the task function, and nobody else; a loop that gives it the next
+ * chunk too early is refused. */
 static bool is_mine(const struct job_task *task)
 {
-    enum task_state state = task_state(task);
-    return state == TASK_IDLE || state == TASK_RUNNING || state == TASK_RUNNING_CANCELLED;
+    return task_state(task) == TASK_IDLE || self()->task == task;
 }
 
 int job_task_give(struct job_task *task, struct job_buf **buf)
@@ -134,11 +135,11 @@ struct job_region *job_task_region(const struct job_task *task, unsigned index)
 
 void job_task_set_status(struct job_task *task, int status)
 {
-    task->job_status = status;
+    if (task)
+        task->job_status = status;
 }
 
-/* Gives back what an idle task owns. */
-static void drop_all(struct job_task *task)
+void task_drop(struct job_task *task)
 {
     job_buf_free(&task->buf);
     for (unsigned i = 0; i < TASK_REGIONS_MAX; i++)
@@ -151,10 +152,11 @@ int job_task_fini(struct job_task *task)
         return -EINVAL;
     if (task_state(task) == TASK_NEW)
         return 0;
-    if (task_state(task) != TASK_IDLE || !list_is_empty((struct list *)task->job_list))
+    if (task_state(task) != TASK_IDLE)
         return -EBUSY;
+    list_remove((struct list *)task->job_list);   /* it may wait for room */
     task_keep(task);
-    drop_all(task);
+    task_drop(task);
     store_relaxed(&task->job_state, TASK_NEW);   /* its owner's */
     return 0;
 }
@@ -170,5 +172,5 @@ void task_deliver(struct job_task *task)
     if (!is_left)
         return;   /* queued anew, waiting for room, or gone: not ours to touch */
     task->job_leaving = NULL;
-    drop_all(task);
+    task_drop(task);
 }

@@ -37,6 +37,9 @@ bool task_submit(struct job_task *task);
 /* A submit that was refused: queued → idle, as if it had not been. Nobody else has seen the task. */
 void task_submit_undo(struct job_task *task);
 
+/* Gives back what an idle task owns. Whoever owns the task. */
+void task_drop(struct job_task *task);
+
 /* While `done` runs: what the task owns stays with it when `done` returns. */
 void task_keep(struct job_task *task);
 
