@@ -13,6 +13,7 @@ struct job_call;
 struct job_mail {
     struct job_mail *job_next;
     void (*job_deliver)(struct job_mail *mail);
+    const void *job_ahead;   /* an address that will be read soon, or NULL: only ever prefetched */
 };
 
 struct job_loop_options {

@@ -36,20 +36,21 @@ struct job_task {
     struct job_pool *pool;             /* as given to init, for your job_submit(); not touched by the library */
     void *data;                        /* not touched by the library */
 
-    /* The library's. */
+    /* The library's. First what a pool thread touches, so that little moves between two CPUs; then what only the submitter does. */
     job_task_run_fn *job_run;
-    job_task_done_fn *job_done;
-    struct job_mail job_mail;
-    struct job_mail job_node;
-    struct job_handle *job_handle;
-    struct job_pool *job_pool;
     void *job_home;
-    void *job_list[2];
-    void (*job_writable)(struct job_task *task);
+    struct job_mail job_mail;
     uint32_t job_state;
     int32_t job_status;
+    job_task_done_fn *job_done;
+    struct job_handle *job_handle;
+    struct job_pool *job_pool;
+    void *job_list[2];
+    void (*job_writable)(struct job_task *task);
     bool *job_leaving;
     struct job_region *job_regions[4];
+    uint32_t job_region_count;
+    uint32_t job_reserved0;
     uint64_t job_reserved[3];
 };
 

@@ -99,6 +99,17 @@ void sim_relax(void);   /* a spin: let another fiber run */
 #define fence_seq_cst() ATOMIC_RMW(__atomic_thread_fence(__ATOMIC_SEQ_CST))
 #endif
 
+/* Fetches the line of an address that this thread will write soon, also when another CPU has it. Never faults, so the address may be
+ * stale. The builtin says it only under some -march. */
+static inline void prefetch_for_write(const void *address)
+{
+#if defined(__x86_64__)
+    __asm__ volatile("prefetchw (%0)" : : "r"(address));
+#else
+    __builtin_prefetch(address, 1);
+#endif
+}
+
 /* A counter of one writer that anyone may read: a plain add and a store that cannot tear. */
 #define counter_add(p, n) store_relaxed((p), load_relaxed(p) + (n))
 

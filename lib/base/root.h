@@ -31,7 +31,6 @@ struct root {
     atomic_u64 users;             /* loops, pools, arenas that were opened from it and are not closed */
     atomic_u64 fds;               /* descriptors of the library and of its handles */
     atomic_u64 threads;
-    atomic_u64 next_id;           /* of pools */
     atomic_u64 copied_bytes;      /* payload bytes that the library copied: copybreak, flatten */
 };
 

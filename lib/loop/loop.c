@@ -54,6 +54,7 @@ static void loop_init(struct job_loop *loop, struct root *root, const struct job
     mail_queue_init(&loop->mails);
     mail_queue_init(&loop->deferred);
     timers_init(&loop->timers);
+    loop->callbacks_together = 1;
 }
 
 int job_loop_open(struct job_runtime *runtime, struct job_loop **out, const struct job_loop_options *options)
@@ -147,6 +148,7 @@ static void leave(struct job_loop *loop, const struct entered *before)
         }
     }
     loop->is_running = false;
+    loop_leave_lanes(loop);
     me->loop = before->loop;
     me->line = before->line;
     cache_detach(loop->arena);

@@ -65,6 +65,10 @@ struct job_loop {
     uint64_t spin_ns;            /* adaptive: how long looking at the mailbox has paid lately */
     unsigned spin_skips;
     unsigned tasks_out;          /* tasks submitted by this loop that are not done */
+    int64_t tasks_uncounted;     /* of them, what the runtime's ledger does not know yet: it is told once a turn */
+    bool has_watched_lanes;      /* tasks may be in lanes that no thread looks at: submit.c */
+    unsigned callbacks_untimed;  /* since the clock was read */
+    unsigned callbacks_together; /* how many share a reading now */
     unsigned ready_count;        /* completions copied and not yet run: ready[ready_next..ready_count) */
     unsigned ready_next;
     struct completion ready[COMPLETIONS_BATCH];

@@ -7,4 +7,8 @@
 /* No task of this loop is out: gives its lanes back to their pools. Loop thread. */
 void lanes_close(struct job_loop *loop);
 
+/* W2 and W3 of submit.c: whenever the time has been read; before the loop sleeps or stops. Loop thread. */
+void loop_watch_lanes(struct job_loop *loop);
+void loop_leave_lanes(struct job_loop *loop);
+
 #endif

@@ -9,6 +9,8 @@
  * T2 in one total order; so either the thief sees the lowered bottom, or the owner sees the raised top; when both went for the last one,
  * the exchange on top decides. Why no slot is overwritten under a thief: a push is refused while bottom - top is the length, and a thief
  * that reads a slot which was re-used meanwhile fails T4, since top has moved on.
+ * The owner reads top, which thieves write, only when the deque looks full by the last top that it saw: reading it at every push moved the
+ * line to and fro between two CPUs at every task (docs/decisions/002).
  * Rejected: an array that grows (reclaiming the old one is where such deques had their bugs; what does not fit goes to the pool's inbox).
  * Accepted: none; indices may wrap.
  */
@@ -16,12 +18,10 @@
 
 #include "base/bits.h"
 
-enum { MASK = DEQUE_LENGTH - 1 };
-
-_Static_assert((DEQUE_LENGTH & MASK) == 0, "a power of two");
-
-void deque_init(struct deque *deque, uint64_t start)
+void deque_init(struct deque *deque, void **slots, uint64_t length, uint64_t start)
 {
+    assert(is_power_of_two(length));
+    *deque = (struct deque){.top_seen = start, .mask = length - 1, .slots = slots};
     store_relaxed(&deque->top, start);   /* no other thread knows it yet */
     store_relaxed(&deque->bottom, start);
 }
@@ -29,10 +29,12 @@ void deque_init(struct deque *deque, uint64_t start)
 bool deque_push(struct deque *deque, void *item)
 {
     uint64_t bottom = load_relaxed(&deque->bottom);   /* only this thread changes it */
-    uint64_t top = load_acquire(&deque->top);   /* pairs with cas_seq_cst in deque_steal: the slot is read before it is re-used */
-    if (bottom - top >= DEQUE_LENGTH)
-        return false;
-    store_relaxed(&deque->slots[bottom & MASK], item);
+    if (bottom - deque->top_seen > deque->mask) {
+        deque->top_seen = load_acquire(&deque->top);   /* pairs with cas_seq_cst in deque_steal: the slot is read before it is re-used */
+        if (bottom - deque->top_seen > deque->mask)
+            return false;
+    }
+    store_relaxed(&deque->slots[bottom & deque->mask], item);
     store_release(&deque->bottom, bottom + 1);   /* pairs with load_seq_cst in deque_steal: the slot is visible first */
     return true;
 }
@@ -50,7 +52,7 @@ void *deque_take(struct deque *deque)
         store_relaxed(&deque->bottom, bottom + 1);   /* thieves were faster; bottom as before */
         return NULL;
     }
-    void *item = load_relaxed(&deque->slots[bottom & MASK]);
+    void *item = load_relaxed(&deque->slots[bottom & deque->mask]);
     if (before > 0)
         return item;
     JOB_MARK(deque_last_item);
@@ -61,18 +63,25 @@ void *deque_take(struct deque *deque)
 
 void *deque_steal(struct deque *deque)
 {
-    uint64_t top = load_seq_cst(&deque->top);         /* T1; pairs with store_seq_cst in deque_take */
-    uint64_t bottom = load_seq_cst(&deque->bottom);   /* T2; pairs with store_seq_cst in deque_take, store_release in deque_push */
-    if ((int64_t)(bottom - top) <= 0)
-        return NULL;
-    void *item = load_relaxed(&deque->slots[top & MASK]);
-    JOB_MARK(deque_thief_has_read);
-    bool is_ours = cas_seq_cst(&deque->top, &top, top + 1);   /* T4; pairs with cas_seq_cst in deque_take, load_acquire in deque_push */
-    return is_ours ? item : NULL;
+    uint64_t top = load_seq_cst(&deque->top);   /* T1; pairs with store_seq_cst in deque_take */
+    for (;;) {
+        uint64_t bottom = load_seq_cst(&deque->bottom);   /* T2; pairs with store_seq_cst in deque_take, store_release in deque_push */
+        if ((int64_t)(bottom - top) <= 0)
+            return NULL;
+        void *item = load_relaxed(&deque->slots[top & deque->mask]);
+        JOB_MARK(deque_thief_has_read);
+        if (cas_seq_cst(&deque->top, &top, top + 1)) {   /* T4; pairs with cas_seq_cst in deque_take, load_acquire in deque_push */
+            if (bottom - top > DEQUE_AHEAD)
+                prefetch_for_write(load_relaxed(&deque->slots[(top + DEQUE_AHEAD) & deque->mask]));   /* only an address, perhaps stale */
+            return item;
+        }
+        /* `top` is what another thief made of it: every failure is somebody's success. */
+    }
 }
 
-bool deque_is_empty(struct deque *deque)
+uint64_t deque_count(struct deque *deque)
 {
-    uint64_t top = load_seq_cst(&deque->top);   /* pairs with cas_seq_cst in deque_steal */
-    return (int64_t)(load_seq_cst(&deque->bottom) - top) <= 0;   /* pairs with store_release in deque_push */
+    uint64_t top = load_seq_cst(&deque->top);                       /* pairs with cas_seq_cst in deque_steal */
+    int64_t count = (int64_t)(load_seq_cst(&deque->bottom) - top);   /* pairs with store_release in deque_push */
+    return count > 0 ? (uint64_t)count : 0;
 }

@@ -1,4 +1,7 @@
-/* deque.h — a bounded work-stealing deque: the owner pushes and takes at the bottom, thieves at the top. */
+/* deque.h — a bounded work-stealing deque: the owner pushes and takes at the bottom, thieves at the top.
+ *
+ * A pool thread's own tasks are in one; a loop's lane is one whose owner never takes.
+ */
 #ifndef JOB_QUEUE_DEQUE_H
 #define JOB_QUEUE_DEQUE_H
 
@@ -11,10 +14,14 @@ struct deque {
     atomic_u64 top __attribute__((aligned(CACHE_LINE)));
     /* written by the owner */
     atomic_u64 bottom __attribute__((aligned(CACHE_LINE)));
-    void *slots[DEQUE_LENGTH];   /* atomic */
+    uint64_t top_seen;   /* the owner's: top was there once; it only grows */
+    /* fixed after init */
+    uint64_t mask;
+    void **slots;        /* atomic */
 };
 
-void deque_init(struct deque *deque, uint64_t start);
+/* slots: memory for `length` of them, a power of two. start: where the indices begin; tests begin near the end. */
+void deque_init(struct deque *deque, void **slots, uint64_t length, uint64_t start);
 
 /* False: full. Owner. */
 bool deque_push(struct deque *deque, void *item);
@@ -22,10 +29,15 @@ bool deque_push(struct deque *deque, void *item);
 /* The newest, or NULL. Owner. */
 void *deque_take(struct deque *deque);
 
-/* The oldest, or NULL: empty, or another thief was faster. Any thread. */
+/* The oldest, or NULL: empty. Any thread. */
 void *deque_steal(struct deque *deque);
 
-/* A look before sleeping. Any thread. */
-bool deque_is_empty(struct deque *deque);
+/* How many items there are, or were a moment ago. Any thread; for the owner it is an upper bound. */
+uint64_t deque_count(struct deque *deque);
+
+static inline bool deque_is_empty(struct deque *deque)
+{
+    return deque_count(deque) == 0;
+}
 
 #endif

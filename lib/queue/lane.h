@@ -1,22 +1,21 @@
 /* lane.h — one submitting loop's bounded queue into a pool: one producer, every pool thread a consumer.
  *
- * Full is an answer here (-EAGAIN), and *room* is a mail to the loop. A lane lives as long as its loop or its pool, whichever is longer.
+ * Full is an answer here (-EAGAIN), and *room* is a mail to the loop. A lane lives as long as its pool's memory, which a loop that uses the
+ * lane keeps.
  */
 #ifndef JOB_QUEUE_LANE_H
 #define JOB_QUEUE_LANE_H
 
-#include <ck_ring.h>
-
 #include "base/limits.h"
 #include "base/root.h"
+#include "queue/deque.h"
 #include "queue/mailbox.h"
 
 enum lane_use { LANE_FREE, LANE_USED };
 
 struct lane {
     /* fixed after open */
-    struct root *root;
-    ck_ring_buffer_t *buffer;
+    void **slots;
     unsigned capacity;
     /* loop thread, while it uses the lane */
     struct mailbox *home;
@@ -24,16 +23,14 @@ struct lane {
     void *owner;                    /* the loop's record of this lane */
     /* any thread */
     atomic_u32 use;                 /* enum lane_use */
-    atomic_u32 references;          /* loop and pool */
-    atomic_u32 is_pool_closed;
     atomic_u32 is_room_wanted;      /* set by the loop, taken by the consumer that makes room */
     atomic_u64 submitted;           /* single writer: the loop */
-    struct ck_ring ring __attribute__((aligned(CACHE_LINE)));
+    struct deque deque;
 };
 
-/* capacity: a power of two; one place stays empty in the ring underneath, which is twice as large. NULL: no memory. */
+/* capacity: a power of two. NULL: no memory. */
 struct lane *lane_open(struct root *root, unsigned capacity);
-void lane_release(struct lane *lane);
+void lane_free(struct root *root, struct lane *lane);
 
 /* Queues an item; false: full. Loop thread. */
 bool lane_push(struct lane *lane, void *item);
@@ -41,7 +38,19 @@ bool lane_push(struct lane *lane, void *item);
 /* The oldest item, or NULL; tells the loop when it waits for room and half of the lane is free. Any pool thread. */
 void *lane_pop(struct lane *lane);
 
-bool lane_is_empty(struct lane *lane);
+/* Tasks in it; for the loop an upper bound. Any thread. */
+unsigned lane_count(struct lane *lane);
+
+static inline bool lane_is_empty(struct lane *lane)
+{
+    return lane_count(lane) == 0;
+}
+
+/* How many were taken so far; only differences mean something. Any thread. */
+static inline uint64_t lane_taken(struct lane *lane)
+{
+    return load_relaxed(&lane->deque.top);   /* a hint */
+}
 
 /* Asks for room_mail when half of the lane is free. True: there is room already and no mail will come. Loop thread, no request open. */
 bool lane_want_room(struct lane *lane);

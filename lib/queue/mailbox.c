@@ -41,22 +41,23 @@ void mailbox_init(struct mailbox *mailbox, void (*wake)(struct mailbox *mailbox)
 }
 
 /* Pushes entries that are linked newest first. */
-static void push(struct mailbox *mailbox, struct ck_stack_entry *newest, struct ck_stack_entry *oldest)
+static bool push(struct mailbox *mailbox, struct ck_stack_entry *newest, struct ck_stack_entry *oldest)
 {
     struct ck_stack_entry *head = ck_pr_load_ptr(&mailbox->stack.head);
     do {
         oldest->next = head == SLEEPER ? NULL : head;
     } while (!ck_pr_cas_ptr_value(&mailbox->stack.head, head, newest, &head));
-    if (head == SLEEPER) {
-        JOB_MARK(mailbox_poster_wakes);
-        mailbox->wake(mailbox);
-    }
+    if (head != SLEEPER)
+        return head != NULL;
+    JOB_MARK(mailbox_poster_wakes);
+    mailbox->wake(mailbox);
+    return false;
 }
 
-void mailbox_post(struct mailbox *mailbox, struct job_mail *mail)
+bool mailbox_post(struct mailbox *mailbox, struct job_mail *mail)
 {
     assert(mail->job_deliver != NULL);
-    push(mailbox, entry_of(mail), entry_of(mail));
+    return push(mailbox, entry_of(mail), entry_of(mail));
 }
 
 static struct job_mail *reversed(struct job_mail *mail)
@@ -64,6 +65,8 @@ static struct job_mail *reversed(struct job_mail *mail)
     struct job_mail *done = NULL;
     while (mail) {
         struct job_mail *next = mail->job_next;
+        if (mail->job_ahead)
+            prefetch_for_write(mail->job_ahead);   /* a chain alone would be fetched one line after the other */
         mail->job_next = done;
         done = mail;
         mail = next;
@@ -74,16 +77,17 @@ static struct job_mail *reversed(struct job_mail *mail)
 void mailbox_post_chain(struct mailbox *mailbox, struct job_mail *first, struct job_mail *last)
 {
     assert(last->job_next == NULL);
-    push(mailbox, entry_of(reversed(first)), entry_of(first));
+    (void)push(mailbox, entry_of(reversed(first)), entry_of(first));
 }
 
-struct job_mail *mailbox_take(struct mailbox *mailbox)
+struct job_mail *mailbox_take(struct mailbox *mailbox, struct job_mail **last)
 {
     if (mailbox_is_empty(mailbox))
         return NULL;
     struct ck_stack_entry *newest = ck_stack_batch_pop_upmc(&mailbox->stack);
     assert(newest != SLEEPER);
-    return reversed((struct job_mail *)newest);
+    *last = (struct job_mail *)newest;
+    return reversed(*last);
 }
 
 bool mailbox_is_empty(struct mailbox *mailbox)

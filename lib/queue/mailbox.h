@@ -23,15 +23,16 @@ struct mailbox {
 void mailbox_init(struct mailbox *mailbox, void (*wake)(struct mailbox *mailbox));
 
 /* Posts a mail; mail->job_deliver is set. The mail belongs to the mailbox until it is delivered. The poster touches neither mail nor
- * mailbox afterwards, unless it found the owner asleep: then it calls `wake`. Any thread. */
-void mailbox_post(struct mailbox *mailbox, struct job_mail *mail);
+ * mailbox afterwards, unless it found the owner asleep: then it calls `wake`. Returns whether mail was waiting already: the owner is
+ * behind. Any thread. */
+bool mailbox_post(struct mailbox *mailbox, struct job_mail *mail);
 
 /* Posts a chain, linked by job_next from first to last in the order in which it shall be delivered; the links are reversed here.
  * One exchange, one wake. */
 void mailbox_post_chain(struct mailbox *mailbox, struct job_mail *first, struct job_mail *last);
 
-/* Takes everything, oldest first, linked by job_next; NULL when there is nothing. The owner, awake. */
-struct job_mail *mailbox_take(struct mailbox *mailbox);
+/* Takes everything, oldest first, linked by job_next; NULL when there is nothing. *last is the newest. The owner, awake. */
+struct job_mail *mailbox_take(struct mailbox *mailbox, struct job_mail **last);
 
 /* True when there is no mail. The owner. */
 bool mailbox_is_empty(struct mailbox *mailbox);

@@ -62,6 +62,25 @@ void park_notify(struct park *park)
     wake_one(park, load_relaxed(&park->idlers));   /* N3; fence: N2 */
 }
 
+void park_hint(struct park *park)
+{
+    uint32_t idlers = load_relaxed(&park->idlers);   /* a look that may come too early; another follows */
+    if (sleepers(idlers) == park->threads)
+        wake_one(park, idlers);
+}
+
+void park_wake(struct park *park)
+{
+    fence_seq_cst();   /* N2, as in park_notify() */
+    uint32_t idlers = load_relaxed(&park->idlers);   /* N3; fence: N2 */
+    while (sleepers(idlers) > 0) {
+        if (cas_seq_cst(&park->idlers, &idlers, idlers - SLEEPER + SEARCHER)) {   /* N4; pairs with fetch_add_seq_cst in park_prepare */
+            give_tokens(park, 1);
+            return;
+        }
+    }
+}
+
 void park_notify_all(struct park *park)
 {
     uint32_t idlers = load_relaxed(&park->idlers);   /* a guess; the exchange decides */
@@ -82,11 +101,11 @@ bool park_search(struct park *park)
     return true;
 }
 
-void park_found(struct park *park)
+void park_found(struct park *park, bool is_more)
 {
     uint32_t before = fetch_sub_seq_cst(&park->idlers, SEARCHER);   /* pairs with load_relaxed in park_notify */
     assert(searchers(before) > 0);
-    if (searchers(before) == 1 && sleepers(before) > 0) {
+    if (is_more && searchers(before) == 1 && sleepers(before) > 0) {
         JOB_MARK(park_last_searcher_found);
         wake_one(park, before - SEARCHER);
     }

@@ -20,6 +20,13 @@ void park_init(struct park *park, unsigned threads);
 /* After work has been made visible: wakes a sleeper if there is one and nobody searches. Any thread. */
 void park_notify(struct park *park);
 
+/* For who brings work often and looks again later (park_notify() or park_wake()): wakes a sleeper only if all sleep. Costs a load; without
+ * a fence it may miss a thread that is just going to sleep. */
+void park_hint(struct park *park);
+
+/* After work has been made visible, by one who will not look again: wakes a sleeper if there is one. Any thread. */
+void park_wake(struct park *park);
+
 /* Wakes all: the pool stops. Any thread. */
 void park_notify_all(struct park *park);
 
@@ -27,8 +34,8 @@ void park_notify_all(struct park *park);
  * the idle threads search already. */
 bool park_search(struct park *park);
 
-/* A searcher has found work. The last one wakes another, since it searches no more. */
-void park_found(struct park *park);
+/* A searcher has found work. When it is the last one and there is more, it wakes another, since it searches no more. */
+void park_found(struct park *park, bool is_more);
 
 /* Going to sleep, in this order: prepare; look at every queue; then park_sleep(), or park_cancel() if there was work. */
 void park_prepare(struct park *park, bool is_searcher);

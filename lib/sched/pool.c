@@ -23,6 +23,14 @@ bool pool_is_stopping(const struct job_pool *pool)
     return load_acquire(&pool->is_stopping) != 0;   /* pairs with store_seq_cst in job_pool_stop */
 }
 
+/* The loop takes its mails as a chain, newest first; each tells it the address of one that comes some links later. */
+static void note_ahead(struct pool_thread *thread, struct job_mail *mail)
+{
+    unsigned place = thread->posted_count++ % MAILS_AHEAD;
+    mail->job_ahead = thread->posted[place];
+    thread->posted[place] = mail;
+}
+
 void pool_run_task(struct job_pool *pool, struct pool_thread *thread, struct job_task *task)
 {
     int status = 0;
@@ -42,32 +50,52 @@ void pool_run_task(struct job_pool *pool, struct pool_thread *thread, struct job
         (void)fetch_add_relaxed(is_run ? &pool->inline_run : &pool->inline_cancelled, 1);   /* a count: orders nothing */
     struct mailbox *home = task->job_home;
     task_end(task, status);
-    if (home)
-        mailbox_post(home, &task->job_mail);   /* the loop owns it from here on */
-    else
+    if (home) {
+        if (thread)
+            note_ahead(thread, &task->job_mail);
+        bool is_behind = mailbox_post(home, &task->job_mail);   /* the loop owns it from here on */
+        if (thread)
+            thread->gap = is_behind ? (unsigned)min_size(thread->gap * 2, SEARCH_GAP_MAX) : 1;
+    } else
         task->job_mail.job_deliver(&task->job_mail);
+}
+
+/* What no lane carries: to the deque of the pool thread that submits it, or to the inbox. */
+static void submit_without_lane(struct job_pool *pool, struct job_task *task)
+{
+    struct pool_thread *thread = self()->pool_thread;
+    (void)fetch_add_relaxed(&pool->submitted, 1);   /* a count: orders nothing */
+    if (!thread || thread->pool != pool || !deque_push(&thread->deque, task))
+        (void)mailbox_post(&pool->inbox, &task->job_mail);
+    park_notify(&pool->park);
 }
 
 int pool_submit(struct job_pool *pool, struct lane *lane, struct job_task *task)
 {
     if (pool->thread_count == 0) {
         inline_submit(pool, task);
-        return 0;
+    } else if (!lane) {
+        submit_without_lane(pool, task);
+    } else if (!lane_push(lane, task)) {
+        (void)fetch_add_relaxed(&pool->refused, 1);   /* a count: orders nothing */
+        return -EAGAIN;
     }
-    struct pool_thread *thread = self()->pool_thread;
-    if (lane) {
-        if (!lane_push(lane, task)) {
-            (void)fetch_add_relaxed(&pool->refused, 1);   /* a count: orders nothing */
-            return -EAGAIN;
-        }
-    } else {
-        (void)fetch_add_relaxed(&pool->submitted, 1);     /* a count: orders nothing */
-        task->job_node.job_deliver = task->job_mail.job_deliver;
-        if (!thread || thread->pool != pool || !deque_push(&thread->deque, task))
-            mailbox_post(&pool->inbox, &task->job_node);
-    }
-    park_notify(&pool->park);
     return 0;
+}
+
+void pool_hint(struct job_pool *pool)
+{
+    park_hint(&pool->park);
+}
+
+void pool_notify(struct job_pool *pool)
+{
+    park_notify(&pool->park);
+}
+
+void pool_wake(struct job_pool *pool)
+{
+    park_wake(&pool->park);
 }
 
 static struct lane *reuse_lane(struct job_pool *pool)
@@ -102,16 +130,18 @@ struct lane *pool_lane_open(struct job_pool *pool, struct mailbox *home)
     (void)pthread_mutex_unlock(&pool->lock);
     if (!lane)
         return NULL;
-    (void)fetch_add_relaxed(&lane->references, 1);   /* the pool holds one: not zero */
+    (void)fetch_add_relaxed(&pool->references, 1);   /* whoever opened the pool holds one: not zero */
     lane->home = home;
     return lane;
 }
 
-void pool_lane_close(struct lane *lane)
+static void pool_release(struct job_pool *pool);
+
+void pool_lane_close(struct job_pool *pool, struct lane *lane)
 {
     assert(load_relaxed(&lane->is_room_wanted) == 0);   /* the caller has no request open: nobody touches `home` any more */
     store_release(&lane->use, LANE_FREE);   /* pairs with cas_acq_rel in reuse_lane */
-    lane_release(lane);
+    pool_release(pool);
 }
 
 static int check_options(const struct job_pool_options *options)
@@ -147,7 +177,7 @@ static unsigned workers_default(const struct job_pool_options *options)
 static int pool_init(struct job_pool *pool, struct root *root, const struct job_pool_options *options)
 {
     pool->root = root;
-    pool->id = fetch_add_relaxed(&root->next_id, 1);   /* only uniqueness matters */
+    pool->references = 1;
     pool->nice = options->nice;
     unsigned queue_limit = options->queue_limit ? options->queue_limit : LANE_LENGTH_DEFAULT;
     pool->lane_capacity = (unsigned)power_of_two_at_least(queue_limit);
@@ -176,9 +206,20 @@ static int pool_init(struct job_pool *pool, struct root *root, const struct job_
 static void pool_free(struct job_pool *pool)
 {
     struct root *root = pool->root;
+    unsigned count = load_relaxed(&pool->lane_count);   /* nobody else has the pool */
+    for (unsigned i = 0; i < count; i++)
+        lane_free(root, pool->lanes[i]);
     alloc_free(root, pool->affinity);
     alloc_free(root, pool->threads);
     alloc_free(root, pool);
+}
+
+static void pool_release(struct job_pool *pool)
+{
+    if (fetch_sub_acq_rel(&pool->references, 1) > 1)   /* pairs with itself: the last one sees the others' accesses ended */
+        return;
+    (void)pthread_mutex_destroy(&pool->lock);
+    pool_free(pool);
 }
 
 int job_pool_open(struct job_runtime *runtime, struct job_pool **out, const struct job_pool_options *options)
@@ -234,10 +275,11 @@ static void cancel_rest(struct job_pool *pool)
         while ((task = lane_pop(pool->lanes[i])))
             pool_run_task(pool, NULL, task);
     }
-    struct job_mail *mail = mailbox_take(&pool->inbox);
+    struct job_mail *last = NULL;
+    struct job_mail *mail = mailbox_take(&pool->inbox, &last);
     while (mail) {
         struct job_mail *next = mail->job_next;
-        pool_run_task(pool, NULL, container_of(mail, struct job_task, job_node));
+        pool_run_task(pool, NULL, container_of(mail, struct job_task, job_mail));
         mail = next;
     }
     self()->pool_thread = before;
@@ -259,15 +301,10 @@ int job_pool_close(struct job_pool **pointer)
     inline_wait(pool);
     pool_threads_join(pool);
     cancel_rest(pool);
-    unsigned count = load_relaxed(&pool->lane_count);   /* the pool is stopped: no lane is added any more */
-    for (unsigned i = 0; i < count; i++) {
-        store_release(&pool->lanes[i]->is_pool_closed, 1);   /* pairs with load_acquire in is_closed (loop/submit.c) */
-        lane_release(pool->lanes[i]);
-    }
+    store_release(&pool->is_closed, 1);   /* pairs with load_acquire in is_closed (loop/submit.c) */
     (void)fetch_sub_relaxed(&pool->root->users, 1);   /* ledger */
-    (void)pthread_mutex_destroy(&pool->lock);
     *pointer = NULL;
-    pool_free(pool);
+    pool_release(pool);
     return 0;
 }
 

@@ -22,15 +22,19 @@ struct pool_thread {
     unsigned tick;               /* tasks since it last looked at the lanes first */
     unsigned next_victim;
     uint64_t spin_ns;            /* adaptive: how long searching has paid lately */
-    uint64_t now_ns;             /* last time that it read the clock */
+    uint64_t now_ns;             /* what the coarse clock said last */
+    unsigned clock_skips;        /* tasks that still begin without reading it */
+    unsigned gap;                /* pauses between two looks: more while the loops are behind anyway */
+    unsigned posted_count;
+    const void *posted[MAILS_AHEAD];   /* addresses of the last mails that it posted; never followed */
     atomic_u64 run, cancelled, stolen, parked;   /* single writer */
     struct deque deque;
+    void *deque_slots[DEQUE_LENGTH];
 } __attribute__((aligned(CACHE_LINE)));
 
 struct job_pool {
     /* fixed after open */
     struct root *root;
-    uint64_t id;                 /* never the same twice: a loop's record of a lane may outlive the pool */
     char name[16];
     int nice;
     unsigned lane_capacity;
@@ -49,22 +53,32 @@ struct job_pool {
     atomic_u32 lane_count;
     atomic_u32 is_stopping;      /* tasks are cancelled instead of run */
     atomic_u32 is_ending;        /* threads end when nothing is queued */
-    atomic_u64 submitted, refused, inline_run, inline_cancelled;
+    atomic_u32 is_closed;        /* the threads are gone and nothing is queued any more */
+    atomic_u32 references;       /* whoever opened it, and each loop that has a lane: the last one frees the memory */
     atomic_u32 inline_active;    /* tasks submitted and not ended; inline.c */
     pthread_mutex_t lock;        /* opening lanes */
+    /* any thread, and written often: not beside what the threads read */
+    atomic_u64 submitted __attribute__((aligned(CACHE_LINE)));
+    atomic_u64 refused, inline_run, inline_cancelled;
 };
 
 bool pool_is_stopping(const struct job_pool *pool);
 
-/* A lane for a loop, its own until lane_close(): one that another loop has left, or a new one. NULL: no memory, or POOL_LANES_MAX. */
+/* A lane for a loop, its own until pool_lane_close(): one that another loop has left, or a new one. It keeps the pool's memory, also
+ * after job_pool_close(). NULL: no memory, or POOL_LANES_MAX. */
 struct lane *pool_lane_open(struct job_pool *pool, struct mailbox *home);
 
 /* The loop goes, or is done with the pool. It must not wait for room. */
-void pool_lane_close(struct lane *lane);
+void pool_lane_close(struct job_pool *pool, struct lane *lane);
 
 /* Queues a task whose end is posted to `home` by its job_mail, or, without a lane, told on the pool thread. The caller has done
- * task_submit(). 0, or -EAGAIN: the lane is full. */
+ * task_submit(). 0, or -EAGAIN: the lane is full. What went into a lane is followed by pool_hint() or one of its kind. */
 int pool_submit(struct job_pool *pool, struct lane *lane, struct job_task *task);
+
+/* What a loop owes its lane: see loop/submit.c. Closing the pool meanwhile is no harm: it takes everything. */
+void pool_hint(struct job_pool *pool);
+void pool_notify(struct job_pool *pool);
+void pool_wake(struct job_pool *pool);
 
 /* Runs or cancels a task that was taken from a queue, and delivers its end. */
 void pool_run_task(struct job_pool *pool, struct pool_thread *thread, struct job_task *task);
@@ -74,6 +88,7 @@ struct job_task *find_own(struct pool_thread *thread);
 struct job_task *find_shared(struct pool_thread *thread);
 struct job_task *find_stolen(struct pool_thread *thread);
 bool pool_has_work(struct job_pool *pool);
+bool pool_has_forked_work(struct job_pool *pool);   /* besides lanes */
 
 /* inline.c: runs a task here, or when the one that runs on this thread has ended. */
 void inline_submit(struct job_pool *pool, struct job_task *task);

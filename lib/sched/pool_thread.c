@@ -18,7 +18,11 @@
 #include "sched/pool.h"
 #include "stats/line.h"
 
-enum { SPIN_MIN_NS = 1000, SPIN_ROUND = 32, BUDGET_SAMPLE = 16 };
+enum {
+    SPIN_MIN_NS = 1000,
+    SPIN_LOOKS = 4,     /* between two readings of the clock */
+    CLOCK_SAMPLE = 16,
+};
 
 static uint64_t thread_cpu_ns(void)
 {
@@ -51,11 +55,19 @@ static struct job_task *find_cheap(struct pool_thread *thread)
     return task ? task : find_shared(thread);
 }
 
+/* Each look takes the line from whoever is about to write it. */
+static void spin_gap(const struct pool_thread *thread)
+{
+    for (unsigned i = 0; i < thread->gap; i++)
+        cpu_relax();
+}
+
 /* A searcher looks everywhere, for as long as that has paid lately. */
 static struct job_task *search(struct pool_thread *thread)
 {
     struct job_pool *pool = thread->pool;
     uint64_t begin = 0;
+    spin_gap(thread);
     for (;;) {
         struct job_task *task = find_shared(thread);
         if (!task)
@@ -72,8 +84,8 @@ static struct job_task *search(struct pool_thread *thread)
             thread->spin_ns = max_size(thread->spin_ns / 2, SPIN_MIN_NS);
             return NULL;
         }
-        for (unsigned i = 0; i < SPIN_ROUND && !pool_has_work(pool); i++)
-            cpu_relax();
+        for (unsigned i = 0; i < SPIN_LOOKS && !pool_has_work(pool); i++)
+            spin_gap(thread);
     }
 }
 
@@ -107,19 +119,21 @@ static struct job_task *next_task(struct pool_thread *thread)
 {
     struct job_pool *pool = thread->pool;
     struct job_task *task = find_cheap(thread);
-    bool is_searcher = false;
+    bool is_searcher = false, has_slept = false;
     while (!task) {
         if (!is_searcher)
             is_searcher = park_search(&pool->park);
         if (is_searcher)
             task = search(thread);
-        if (!task)
+        if (!task) {
             is_searcher = sleep_or_find(thread, is_searcher, &task);
+            has_slept = true;
+        }
         if (!task && load_acquire(&pool->is_ending) && !pool_has_work(pool))   /* pairs with store_seq_cst in pool_threads_join */
             break;
     }
-    if (is_searcher)
-        park_found(&pool->park);
+    if (is_searcher)   /* a lane is watched by its loop, as long as that is awake: no need to wake another for each task */
+        park_found(&pool->park, has_slept ? pool_has_work(pool) : pool_has_forked_work(pool));
     return task;
 }
 
@@ -140,6 +154,19 @@ static void set_up(struct pool_thread *thread)
     thread->line->tid = (uint32_t)sys_gettid();
 }
 
+/* What runs, and since when. The clock is read for every task as soon as a tick (some ms) has passed over the last CLOCK_SAMPLE of them;
+ * while tasks are so short that none has, for one in CLOCK_SAMPLE. */
+static void begin_task(struct pool_thread *thread, const struct job_task *task)
+{
+    if (thread->clock_skips == 0) {
+        uint64_t now = sys_clock_coarse_ns();
+        thread->clock_skips = now == thread->now_ns ? CLOCK_SAMPLE : 1;
+        thread->now_ns = now;
+    }
+    thread->clock_skips--;
+    line_run(thread->line, (uint64_t)(uintptr_t)task->job_run, thread->now_ns);
+}
+
 static void *thread_main(void *arg)
 {
     struct pool_thread *thread = arg;
@@ -150,10 +177,10 @@ static void *thread_main(void *arg)
     uint64_t cpu_ns = budget_is_kept(&pool->budget) ? thread_cpu_ns() : 0;
     struct job_task *task;
     while ((task = next_task(thread))) {
-        line_run(thread->line, (uint64_t)(uintptr_t)task->job_run, sys_clock_coarse_ns());
+        begin_task(thread, task);
         pool_run_task(pool, thread, task);
-        store_relaxed(&thread->line->running, 0);
-        store_relaxed(&thread->line->counters[COUNTER_TASKS_RUN], thread->run);   /* figures for people */
+        store_relaxed(&thread->line->running, 0);                                 /* figures for people: no order */
+        store_relaxed(&thread->line->counters[COUNTER_TASKS_RUN], thread->run);
         if (budget_is_kept(&pool->budget))
             keep_budget(thread, &cpu_ns);
     }
@@ -206,7 +233,8 @@ int pool_threads_start(struct job_pool *pool)
         pool->threads[i].pool = pool;
         pool->threads[i].index = i;
         pool->threads[i].spin_ns = PARK_SPIN_NS;
-        deque_init(&pool->threads[i].deque, 0);
+        pool->threads[i].gap = 1;
+        deque_init(&pool->threads[i].deque, pool->threads[i].deque_slots, DEQUE_LENGTH, 0);
     }
     unsigned started = 0;
     while (err == 0 && started < count) {

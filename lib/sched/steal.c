@@ -7,14 +7,15 @@
 
 static struct job_task *task_of(struct job_mail *mail)
 {
-    return mail ? container_of(mail, struct job_task, job_node) : NULL;
+    return mail ? container_of(mail, struct job_task, job_mail) : NULL;
 }
 
 /* Takes the whole inbox: the first is ours, the rest goes where others can steal it: our deque, and back to the inbox. */
 static struct job_task *find_in_inbox(struct pool_thread *thread)
 {
     struct job_pool *pool = thread->pool;
-    struct job_mail *mail = mailbox_take(&pool->inbox);
+    struct job_mail *last = NULL;
+    struct job_mail *mail = mailbox_take(&pool->inbox, &last);
     struct job_task *first = task_of(mail);
     if (!first)
         return NULL;
@@ -26,12 +27,8 @@ static struct job_task *find_in_inbox(struct pool_thread *thread)
             break;
         mail = next;
     }
-    if (mail) {
-        struct job_mail *last = mail;
-        while (last->job_next)
-            last = last->job_next;
+    if (mail)
         mailbox_post_chain(&pool->inbox, mail, last);
-    }
     if (has_more)
         park_notify(&pool->park);
     return first;
@@ -86,6 +83,11 @@ bool pool_has_work(struct job_pool *pool)
         if (!lane_is_empty(pool->lanes[i]))
             return true;
     }
+    return pool_has_forked_work(pool);
+}
+
+bool pool_has_forked_work(struct job_pool *pool)
+{
     if (!mailbox_is_empty(&pool->inbox))
         return true;
     for (unsigned i = 0; i < pool->thread_count; i++) {

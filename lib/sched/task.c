@@ -46,10 +46,12 @@ void task_submit_undo(struct job_task *task)
 
 enum task_owed task_begin(struct job_task *task)
 {
-    uint32_t state = TASK_QUEUED;
-    if (cas_acquire(&task->job_state, &state, TASK_RUNNING))   /* pairs with cas_acq_rel in task_cancel: one of the two wins */
+    /* An exchange, half the price of a compare-and-swap here: a cancelled task looks as if it ran until its end, which only turns the
+     * answer of a second cancel from "was cancelled" into "runs"; both are -EALREADY. */
+    uint32_t before = exchange_acquire(&task->job_state, TASK_RUNNING);   /* pairs with cas_acq_rel in task_cancel: one of the two wins */
+    if (before == TASK_QUEUED)
         return TASK_OWES_RUN;
-    assert(state == TASK_CANCELLED);
+    assert(before == TASK_CANCELLED);
     JOB_MARK(task_cancelled_in_queue);
     return TASK_OWES_NO_RUN;
 }
@@ -119,13 +121,10 @@ int job_task_share(struct job_task *task, struct job_region *region)
         return -EINVAL;
     if (task_state(task) != TASK_IDLE)
         return -EBUSY;
-    for (unsigned i = 0; i < TASK_REGIONS_MAX; i++) {
-        if (!task->job_regions[i]) {
-            task->job_regions[i] = job_region_retain(region);
-            return 0;
-        }
-    }
-    return -ENOSPC;
+    if (task->job_region_count == TASK_REGIONS_MAX)
+        return -ENOSPC;
+    task->job_regions[task->job_region_count++] = job_region_retain(region);
+    return 0;
 }
 
 struct job_region *job_task_region(const struct job_task *task, unsigned index)
@@ -141,9 +140,10 @@ void job_task_set_status(struct job_task *task, int status)
 
 void task_drop(struct job_task *task)
 {
-    job_buf_free(&task->buf);
-    for (unsigned i = 0; i < TASK_REGIONS_MAX; i++)
-        job_region_release(&task->job_regions[i]);
+    if (task->buf)
+        job_buf_free(&task->buf);
+    while (task->job_region_count > 0)
+        job_region_release(&task->job_regions[--task->job_region_count]);
 }
 
 int job_task_fini(struct job_task *task)
