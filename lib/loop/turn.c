@@ -113,7 +113,8 @@ static void time_callbacks(struct job_loop *loop)
     uint64_t took = now - loop->now_ns;
     loop->now_ns = now;
     loop->callbacks_untimed = 0;
-    loop->callbacks_together = took > CALLBACKS_SHORT_NS ? 1 : (unsigned)min_size(loop->callbacks_together * 2, CALLBACKS_TOGETHER_MAX);
+    unsigned more = (unsigned)min_size(loop->callbacks_together * 2, CALLBACKS_TOGETHER_MAX);
+    loop->callbacks_together = took > CALLBACKS_SHORT_NS ? 1 : more;
     atomic_u64 *longest = &loop->line->counters[COUNTER_LONGEST_CALLBACK_NS];
     if (took > load_relaxed(longest))   /* single writer */
         store_relaxed(longest, took);

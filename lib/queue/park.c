@@ -6,6 +6,7 @@
  *                      (compare-and-swap on idlers)   N5 tokens + 1, wake one
  *   an idle thread:    K1 idlers: searcher → sleeper, in one read-modify-write   K2 look at every queue   K3 work: sleeper → busy
  *                      K4 none: take a token, waiting while there is none; it is a searcher now
+ *                      (a loop wakes later, for all that it put into its lane: loop/submit.c; its last look leaves out "no searcher")
  * Why no work is left while all sleep: N1 N2 N3 and K1 K2 are the store-then-load pair, with a full fence between on both sides (N2; K1 is
  * a read-modify-write). So either N3 sees the sleeper, or K2 sees the work. If N3 sees a searcher it leaves the work to that one, which
  * finds it or goes through K1 later than N2, and its K2 sees the work; so the last searcher never goes to sleep beside work. The narrowest
@@ -71,7 +72,7 @@ void park_hint(struct park *park)
 
 void park_wake(struct park *park)
 {
-    fence_seq_cst();   /* N2, as in park_notify() */
+    fence_seq_cst();   /* N2; pairs with fetch_add_seq_cst in park_prepare */
     uint32_t idlers = load_relaxed(&park->idlers);   /* N3; fence: N2 */
     while (sleepers(idlers) > 0) {
         if (cas_seq_cst(&park->idlers, &idlers, idlers - SLEEPER + SEARCHER)) {   /* N4; pairs with fetch_add_seq_cst in park_prepare */

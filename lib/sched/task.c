@@ -66,7 +66,7 @@ void task_end(struct job_task *task, int status)
 int task_cancel(struct job_task *task)
 {
     uint32_t state = TASK_QUEUED;
-    if (cas_acq_rel(&task->job_state, &state, TASK_CANCELLED))   /* pairs with cas_acquire in task_begin */
+    if (cas_acq_rel(&task->job_state, &state, TASK_CANCELLED))   /* pairs with exchange_acquire in task_begin */
         return 0;
     if (state == TASK_RUNNING && cas_acq_rel(&task->job_state, &state, TASK_RUNNING_CANCELLED))   /* pairs with store_release in task_end */
         JOB_MARK(task_cancelled_while_running);

@@ -1,7 +1,8 @@
 /* task.h — the state word of a task; only task.c changes it, and each transition says what the caller now owes.
  *
  *      IDLE ──submit──▶ QUEUED ──begin──▶ RUNNING ──end──▶ ENDED ──deliver──▶ IDLE
- *                         └─cancel─▶ CANCELLED ──begin──▶ RUNNING, without its function      RUNNING ──cancel──▶ RUNNING_CANCELLED ──end──▶ ENDED
+ *                         └─cancel─▶ CANCELLED ──begin──▶ RUNNING (without its function)
+ *      RUNNING ──cancel──▶ RUNNING_CANCELLED ──end──▶ ENDED
  */
 #ifndef JOB_SCHED_TASK_H
 #define JOB_SCHED_TASK_H
