@@ -331,7 +331,7 @@ static void no_wake(struct mailbox *mailbox)
 
 static void deliver_all(struct mailbox *mailbox)
 {
-    for (struct job_mail *mail = mailbox_take(mailbox), *next; mail; mail = next) {
+    for (struct job_mail *mail = mailbox_take(mailbox, &(struct job_mail *){NULL}), *next; mail; mail = next) {
         next = mail->job_next;
         mail->job_deliver(mail);
     }

@@ -42,11 +42,11 @@ START_TEST(mail_comes_out_oldest_first_and_all_at_once)
     mailbox_init(&box, wake);
     mails_init(mails, 3);
     ck_assert(mailbox_is_empty(&box));
-    ck_assert_ptr_null(mailbox_take(&box));
+    ck_assert_ptr_null(mailbox_take(&box, &(struct job_mail *){NULL}));
     for (unsigned i = 0; i < 3; i++)
         mailbox_post(&box, &mails[i]);
     ck_assert(!mailbox_is_empty(&box));
-    assert_order(mailbox_take(&box), mails, (unsigned[]){0, 1, 2}, 3);
+    assert_order(mailbox_take(&box, &(struct job_mail *){NULL}), mails, (unsigned[]){0, 1, 2}, 3);
     ck_assert(mailbox_is_empty(&box));
     ck_assert_uint_eq(wakes, 0); /* the owner was awake */
 }
@@ -62,11 +62,11 @@ START_TEST(a_chain_keeps_its_order_behind_what_was_there)
     mails[1].job_next = &mails[2];
     mails[2].job_next = &mails[3];
     mailbox_post_chain(&box, &mails[1], &mails[3]);
-    assert_order(mailbox_take(&box), mails, (unsigned[]){0, 1, 2, 3}, 4);
+    assert_order(mailbox_take(&box, &(struct job_mail *){NULL}), mails, (unsigned[]){0, 1, 2, 3}, 4);
 
     mails[0].job_next = NULL;
     mailbox_post_chain(&box, &mails[0], &mails[0]);
-    assert_order(mailbox_take(&box), mails, (unsigned[]){0}, 1);
+    assert_order(mailbox_take(&box, &(struct job_mail *){NULL}), mails, (unsigned[]){0}, 1);
 }
 END_TEST
 
@@ -84,7 +84,7 @@ START_TEST(only_the_first_post_to_a_sleeper_wakes_and_that_wake_is_owed)
     ck_assert_uint_eq(wakes, 1);
     mailbox_awake(&box);
     ck_assert_uint_eq(box.wakes_owed, 1);
-    assert_order(mailbox_take(&box), mails, (unsigned[]){0, 1}, 2);
+    assert_order(mailbox_take(&box, &(struct job_mail *){NULL}), mails, (unsigned[]){0, 1}, 2);
 }
 END_TEST
 
@@ -96,11 +96,11 @@ START_TEST(who_has_mail_may_not_sleep_and_who_wakes_alone_is_owed_nothing)
     mails_init(&mail, 1);
     mailbox_post(&box, &mail);
     ck_assert(!mailbox_sleep(&box));
-    ck_assert_ptr_eq(mailbox_take(&box), &mail);
+    ck_assert_ptr_eq(mailbox_take(&box, &(struct job_mail *){NULL}), &mail);
     ck_assert(mailbox_sleep(&box));
     mailbox_awake(&box);
     ck_assert_uint_eq(box.wakes_owed, 0);
-    ck_assert_ptr_null(mailbox_take(&box));
+    ck_assert_ptr_null(mailbox_take(&box, &(struct job_mail *){NULL}));
 }
 END_TEST
 
@@ -123,7 +123,7 @@ START_TEST(a_lane_is_full_at_its_capacity_and_first_in_first_out_for_ever)
             ck_assert_ptr_eq(lane_pop(lane), &items[out++ % 64]);
         ck_assert(lane_is_empty(lane));
         ck_assert_ptr_null(lane_pop(lane));
-        lane_release(lane);
+        lane_free(&root, lane);
     }
     ck_assert_uint_eq(load_relaxed(&root.allocations), 0); /* one thread */
 }
@@ -144,34 +144,23 @@ START_TEST(room_is_told_once_when_half_is_free)
     ck_assert_ptr_nonnull(lane_pop(lane));
     ck_assert(mailbox_is_empty(&home)); /* three of four: not yet */
     ck_assert_ptr_nonnull(lane_pop(lane));
-    ck_assert_ptr_eq(mailbox_take(&home), &lane->room_mail);
+    ck_assert_ptr_eq(mailbox_take(&home, &(struct job_mail *){NULL}), &lane->room_mail);
     ck_assert_ptr_nonnull(lane_pop(lane));
     ck_assert(mailbox_is_empty(&home));
     ck_assert(lane_want_room(lane)); /* there is room: no mail follows */
     ck_assert_ptr_nonnull(lane_pop(lane));
     ck_assert(mailbox_is_empty(&home));
-    lane_release(lane);
-}
-END_TEST
-
-START_TEST(a_lane_lives_as_long_as_its_last_reference)
-{
-    struct root root = {0};
-    struct lane *lane = lane_open(&root, 2);
-    (void)fetch_add_relaxed(&lane->references, 1);
-    lane_release(lane);
-    ck_assert_uint_gt(load_relaxed(&root.allocations), 0);
-    lane_release(lane);
-    ck_assert_uint_eq(load_relaxed(&root.allocations), 0);
+    lane_free(&root, lane);
 }
 END_TEST
 
 static struct deque deque;
+static void *deque_slots[DEQUE_LENGTH];
 static int items[DEQUE_LENGTH + 1];
 
 static void fill(uint64_t start)
 {
-    deque_init(&deque, start);
+    deque_init(&deque, deque_slots, DEQUE_LENGTH, start);
     for (unsigned i = 0; i < DEQUE_LENGTH; i++)
         ck_assert(deque_push(&deque, &items[i]));
     ck_assert(!deque_push(&deque, &items[DEQUE_LENGTH]));
@@ -214,7 +203,7 @@ START_TEST(a_notice_between_prepare_and_sleep_is_not_lost)
     park_prepare(&park, false);
     park_notify(&park);
     park_sleep(&park); /* returns at once, or the test hangs */
-    park_found(&park);
+    park_found(&park, true);
     ck_assert_uint_eq(load_relaxed(&park.idlers), 0); /* one thread */
     ck_assert_uint_eq(load_relaxed(&park.tokens), 0);
 }
@@ -229,7 +218,7 @@ START_TEST(a_cancelled_sleep_leaves_no_token_behind)
     park_prepare(&park, false);
     park_notify(&park);
     ck_assert(park_cancel(&park)); /* it was made a searcher: it takes its token */
-    park_found(&park);
+    park_found(&park, true);
     ck_assert_uint_eq(load_relaxed(&park.tokens), 0);
     ck_assert_uint_eq(load_relaxed(&park.idlers), 0);
 }
@@ -245,9 +234,43 @@ START_TEST(a_notice_wakes_nobody_while_one_searches_or_none_sleeps)
     park_prepare(&park, false); /* another one */
     park_notify(&park);
     ck_assert_uint_eq(load_relaxed(&park.woken), 0);
-    park_found(&park); /* the last searcher passes it on */
+    park_found(&park, true); /* the last searcher passes it on */
     ck_assert_uint_eq(load_relaxed(&park.woken), 1);
     park_sleep(&park);
+}
+END_TEST
+
+START_TEST(a_searcher_that_took_the_only_work_wakes_nobody)
+{
+    struct park park;
+    park_init(&park, 2);
+    ck_assert(park_search(&park));
+    park_prepare(&park, false);
+    park_found(&park, false);
+    ck_assert_uint_eq(load_relaxed(&park.woken), 0);
+    ck_assert(!park_cancel(&park));
+}
+END_TEST
+
+START_TEST(a_hint_wakes_only_when_all_sleep_and_a_last_look_also_beside_a_searcher)
+{
+    struct park park;
+    park_init(&park, 2);
+    park_prepare(&park, false);
+    park_hint(&park);
+    ck_assert_uint_eq(load_relaxed(&park.woken), 0);
+    park_prepare(&park, false);
+    park_hint(&park);
+    ck_assert_uint_eq(load_relaxed(&park.woken), 1);
+    park_notify(&park); /* one searches already */
+    ck_assert_uint_eq(load_relaxed(&park.woken), 1);
+    park_wake(&park);
+    ck_assert_uint_eq(load_relaxed(&park.woken), 2);
+    park_sleep(&park);
+    park_sleep(&park);
+    park_found(&park, false);
+    park_found(&park, true);
+    ck_assert_uint_eq(load_relaxed(&park.idlers), 0);
 }
 END_TEST
 
@@ -286,12 +309,13 @@ int main(void)
     tcase_add_test(tcase, who_has_mail_may_not_sleep_and_who_wakes_alone_is_owed_nothing);
     tcase_add_test(tcase, a_lane_is_full_at_its_capacity_and_first_in_first_out_for_ever);
     tcase_add_test(tcase, room_is_told_once_when_half_is_free);
-    tcase_add_test(tcase, a_lane_lives_as_long_as_its_last_reference);
     tcase_add_loop_test(tcase, the_owner_takes_the_newest_and_a_thief_the_oldest, 0, 5);
     tcase_add_loop_test(tcase, a_theft_makes_room_for_a_push, 0, 5);
     tcase_add_test(tcase, a_notice_between_prepare_and_sleep_is_not_lost);
     tcase_add_test(tcase, a_cancelled_sleep_leaves_no_token_behind);
     tcase_add_test(tcase, a_notice_wakes_nobody_while_one_searches_or_none_sleeps);
+    tcase_add_test(tcase, a_searcher_that_took_the_only_work_wakes_nobody);
+    tcase_add_test(tcase, a_hint_wakes_only_when_all_sleep_and_a_last_look_also_beside_a_searcher);
     tcase_add_test(tcase, at_most_half_of_those_awake_search);
     tcase_add_test(tcase, notify_all_gives_each_sleeper_a_token);
     suite_add_tcase(suite, tcase);
