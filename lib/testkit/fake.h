@@ -72,6 +72,7 @@ struct fake_ring {
     struct fake_buffers buffers;
     struct list requests, held, backlog;
     uint64_t step;
+    uint64_t fruitless;           /* enters since something was moved or it slept */
     uint64_t last_key;            /* of a request that has ended */
     struct pollfd *polled;
     size_t polled_capacity;

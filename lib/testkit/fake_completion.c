@@ -37,6 +37,8 @@ struct fake_completion *fake_complete(struct fake_ring *ring, struct fake_reques
     struct fake_completion *completion = hold(ring, request, request->sqe.user_data, res);
     completion->cqe.flags = is_more ? IORING_CQE_F_MORE : 0;
     request->held++;
+    if (res >= 0)
+        ring->fruitless = 0;
     request->has_ended = !is_more;
     return completion;
 }

@@ -21,6 +21,7 @@
 enum {
     HANG_MS = 3000,          /* of real time, before a sleep in virtual time counts as for ever: loopback may be slow */
     STEPS_MAX = 1000000,     /* of one enter */
+    FRUITLESS_MAX = 50000,   /* enters that move nothing and do not sleep: the loop spins */
 };
 
 /* A ring is known by its descriptor's number alone, as in the kernel: there is one world a process, and one thread in it at a time
@@ -290,6 +291,7 @@ static int wait_for(struct fake_ring *ring, unsigned min_complete, const struct 
         }
         if (!has_work(ring)) {
             fake_world.counts.sleeps++;
+            ring->fruitless = 0;
             int err = fake_world.options.is_real_time ? sleep_real(ring, timeout) : sleep_virtual(ring, timeout);
             if (err < 0)
                 return err;
@@ -332,6 +334,8 @@ int io_uring_enter2(unsigned fd, unsigned to_submit, unsigned min_complete, unsi
             fake_die("enter: a time-out that is not normalised");
     }
     fake_world.counts.enters++;
+    if (++ring->fruitless > FRUITLESS_MAX)
+        fake_die("the loop spins: %u enters without a sleep or a byte", FRUITLESS_MAX);
     int rc = enter(ring, to_submit, min_complete, flags, timeout);
     publish_flags(ring);
     return rc;

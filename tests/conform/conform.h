@@ -8,7 +8,7 @@
 
 #include "support/world.h"
 
-enum { PUMPS_MAX = 30000, OUTCOME_MAX = 1024 };
+enum { PUMPS_MAX = 5000, OUTCOME_MAX = 1024 };
 
 struct scenario {
     const char *body;
@@ -89,6 +89,7 @@ void peer_gone(struct scenario *scenario);
 void close_in_each_state(struct scenario *scenario);
 void tasks_end_before_closed(struct scenario *scenario);
 void accepting(struct scenario *scenario);
+void closing_a_listener(struct scenario *scenario);
 void out_of_descriptors(struct scenario *scenario);
 void starving(struct scenario *scenario);
 void timers(struct scenario *scenario);

@@ -17,7 +17,7 @@ static struct hall {
     struct guest guests[CLIENTS_MAX];
     int clients[CLIENTS_MAX];
     unsigned client_count, connected, accepted, refused, greeted, closed, listener_closed;
-    bool takes_all, is_seat_taken;
+    bool takes_all, is_seat_taken, clients_leave;
     struct job_stream seat;      /* opened and closed now and then */
 } hall;
 
@@ -30,7 +30,7 @@ static void guest_data(struct job_stream *stream, struct job_buf **in)
 static void guest_end(struct job_stream *stream, int status)
 {
     struct guest *guest = job_container_of(stream, struct guest, stream);
-    must(hall.scenario, status == 0 || hall.scenario->is_faulty);   /* a client that read half of it resets */
+    must(hall.scenario, status == 0 || hall.scenario->is_faulty || hall.clients_leave);   /* unread bytes reset */
     guest->is_closing = true;
     job_stream_close(stream);
 }
@@ -38,7 +38,7 @@ static void guest_end(struct job_stream *stream, int status)
 static void guest_sent(struct job_stream *stream, int status)
 {
     (void)stream;
-    must(hall.scenario, status == 0 || hall.scenario->is_faulty);   /* a client that read half of it resets */
+    must(hall.scenario, status == 0 || hall.scenario->is_faulty || hall.clients_leave);   /* unread bytes reset */
 }
 
 static void guest_closed(struct job_stream *stream)
@@ -154,6 +154,29 @@ void accepting(struct scenario *scenario)
     must(scenario, job_listener_port(&hall.listener) != 0);
     run(scenario, NULL, hall_act);
     hall_check(scenario);
+}
+
+static bool leaving_act(struct scenario *scenario)
+{
+    if (scenario->pumps <= below(scenario, 5))
+        return true;
+    job_listener_close(&hall.listener, listener_closed);
+    for (unsigned i = 0; i < hall.client_count; i++)
+        close(hall.clients[i]);
+    return false;
+}
+
+/* Connections wait, arrive while it closes, or have just been accepted: each is taken or closed, and no descriptor is lost. */
+void closing_a_listener(struct scenario *scenario)
+{
+    hall_open(scenario, 1 + below(scenario, CLIENTS_MAX));
+    for (unsigned i = 0; i < hall.client_count; i++)
+        hall.clients[i] = fixture_connect(job_listener_port(&hall.listener));
+    hall.clients_leave = true;
+    run(scenario, NULL, leaving_act);
+    must(scenario, hall.listener_closed == 1);
+    must(scenario, hall.closed + hall.refused == hall.accepted);
+    tell(scenario, " closed %u", hall.listener_closed);
 }
 
 static struct rlimit limit_before;
@@ -288,13 +311,14 @@ void signals(struct scenario *scenario)
     tell(scenario, " caught %u", alarms.caught);
 }
 
-enum { SMALL = 40 };
+enum { SMALL = 40, PORTS = 6 };
 
 static struct crowd {
     struct scenario *scenario;
     struct job_stream streams[SMALL];
     int peers[SMALL];
-    unsigned datas, closes;
+    struct job_listener listeners[PORTS];
+    unsigned datas, closes, listeners_closed;
 } crowd;
 
 static void crowd_data(struct job_stream *stream, struct job_buf **in)
@@ -316,6 +340,17 @@ static void crowd_closed(struct job_stream *stream)
     crowd.closes++;
 }
 
+static void nobody_comes(struct job_listener *listener, struct job_incoming *incoming)
+{
+    must(crowd.scenario, !listener && !incoming);
+}
+
+static void port_closed(struct job_listener *listener)
+{
+    (void)listener;
+    crowd.listeners_closed++;
+}
+
 static const struct job_stream_events crowd_events = {crowd_data, crowd_end, NULL, crowd_closed};
 
 static bool crowd_act(struct scenario *scenario)
@@ -328,10 +363,12 @@ static bool crowd_act(struct scenario *scenario)
             job_buf_free(&buf);
         job_stream_close(&crowd.streams[i]);
     }
+    for (unsigned i = 0; i < PORTS; i++)   /* which only their cancels end */
+        job_listener_close(&crowd.listeners[i], port_closed);
     return false;
 }
 
-/* Starts, sends and cancels by the dozen in one callback on a queue of four: none may be lost. */
+/* Starts, sends and cancels by the dozen in one callback on a small queue: none may be lost. */
 void many_small_ops(struct scenario *scenario)
 {
     crowd = (struct crowd){.scenario = scenario};
@@ -343,8 +380,10 @@ void many_small_ops(struct scenario *scenario)
             ck_assert_int_eq(send(fds[0], "some", 4, 0), 4);
         must_ok(scenario, job_stream_adopt(scenario->loop, &crowd.streams[i], fds[1], &crowd_events));
     }
+    for (unsigned i = 0; i < PORTS; i++)
+        must_ok(scenario, job_listener_open(scenario->loop, &crowd.listeners[i], NULL, nobody_comes));
     run(scenario, NULL, crowd_act);
-    must(scenario, crowd.closes == SMALL);
+    must(scenario, crowd.closes == SMALL && crowd.listeners_closed == PORTS);
     for (unsigned i = 0; i < SMALL; i++)
         close(crowd.peers[i]);
     tell(scenario, " closed %u", crowd.closes);
