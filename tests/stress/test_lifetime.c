@@ -223,7 +223,8 @@ static void run_sequence(unsigned steps)
     unsigned done_before = done_count;
     steps_left = steps;
     unsigned slots = WORLD_IS_FAKE ? 4U << random_below(&dice, 3) : 8;
-    must(0 <= job_loop_open(runtime, &loop, &(struct job_loop_options){.receive_slots = slots, .receive_slot_bytes = 4096}));
+    struct job_loop_options options = {.receive_slots = slots, .receive_slot_bytes = 4096};
+    must(0 <= job_loop_open(runtime, &loop, &options));
     must(0 <= job_timer_open(loop, &step_timer, step));
     must(0 <= job_timer_start(&step_timer, 0));
 
