@@ -21,6 +21,7 @@
 #include "memory/arena.h"
 #include "memory/cache.h"
 #include "memory/slot.h"
+#include "stats/segment.h"
 
 static const uint64_t close_deadline_default_ns = 5000000000U;
 
@@ -87,6 +88,7 @@ int job_loop_open(struct job_runtime *runtime, struct job_loop **out, const stru
     err = engine_ring.open(root, &engine_options, &loop->engine);
     if (err < 0)
         goto release_line;
+    stats_set_features(root->stats, root->features.available, root->features.disabled);   /* the engine probes its own */
     (void)fetch_add_relaxed(&root->users, 1);   /* ledger: orders nothing */
     *out = loop;
     return 0;

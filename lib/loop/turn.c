@@ -215,6 +215,7 @@ static void publish(struct job_loop *loop)
     store_relaxed(&loop->line->counters[COUNTER_STALE], engine->stale);   /* counters: no order */
     store_relaxed(&loop->line->counters[COUNTER_STARVED], engine->starved);
     store_relaxed(&loop->line->counters[COUNTER_OVERFLOWS], engine->overflows);
+    store_relaxed(&loop->line->counters[COUNTER_WOKEN], loop->mailbox.wakes_owed);
     line_count(loop->line, COUNTER_TURNS, 1);
     if (loop->tasks_uncounted != 0)
         (void)fetch_add_relaxed(&loop->root->tasks, (uint64_t)loop->tasks_uncounted);   /* ledger: orders nothing */

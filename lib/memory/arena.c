@@ -21,6 +21,7 @@
 #include "base/self.h"
 #include "base/sys.h"
 #include "memory/cache.h"
+#include "stats/segment.h"
 
 enum { ARENA_CHUNKS_MAX = 1 << 21 };   /* 4 TiB: indices of slots stay below 2^31 */
 
@@ -37,8 +38,10 @@ static void arena_lock(struct job_arena *arena)
 #endif
 }
 
+/* What jobctl sees of what is changed under the lock. */
 static void arena_unlock(struct job_arena *arena)
 {
+    stats_arena_set(arena->shown, arena->limit, arena->carved, arena->held);
     (void)pthread_mutex_unlock(&arena->lock);
 }
 
@@ -108,6 +111,8 @@ int arena_open(struct root *root, struct job_arena **out, const struct job_arena
     if (err < 0)
         goto free_chunks;
     (void)pthread_mutex_init(&arena->lock, NULL);
+    arena->shown = stats_arena_claim(root->stats, arena->name);
+    stats_arena_set(arena->shown, arena->limit, 0, 0);
     *out = arena;
     return 0;
 free_chunks:
@@ -130,6 +135,7 @@ int arena_close(struct job_arena **arena_pointer)
         return -EBUSY;
     }
     struct root *root = arena->root;
+    stats_arena_release(arena->shown);
     unmap_arena(arena);
     (void)pthread_mutex_destroy(&arena->lock);
     alloc_free(root, arena->chunks);
@@ -318,8 +324,10 @@ struct slot *arena_grow(struct job_arena *arena, unsigned class)
         if (index < arena->chunk_count)
             slot = carve(arena, index, class);
     }
-    if (slot)
+    if (slot) {
         (void)fetch_add_seq_cst(&arena->out, size);   /* pairs with load_seq_cst in arena_spare */
+        stats_arena_use(arena->shown, (int64_t)size);
+    }
     arena_unlock(arena);
     return slot;
 }
@@ -342,10 +350,13 @@ struct slot *arena_take_run(struct job_arena *arena, size_t bytes)
         slot_init(arena, slot, index << (CHUNK_BITS - SLOT_MIN_BITS), SLOT_RUN, chunk_memory(arena, index), size);
         annotate_unpoison(slot->memory, size);
         (void)fetch_add_seq_cst(&arena->out, size);   /* pairs with load_seq_cst in arena_spare */
+        stats_arena_use(arena->shown, (int64_t)size);
     }
     arena_unlock(arena);
-    if (!slot)
+    if (!slot) {
         (void)fetch_add_relaxed(&arena->failed, 1);   /* a count: orders nothing */
+        stats_arena_count_failed(arena->shown);
+    }
     return slot;
 }
 
@@ -364,6 +375,7 @@ void arena_put_run(struct slot *slot)
     arena->next_unused = (unsigned)min_size(arena->next_unused, index);
     arena_unlock(arena);
     (void)fetch_sub_seq_cst(&arena->out, size);   /* pairs with load_seq_cst in arena_spare */
+    stats_arena_use(arena->shown, -(int64_t)size);
     arena_wake_starved(arena);
 }
 

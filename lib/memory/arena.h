@@ -11,6 +11,7 @@
 #include "memory/slot.h"
 
 struct starved;
+struct stats_arena;
 
 /* A lock-free last-in-first-out list of free slots of one class: tag in the upper half, index + 1 of the first in the lower. */
 struct depot {
@@ -34,6 +35,7 @@ struct job_arena {
     struct root *root;
     char name[32];
     void *mapped;
+    struct stats_arena *shown;   /* in the statistics segment; NULL: there is none, or it is full */
     uint8_t *base;           /* begins at a huge page */
     struct slot *slots;      /* records: CHUNK_SLOTS_MAX a chunk, never unmapped while the arena lives */
     struct chunk *chunks;

@@ -28,6 +28,7 @@
 #include "base/bits.h"
 #include "base/self.h"
 #include "memory/arena.h"
+#include "stats/segment.h"
 
 enum { DESCRIPTORS_MAX = LIMIT(128, 2) };   /* free descriptors that a thread keeps; unmeasured */
 
@@ -96,6 +97,7 @@ void arena_starve(struct job_arena *arena, struct starved *waiter)
     assert(!waiter->is_registered);
     waiter->is_registered = true;
     (void)fetch_add_relaxed(&arena->starved_count, 1);   /* a count: orders nothing */
+    stats_arena_count_starved(arena->shown);
     push_waiters(arena, waiter, waiter);
     JOB_MARK(starve_looks_again);
 }
@@ -121,6 +123,7 @@ void arena_unstarve(struct job_arena *arena, struct starved *waiter)
 static void note_out(struct job_arena *arena, size_t bytes)
 {
     (void)fetch_add_seq_cst(&arena->out, bytes);   /* pairs with load_seq_cst in arena_spare */
+    stats_arena_use(arena->shown, (int64_t)bytes);
 }
 
 /* F1 for `count` slots of one class; the caller looks at the waiters afterwards. */
@@ -131,6 +134,7 @@ static void to_depot(struct job_arena *arena, struct slot **slots, unsigned coun
     size_t bytes = count * (size_t)slots[0]->size;
     depot_push(arena, slots[0], slots[count - 1]);
     (void)fetch_sub_seq_cst(&arena->out, bytes);   /* pairs with load_seq_cst in arena_spare */
+    stats_arena_use(arena->shown, -(int64_t)bytes);
 }
 
 struct slot *cache_take(struct job_arena *arena, unsigned class)

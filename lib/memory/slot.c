@@ -17,6 +17,7 @@
 #include "base/bits.h"
 #include "memory/arena.h"
 #include "memory/cache.h"
+#include "stats/segment.h"
 
 unsigned slot_class_for(size_t bytes)
 {
@@ -127,8 +128,10 @@ static struct slot *take_from(struct job_arena *arena, unsigned class, size_t mo
 struct slot *slot_take(struct job_arena *arena, unsigned class)
 {
     struct slot *slot = take_from(arena, class, SIZE_MAX);
-    if (!slot)
+    if (!slot) {
         (void)fetch_add_relaxed(&arena->failed, 1);   /* a count: orders nothing */
+        stats_arena_count_failed(arena->shown);
+    }
     return took(slot);
 }
 

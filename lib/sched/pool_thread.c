@@ -89,6 +89,14 @@ static struct job_task *search(struct pool_thread *thread)
     }
 }
 
+/* What is counted between tasks, for people. Not at each task: a thread that has none is about to sleep. */
+static void publish(struct pool_thread *thread)
+{
+    store_relaxed(&thread->line->counters[COUNTER_TASKS_CANCELLED], thread->cancelled);   /* figures: no order */
+    store_relaxed(&thread->line->counters[COUNTER_STOLEN], thread->stolen);
+    store_relaxed(&thread->line->counters[COUNTER_PARKED], thread->parked);
+}
+
 static struct job_task *look_a_last_time(struct pool_thread *thread)
 {
     struct job_task *task = find_shared(thread);
@@ -108,9 +116,11 @@ static bool sleep_or_find(struct pool_thread *thread, bool is_searcher, struct j
         return is_searcher;
     }
     counter_add(&thread->parked, 1);
+    publish(thread);
     line_wait(thread->line, JOB_WAIT_NO_WORK, pool->root->now_ns());
     park_sleep(&pool->park);
     line_wait(thread->line, JOB_WAIT_NONE, pool->root->now_ns());
+    line_count(thread->line, COUNTER_WOKEN, 1);
     return true;
 }
 
@@ -137,11 +147,16 @@ static struct job_task *next_task(struct pool_thread *thread)
     return task;
 }
 
+static void name_of(const struct pool_thread *thread, char name[32])
+{
+    (void)snprintf(name, 32, "%.9s/%u", thread->pool->name, thread->index);
+}
+
 static void set_up(struct pool_thread *thread)
 {
     struct job_pool *pool = thread->pool;
     char name[32];
-    (void)snprintf(name, sizeof name, "%.9s/%u", pool->name, thread->index);
+    name_of(thread, name);
     sys_thread_name(name);
     if (pool->nice != 0) {
         errno = 0;
@@ -208,7 +223,9 @@ static int set_affinity(struct job_pool *pool, pthread_attr_t *attributes)
 static int start_thread(struct pool_thread *thread, const pthread_attr_t *attributes)
 {
     struct root *root = thread->pool->root;
-    thread->line = line_claim(root, LINE_POOL_THREAD, thread->pool->name);
+    char name[32];
+    name_of(thread, name);
+    thread->line = line_claim(root, LINE_POOL_THREAD, name);
     if (!thread->line)
         return -ENOMEM;
     (void)fetch_add_relaxed(&root->threads, 1);   /* ledger: orders nothing */

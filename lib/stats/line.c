@@ -1,7 +1,7 @@
 /* line.c — claims a line of the segment for a thread, or a private one when there is no room.
  *
  * A line is free, claimed by one compare-and-swap on `kind`, filled in, and published by storing its real kind; it is
- * released by storing LINE_FREE. How a reader sees no half of it stands in segment.c.
+ * released by storing LINE_FREE. How a reader sees no half of it stands in record.c.
  */
 #include "stats/line.h"
 

@@ -24,11 +24,11 @@ enum line_kind { LINE_FREE, LINE_LOOP, LINE_POOL_THREAD, LINE_HELPER, LINE_KINDS
 
 /* Counters of one thread. Append only. */
 enum counter {
-    COUNTER_TURNS, COUNTER_COMPLETIONS, COUNTER_MAILS, COUNTER_TIMERS, COUNTER_WAITS, COUNTER_WAKES_SENT,
+    COUNTER_TURNS, COUNTER_COMPLETIONS, COUNTER_MAILS, COUNTER_TIMERS, COUNTER_WAITS, COUNTER_WOKEN,
     COUNTER_STALE, COUNTER_STARVED, COUNTER_OVERFLOWS, COUNTER_COPIED_BYTES, COUNTER_RECEIVED_BYTES, COUNTER_SENT_BYTES,
     COUNTER_ACCEPTED, COUNTER_SUBMITTED, COUNTER_REFUSED, COUNTER_TASKS_DONE,
-    COUNTER_TASKS_RUN, COUNTER_TASKS_CANCELLED, COUNTER_STOLEN, COUNTER_STEAL_MISSES, COUNTER_PARKED, COUNTER_WOKEN,
-    COUNTER_BUF_ALLOCS, COUNTER_BUF_FREES, COUNTER_LONGEST_CALLBACK_NS, COUNTER_COUNT,
+    COUNTER_TASKS_RUN, COUNTER_TASKS_CANCELLED, COUNTER_STOLEN, COUNTER_PARKED,
+    COUNTER_LONGEST_CALLBACK_NS, COUNTER_COUNT,
 };
 
 struct root;
@@ -42,7 +42,7 @@ struct stats_line {
     uint64_t started_ns;
     /* the thread itself */
     atomic_u32 wait;              /* enum job_wait */
-    atomic_u32 generation;        /* one more for each claim: see segment.c */
+    atomic_u32 generation;        /* one more for each claim: see record.c */
     atomic_u64 since_ns;          /* of the wait, or of the callback or task that runs */
     atomic_u64 running;           /* address of the function that runs now, 0 between */
     atomic_u64 counters[COUNTER_COUNT];

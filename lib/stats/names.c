@@ -15,7 +15,6 @@ static const char *const counters[] = {
     [COUNTER_MAILS] = "mails",
     [COUNTER_TIMERS] = "timers",
     [COUNTER_WAITS] = "waits",
-    [COUNTER_WAKES_SENT] = "wakes_sent",
     [COUNTER_STALE] = "stale",
     [COUNTER_STARVED] = "starved",
     [COUNTER_OVERFLOWS] = "overflows",
@@ -29,11 +28,8 @@ static const char *const counters[] = {
     [COUNTER_TASKS_RUN] = "tasks_run",
     [COUNTER_TASKS_CANCELLED] = "tasks_cancelled",
     [COUNTER_STOLEN] = "stolen",
-    [COUNTER_STEAL_MISSES] = "steal_misses",
     [COUNTER_PARKED] = "parked",
     [COUNTER_WOKEN] = "woken",
-    [COUNTER_BUF_ALLOCS] = "buf_allocs",
-    [COUNTER_BUF_FREES] = "buf_frees",
     [COUNTER_LONGEST_CALLBACK_NS] = "longest_callback_ns",
 };
 _Static_assert(ARRAY_COUNT(counters) == COUNTER_COUNT, "each counter has a name");

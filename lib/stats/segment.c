@@ -1,22 +1,7 @@
-/* segment.c — makes the statistics segment, fills in what does not change, and hands out its records.
+/* segment.c — makes the statistics segment, and fills in what does not change.
  *
  * The memfd stays open for the life of the runtime: a reader finds it as /proc/PID/fd/N, and the kernel's ptrace rule
  * decides who may.
- *
- * A record that threads take and give back (a line, an arena) is read by another process at any time, without a lock.
- * Its first word is free (0), STATS_CLAIMED, or a kind.
- *
- *   writer 1 free → claimed, by compare-and-swap     reader a kind, acquire; free or claimed ends it
- *          2 generation + 1                                 b generation
- *          3 fence                                          c copies the record
- *          4 the fields                                     d fence
- *          5 claimed → kind, release                        e kind and generation again; others than before: anew
- *          6 kind → free, release
- *
- * Narrowest moment: a record is given back and taken again between a and e, with the same kind. A field of the new
- * owner in the copy was stored behind 3, so e finds the generation of 2, or a later one. Rejected: a lock (no reader
- * may stop the writer, and its mapping is read-only); an odd and even count (the kind says the same). Accepted:
- * counters and times are single words that go on changing: they are not of one moment.
  */
 #include "stats/segment.h"
 
@@ -150,56 +135,4 @@ void stats_close(struct root *root, struct stats **pointer)
     (void)munmap(stats->header, stats->size);
     (void)sys_close(stats->fd);
     alloc_free(root, stats);
-}
-
-void stats_set_features(struct stats *stats, uint32_t available, uint32_t disabled)
-{
-    if (!stats)
-        return;
-    store_relaxed(&stats->header->features_available, available);   /* figures for people: no order */
-    store_relaxed(&stats->header->features_disabled, disabled);
-}
-
-bool stats_record_claim(atomic_u32 *kind, atomic_u32 *generation)
-{
-    uint32_t expected = 0;
-    if (!cas_acq_rel(kind, &expected, STATS_CLAIMED))   /* pairs with store_release in line_release */
-        return false;
-    store_relaxed(generation, load_relaxed(generation) + 1);   /* ours alone now */
-    fence_seq_cst();   /* step 3 above; pairs with the reader's fence, step d */
-    return true;
-}
-
-struct stats_arena *stats_arena_claim(struct stats *stats, const char *name)
-{
-    for (unsigned i = 0; stats && i < STATS_ARENAS_MAX; i++) {
-        struct stats_arena *arena = &stats->arenas[i];
-        if (!stats_record_claim(&arena->kind, &arena->generation))
-            continue;
-        stats_arena_publish(arena, &(struct stats_arena_figures){0});
-        memset(arena->name, 0, sizeof arena->name);
-        strncpy(arena->name, name, sizeof arena->name - 1);
-        arena->opened_ns = stats->root->now_ns();
-        store_release(&arena->kind, (uint32_t)STATS_ARENA_OPEN);   /* pairs with the reader's first load of kind */
-        return arena;
-    }
-    return NULL;
-}
-
-void stats_arena_release(struct stats_arena *arena)
-{
-    if (arena)
-        store_release(&arena->kind, (uint32_t)STATS_ARENA_FREE);   /* pairs with cas_acq_rel in stats_record_claim */
-}
-
-void stats_arena_publish(struct stats_arena *arena, const struct stats_arena_figures *figures)
-{
-    if (!arena)
-        return;
-    store_relaxed(&arena->limit_bytes, figures->limit_bytes);   /* figures for people: no order */
-    store_relaxed(&arena->committed_bytes, figures->committed_bytes);
-    store_relaxed(&arena->used_bytes, figures->used_bytes);
-    store_relaxed(&arena->held_bytes, figures->held_bytes);
-    store_relaxed(&arena->starved, figures->starved);
-    store_relaxed(&arena->failed, figures->failed);
 }

@@ -66,7 +66,7 @@ struct stats_header {
 
 enum stats_arena_kind { STATS_ARENA_FREE, STATS_ARENA_OPEN };
 
-/* What an arena last published of itself. */
+/* What an arena says of itself. */
 struct stats_arena {
     /* written once by claim, published by kind */
     atomic_u32 kind;             /* enum stats_arena_kind */
@@ -96,17 +96,38 @@ void stats_close(struct root *root, struct stats **stats);   /* NULL is fine */
 /* After features were probed: what the header says of them. Any thread. */
 void stats_set_features(struct stats *stats, uint32_t available, uint32_t disabled);
 
-/* A record for an arena to publish into; NULL when stats is NULL or all are taken: an arena that nobody sees. Any
+/* A record for an arena to say it in; NULL when stats is NULL or all are taken: an arena that nobody sees. Any
  * thread. */
 struct stats_arena *stats_arena_claim(struct stats *stats, const char *name);
 void stats_arena_release(struct stats_arena *arena);   /* NULL is fine */
 
-struct stats_arena_figures {
-    uint64_t limit_bytes, committed_bytes, used_bytes, held_bytes, starved, failed;
-};
+/* What the arena has changed of its figures; NULL is fine. Sums of what any thread says, so they are exact when all are at rest. */
+static inline void stats_arena_use(struct stats_arena *arena, int64_t bytes)
+{
+    if (arena)
+        (void)fetch_add_relaxed(&arena->used_bytes, (uint64_t)bytes);   /* figures for people: no order */
+}
 
-/* Stores what the arena says of itself; NULL is fine. Any thread; of two at once each word is the one's or the other's.
- * */
-void stats_arena_publish(struct stats_arena *arena, const struct stats_arena_figures *figures);
+static inline void stats_arena_count_failed(struct stats_arena *arena)
+{
+    if (arena)
+        (void)fetch_add_relaxed(&arena->failed, 1);   /* as above */
+}
+
+static inline void stats_arena_count_starved(struct stats_arena *arena)
+{
+    if (arena)
+        (void)fetch_add_relaxed(&arena->starved, 1);   /* as above */
+}
+
+/* One thread a moment: whoever has the arena's lock. */
+static inline void stats_arena_set(struct stats_arena *arena, uint64_t limit, uint64_t committed, uint64_t held)
+{
+    if (!arena)
+        return;
+    store_relaxed(&arena->limit_bytes, limit);   /* figures for people: no order */
+    store_relaxed(&arena->committed_bytes, committed);
+    store_relaxed(&arena->held_bytes, held);
+}
 
 #endif

@@ -181,7 +181,10 @@ START_TEST(without_a_segment_there_is_a_private_line_and_no_arena)
     line_release(&bare, NULL);
 
     ck_assert_ptr_null(stats_arena_claim(NULL, "none"));
-    stats_arena_publish(NULL, &(struct stats_arena_figures){0});
+    stats_arena_use(NULL, 1);
+    stats_arena_set(NULL, 1, 1, 1);
+    stats_arena_count_failed(NULL);
+    stats_arena_count_starved(NULL);
     stats_arena_release(NULL);
     stats_set_features(NULL, 1, 1);
     struct stats *none = NULL;
@@ -190,7 +193,7 @@ START_TEST(without_a_segment_there_is_a_private_line_and_no_arena)
 }
 END_TEST
 
-START_TEST(an_arena_publishes_and_its_record_is_used_again)
+START_TEST(an_arena_says_what_it_has_and_its_record_is_used_again)
 {
     struct stats_arena *arenas[STATS_ARENAS_MAX];
     for (unsigned i = 0; i < STATS_ARENAS_MAX; i++) {
@@ -199,9 +202,15 @@ START_TEST(an_arena_publishes_and_its_record_is_used_again)
     }
     ck_assert_ptr_null(stats_arena_claim(root.stats, "one too many"));
 
-    stats_arena_publish(arenas[1], &(struct stats_arena_figures){1, 2, 3, 4, 5, 6});
+    stats_arena_set(arenas[1], 1, 2, 3);
+    stats_arena_use(arenas[1], 5);
+    stats_arena_use(arenas[1], -4);
+    stats_arena_count_failed(arenas[1]);
     ck_assert_uint_eq(load_relaxed(&arenas[1]->limit_bytes), 1);
-    ck_assert_uint_eq(load_relaxed(&arenas[1]->failed), 6);
+    ck_assert_uint_eq(load_relaxed(&arenas[1]->committed_bytes), 2);
+    ck_assert_uint_eq(load_relaxed(&arenas[1]->held_bytes), 3);
+    ck_assert_uint_eq(load_relaxed(&arenas[1]->used_bytes), 1);
+    ck_assert_uint_eq(load_relaxed(&arenas[1]->failed), 1);
     stats_arena_release(arenas[1]);
     struct stats_arena *again = stats_arena_claim(root.stats, "b");
 
@@ -272,7 +281,7 @@ int main(void)
     tcase_add_test(tcase, a_line_carries_its_thread_and_a_released_one_is_used_again);
     tcase_add_test(tcase, more_threads_than_lines_get_private_ones);
     tcase_add_test(tcase, without_a_segment_there_is_a_private_line_and_no_arena);
-    tcase_add_test(tcase, an_arena_publishes_and_its_record_is_used_again);
+    tcase_add_test(tcase, an_arena_says_what_it_has_and_its_record_is_used_again);
     tcase_add_test(tcase, no_line_is_claimed_twice);
     tcase_add_test(tcase, no_descriptor_left_is_said_and_nothing_is_kept);
     suite_add_tcase(suite, tcase);
