@@ -2,7 +2,7 @@
  *
  * Fields are read by memcpy at the offsets of stats/segment.h: a table may lie at any address. A record may be longer
  * than what is known here (a newer library) but not shorter. The protocol of reader_copy() stands in
- * lib/stats/segment.c.
+ * lib/stats/record.c.
  */
 #include "reader.h"
 

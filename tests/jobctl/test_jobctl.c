@@ -1,0 +1,478 @@
+/* test_jobctl.c — the real jobctl on real processes: what it says of each state, and that nothing it finds there harms it.
+ *
+ * Output as JSON is judged by jq, a program of others. JOBCTL and SERVICE are paths that CMake gives.
+ */
+#include "support/fixture.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+enum { OUTPUT_MAX = 1 << 20 };
+
+static char directory[64];
+
+struct service {
+    pid_t pid, told;   /* its own number, and the one that it told */
+    int input;         /* it ends when this is closed */
+};
+
+static struct service service;
+
+static void start(const char *mode, const char *argument)
+{
+    int in[2], out[2];
+    char text[64] = "";
+    ck_assert_int_eq(pipe2(in, O_CLOEXEC), 0);
+    ck_assert_int_eq(pipe2(out, O_CLOEXEC), 0);
+    service.pid = fork();
+    if (service.pid == 0) {
+        dup2(in[0], 0);
+        dup2(out[1], 1);
+        execl(SERVICE, SERVICE, mode, argument, (char *)NULL);
+        _exit(127);
+    }
+    close(in[0]);
+    close(out[1]);
+    service.input = in[1];
+    size_t len = 0;
+    while (len < sizeof text - 1 && !strchr(text, '\n')) {
+        ssize_t n = read(out[0], text + len, sizeof text - 1 - len);
+        ck_assert_msg(n > 0, "the service ended before it was ready");
+        len += (size_t)n;
+        text[len] = '\0';
+    }
+    close(out[0]);
+    service.told = atoi(text + strlen("ready "));
+}
+
+static void stop(void)
+{
+    if (service.pid <= 0)
+        return;
+    close(service.input);
+    kill(service.pid, SIGKILL);
+    waitpid(service.pid, NULL, 0);
+    service.pid = 0;
+}
+
+static void set_up(void)
+{
+    snprintf(directory, sizeof directory, "/tmp/test_jobctl.%d", (int)getpid());   /* check runs each test in its own process */
+    ck_assert_int_eq(mkdir(directory, 0755), 0);
+    ck_assert_int_eq(chmod(directory, 0755), 0);
+}
+
+static void tear_down(void)
+{
+    char command[128];
+    stop();
+    snprintf(command, sizeof command, "rm -r %s", directory);
+    ck_assert_int_eq(system(command), 0);
+}
+
+/* Runs a command line with its output in $directory/out and err; the exit code. */
+__attribute__((format(printf, 1, 2))) static int run(const char *format, ...)
+{
+    char command[1024], line[1200];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(command, sizeof command, format, arguments);
+    va_end(arguments);
+    snprintf(line, sizeof line, "cd %s && %s >out 2>err", directory, command);
+    int status = system(line);
+    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) < 126, "%s ended with %#x", command, (unsigned)status);
+    return WEXITSTATUS(status);
+}
+
+static const char *text_of(const char *file)
+{
+    static char text[OUTPUT_MAX];
+    char path[128];
+    snprintf(path, sizeof path, "%s/%s", directory, file);
+    FILE *stream = fopen(path, "re");
+    ck_assert_ptr_nonnull(stream);
+    text[fread(text, 1, sizeof text - 1, stream)] = '\0';
+    fclose(stream);
+    return text;
+}
+
+static bool says(const char *file, const char *what)
+{
+    return strstr(text_of(file), what) != NULL;
+}
+
+/* True when the last output is JSON and jq says true of it. */
+static bool holds(const char *filter)
+{
+    char command[2048];
+    snprintf(command, sizeof command, "cd %s && jq -e '%s' out >jq 2>&1", directory, filter);
+    int status = system(command);
+    ck_assert_msg(WIFEXITED(status) && (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 1), "jq: %s\n%s", filter,
+                  text_of("jq"));
+    return WEXITSTATUS(status) == 0;
+}
+
+/* What a thread is about to do takes it a moment: looks until it holds, under check's time-out. */
+static void stat_until(const char *filter)
+{
+    do
+        ck_assert_int_eq(run("%s stat %d --json", JOBCTL, (int)service.told), 0);
+    while (!holds(filter));
+}
+
+#define THREADS ".runtimes[0].threads[] | select(.kind == "
+
+START_TEST(an_idle_loop_waits_for_its_kernel_and_pool_threads_for_work)
+{
+    start("idle", NULL);
+
+    stat_until("[" THREADS "\"loop\") | .doing == \"waits\" and .wait == \"kernel\" and .name == \"main\" and .for_s >= 0 "
+               "and .function == null and .kernel.state == \"sleeping\" and .counters.waits >= 1] == [true]");
+    stat_until("[" THREADS "\"pool\") | .wait == \"no work\" and .counters.parked >= 1] == [true, true]");
+    ck_assert(holds("[" THREADS "\"pool\") | .name] | sort == [\"work/0\", \"work/1\"]"));
+    ck_assert(holds(".problems == [] and .stopped == false and .runtimes[0].name == \"service\""));
+    ck_assert(holds(".runtimes[0].uptime_s > 0 and .runtimes[0].uptime_s < 1000"));
+}
+END_TEST
+
+START_TEST(the_text_says_the_same)
+{
+    start("idle", NULL);
+    stat_until("[" THREADS "\"pool\") | .wait == \"no work\"] == [true, true]");
+
+    ck_assert_int_eq(run("%s stat %d", JOBCTL, (int)service.pid), 0);
+
+    ck_assert(says("out", "waits: kernel"));
+    ck_assert(says("out", "waits: no work"));
+    ck_assert(says("out", "work/1"));
+    ck_assert(says("out", "64 MiB"));
+    ck_assert(says("out", "features on"));
+}
+END_TEST
+
+START_TEST(arenas_say_what_they_hold)
+{
+    start("idle", NULL);
+
+    stat_until(".runtimes[0].arenas | length == 1 and .[0].name == \"default\" and .[0].limit_bytes == 67108864 and "
+               ".[0].held_bytes >= 4 * 16384 and .[0].used_bytes >= .[0].held_bytes and "
+               ".[0].committed_bytes >= .[0].used_bytes and .[0].failed == 0");
+}
+END_TEST
+
+START_TEST(features_that_were_turned_off_are_told)
+{
+    setenv("JOB_DISABLE", "spin,copybreak", 1);
+    start("idle", NULL);
+
+    stat_until("[.runtimes[0].features[] | select(.disabled) | .name] | sort == [\"copybreak\", \"spin\"]");
+    ck_assert(holds("[.runtimes[0].features[] | select(.on) | .name] | index(\"spin\") == null"));
+    ck_assert_int_eq(run("%s stat %d", JOBCTL, (int)service.pid), 0);
+    ck_assert(says("out", "turned off            spin, copybreak"));
+}
+END_TEST
+
+/* The limit at which a blocked loop is a problem is 0.1 s, of a task 1 s: the filter waits for it. */
+START_TEST(a_loop_whose_callback_never_returns_is_named_with_its_function)
+{
+    start("loop-spins", NULL);
+
+    stat_until("(.problems | length == 1) and .problems[0].kind == \"loop_blocked\" and .problems[0].tid == .pid and "
+               "(.problems[0].text | contains(\"spin_for_ever\") and contains(\"uses the CPU\"))");
+    ck_assert(holds("[" THREADS "\"loop\") | .doing == \"runs\" and .function.name == \"spin_for_ever\" and .function.offset == 0 "
+                    "and (.function.module | startswith(\"jobctl_service\")) and .for_s >= 0.1 and "
+                    ".kernel.state == \"running\"] == [true]"));
+    ck_assert_int_eq(run("%s stat %d", JOBCTL, (int)service.pid), 0);
+    ck_assert(says("out", "! loop main ("));
+    ck_assert(says("out", "runs spin_for_ever() in jobctl_service"));
+}
+END_TEST
+
+START_TEST(a_loop_that_waits_for_a_mutex_for_ever_is_named_with_its_function)
+{
+    start("loop-locks", NULL);
+
+    stat_until("(.problems | length == 1) and .problems[0].kind == \"loop_blocked\" and "
+               "(.problems[0].text | contains(\"lock_for_ever\") and contains(\"sleeping in the kernel\"))");
+    ck_assert(holds("[" THREADS "\"loop\") | .doing == \"runs\" and .kernel.state == \"sleeping\"] == [true]"));
+}
+END_TEST
+
+START_TEST(a_long_task_is_named_and_its_loop_is_not_blamed)
+{
+    start("task", NULL);
+
+    stat_until("[.problems[] | .kind] == [\"task_long\"]");
+    ck_assert(holds("[" THREADS "\"pool\") | select(.doing == \"runs\") | .function.name] == [\"task_for_ever\"]"));
+    ck_assert(holds("[" THREADS "\"loop\") | .wait] == [\"kernel\"]"));
+    ck_assert(holds("[" THREADS "\"loop\") | .counters.submitted - .counters.tasks_done] == [1]"));
+}
+END_TEST
+
+START_TEST(a_done_callback_is_shown_as_the_users_function)
+{
+    start("done", NULL);
+
+    stat_until("[" THREADS "\"loop\") | .function.name] == [\"done_for_ever\"]");
+}
+END_TEST
+
+START_TEST(a_done_callback_on_a_pool_thread_is_shown_too)
+{
+    start("done-alone", NULL);
+
+    stat_until("[" THREADS "\"pool\") | select(.function) | .function.name] == [\"done_for_ever\"]");
+}
+END_TEST
+
+START_TEST(a_loop_that_closes_a_pool_waits_for_its_threads)
+{
+    start("close-pool", NULL);
+
+    stat_until("[" THREADS "\"loop\") | .wait == \"thread end\" and .function.name == \"close_pool\"] == [true]");
+    stat_until("[.problems[] | select(.kind == \"loop_blocked\") | .text | contains(\"thread end\")] == [true]");
+}
+END_TEST
+
+START_TEST(a_stopped_process_is_read_as_any_other)
+{
+    start("idle", NULL);
+    ck_assert_int_eq(kill(service.pid, SIGSTOP), 0);
+    ck_assert_int_eq(waitpid(service.pid, NULL, WUNTRACED), service.pid);
+
+    ck_assert_int_eq(run("%s stat %d --json", JOBCTL, (int)service.pid), 0);
+
+    ck_assert(holds(".stopped and .state == \"stopped\" and [.problems[].kind] == [\"stopped\"]"));
+    ck_assert(holds("[.runtimes[0].threads[] | .kernel.state == \"stopped\"] == [true, true, true]"));
+}
+END_TEST
+
+START_TEST(rates_are_of_the_interval)
+{
+    start("idle", NULL);
+
+    ck_assert_int_eq(run("%s stat %d --json --interval 0.05", JOBCTL, (int)service.pid), 0);
+    ck_assert(holds(".interval_s >= 0.05 and ([.runtimes[0].threads[] | .rates.turns] | length == 3)"));
+    ck_assert_int_eq(run("%s stat %d -i 0.05", JOBCTL, (int)service.pid), 0);
+    ck_assert(says("out", "/s"));
+}
+END_TEST
+
+START_TEST(two_runtimes_of_one_process_are_both_shown)
+{
+    start("two", NULL);
+
+    stat_until("[.runtimes[].name] | sort == [\"first\", \"second\"]");
+    ck_assert(holds("[.runtimes[] | select(.name == \"second\") | .threads[].name] == [\"aside\"]"));
+    ck_assert(holds("[.runtimes[] | .arenas[0].limit_bytes] | sort == [33554432, 67108864]"));
+    ck_assert_int_eq(run("%s ps --json", JOBCTL), 0);
+    char filter[200];
+    snprintf(filter, sizeof filter, "[.processes[] | select(.pid == %d) | [.name, .loops, .workers]] | sort == "
+             "[[\"first\", 1, 2], [\"second\", 1, 0]]", (int)service.pid);
+    ck_assert(holds(filter));
+}
+END_TEST
+
+START_TEST(ps_has_a_line_for_each_process)
+{
+    char filter[400];
+    start("idle", NULL);
+
+    ck_assert_int_eq(run("%s ps --json", JOBCTL), 0);
+
+    snprintf(filter, sizeof filter,
+             "[.processes[] | select(.pid == %d) | .name == \"service\" and .state == \"sleeping\" and .threads >= 4 and "
+             ".loops == 1 and .workers == 2 and .memory_limit_bytes == 67108864 and .uptime_s > 0] == [true]",
+             (int)service.pid);
+    ck_assert(holds(filter));
+    ck_assert_int_eq(run("%s ps", JOBCTL), 0);
+    snprintf(filter, sizeof filter, "%d  service", (int)service.pid);
+    ck_assert(says("out", filter));
+}
+END_TEST
+
+START_TEST(names_of_any_bytes_make_valid_json_and_a_harmless_text)
+{
+    static const char *const names[] = {"\"\\\n\t\x1b[31m", "\xff\xfe\xc0\x80\xed\xa0\x80", "gr\xc3\xbc\xc3\x9f\xe2\x82\xac",
+                                        "\xe2\x80\xae" "desrever", "1234567890123456789012345678901\xc3\xbc"};
+    static const char *const shown[] = {"\\\"\\\\???[31m", "???????", "gr\xc3\xbc\xc3\x9f\xe2\x82\xac", "???desrever",
+                                        "1234567890123456789012345678901"};
+    for (unsigned i = 0; i < 5; i++) {
+        char filter[200];
+        start("idle", names[i]);
+        ck_assert_int_eq(run("%s stat %d --json", JOBCTL, (int)service.pid), 0);
+        snprintf(filter, sizeof filter, ".runtimes[0].name == \"%s\"", shown[i]);
+        ck_assert_msg(holds(filter), "%s: %s", filter, text_of("out"));
+        ck_assert_int_eq(run("%s stat %d", JOBCTL, (int)service.pid), 0);
+        ck_assert(!says("out", "\x1b") && !says("out", "\xe2\x80\xae"));
+        stop();
+    }
+}
+END_TEST
+
+static void refused(int code, const char *reason)
+{
+    ck_assert_int_eq(run("%s stat %d", JOBCTL, (int)service.told), code);
+    ck_assert_msg(says("err", reason), "%s", text_of("err"));
+    ck_assert_str_eq(text_of("out"), "");
+    ck_assert_int_eq(run("%s ps", JOBCTL), 0);
+}
+
+START_TEST(a_process_that_is_gone_is_said_to_be)
+{
+    start("idle", NULL);
+    stop();
+
+    refused(1, "no process ");
+}
+END_TEST
+
+START_TEST(a_zombie_is_said_to_be_one)
+{
+    start("zombie", NULL);
+
+    refused(1, "has exited, its parent has not waited for it yet");
+}
+END_TEST
+
+START_TEST(a_process_without_a_segment_is_said_to_have_none)
+{
+    start("none", NULL);
+
+    refused(1, "has no statistics segment");
+}
+END_TEST
+
+START_TEST(a_forked_child_does_not_pass_for_its_parent)
+{
+    char filter[100];
+    start("fork", NULL);
+    ck_assert_int_ne(service.told, service.pid);
+
+    refused(1, "a segment is its parent's");
+    ck_assert_int_eq(run("%s stat %d --json", JOBCTL, (int)service.pid), 0);
+    ck_assert(holds(".runtimes[0].name == \"parent\""));
+    ck_assert_int_eq(run("%s ps --json", JOBCTL), 0);
+    snprintf(filter, sizeof filter, "[.processes[] | select(.pid == %d)] == []", (int)service.told);
+    ck_assert(holds(filter));
+    kill(service.told, SIGKILL);
+}
+END_TEST
+
+START_TEST(the_kernel_decides_who_may_look)
+{
+    start("untraceable", NULL);
+    if (geteuid() != 0) {
+        refused(1, "not permitted to look at process");
+        return;
+    }
+    ck_assert_int_eq(run("cp %s ./jobctl", JOBCTL), 0);
+
+    int code = run("setpriv --reuid=65534 --regid=65534 --clear-groups ./jobctl stat %d", (int)service.pid);
+
+    ck_assert_int_eq(code, 1);
+    ck_assert_msg(says("err", "not permitted to look at process"), "%s", text_of("err"));
+    code = run("setpriv --reuid=65534 --regid=65534 --clear-groups ./jobctl ps --json");
+    ck_assert_int_eq(code, 0);
+    ck_assert(holds(".denied >= 1"));
+}
+END_TEST
+
+START_TEST(another_layout_is_said_to_be_one)
+{
+    start("v2", NULL);
+
+    refused(1, "layout 2.7, this jobctl reads 1.x");
+}
+END_TEST
+
+START_TEST(a_segment_whose_descriptor_is_closed_is_said_to_be)
+{
+    start("closed", NULL);
+
+    refused(1, "has closed the descriptor");
+}
+END_TEST
+
+START_TEST(a_segment_that_could_shrink_is_not_looked_at)
+{
+    start("shrinking", NULL);
+
+    for (unsigned i = 0; i < 5; i++)
+        refused(1, "not sealed");
+}
+END_TEST
+
+START_TEST(random_segments_are_shown_or_refused_and_the_json_is_valid)
+{
+    struct random random = fixture_random("random_segments");
+    for (unsigned i = 0; i < 10; i++) {
+        char seed[32];
+        snprintf(seed, sizeof seed, "%u", (unsigned)random_next(&random));
+        start("random", seed);
+        int code = run("%s stat %d --json", JOBCTL, (int)service.pid);
+        ck_assert_msg(code == 0 || code == 1, "seed %s", seed);
+        if (code == 0)
+            ck_assert(holds(".runtimes | length >= 0"));
+        ck_assert_int_le(run("%s stat %d", JOBCTL, (int)service.pid), 1);
+        stop();
+    }
+}
+END_TEST
+
+START_TEST(wrong_usage_is_told_apart_from_a_wrong_target)
+{
+    static const char *const wrong[] = {"", "stat", "stat x", "stat 0", "stat -1", "stat 1 2", "ps 1", "top", "ps --interval 1",
+                                        "stat 1 --interval 0", "stat 1 --interval nan", "--what", "stat 99999999999999999999"};
+    for (unsigned i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        ck_assert_msg(run("%s %s", JOBCTL, wrong[i]) == 2, "jobctl %s", wrong[i]);
+        ck_assert_msg(says("err", "usage: jobctl"), "jobctl %s", wrong[i]);
+    }
+    ck_assert_int_eq(run("%s --help", JOBCTL), 0);
+    ck_assert(says("out", "--interval SECONDS"));
+    ck_assert_int_eq(run("%s --version", JOBCTL), 0);
+    ck_assert(says("out", job_version()));
+    ck_assert_int_eq(run("sh -c \"%s --help >/dev/full\"", JOBCTL), 1);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("jobctl");
+    TCase *states = tcase_create("states"), *strangers = tcase_create("strangers");
+    tcase_add_checked_fixture(states, set_up, tear_down);
+    tcase_add_checked_fixture(strangers, set_up, tear_down);
+    tcase_set_timeout(states, 20);
+    tcase_set_timeout(strangers, 20);
+    tcase_add_test(states, an_idle_loop_waits_for_its_kernel_and_pool_threads_for_work);
+    tcase_add_test(states, the_text_says_the_same);
+    tcase_add_test(states, arenas_say_what_they_hold);
+    tcase_add_test(states, features_that_were_turned_off_are_told);
+    tcase_add_test(states, a_loop_whose_callback_never_returns_is_named_with_its_function);
+    tcase_add_test(states, a_loop_that_waits_for_a_mutex_for_ever_is_named_with_its_function);
+    tcase_add_test(states, a_long_task_is_named_and_its_loop_is_not_blamed);
+    tcase_add_test(states, a_done_callback_is_shown_as_the_users_function);
+    tcase_add_test(states, a_done_callback_on_a_pool_thread_is_shown_too);
+    tcase_add_test(states, a_loop_that_closes_a_pool_waits_for_its_threads);
+    tcase_add_test(states, a_stopped_process_is_read_as_any_other);
+    tcase_add_test(states, rates_are_of_the_interval);
+    tcase_add_test(states, two_runtimes_of_one_process_are_both_shown);
+    tcase_add_test(states, ps_has_a_line_for_each_process);
+    tcase_add_test(strangers, names_of_any_bytes_make_valid_json_and_a_harmless_text);
+    tcase_add_test(strangers, a_process_that_is_gone_is_said_to_be);
+    tcase_add_test(strangers, a_zombie_is_said_to_be_one);
+    tcase_add_test(strangers, a_process_without_a_segment_is_said_to_have_none);
+    tcase_add_test(strangers, a_forked_child_does_not_pass_for_its_parent);
+    tcase_add_test(strangers, the_kernel_decides_who_may_look);
+    tcase_add_test(strangers, another_layout_is_said_to_be_one);
+    tcase_add_test(strangers, a_segment_whose_descriptor_is_closed_is_said_to_be);
+    tcase_add_test(strangers, a_segment_that_could_shrink_is_not_looked_at);
+    tcase_add_test(strangers, random_segments_are_shown_or_refused_and_the_json_is_valid);
+    tcase_add_test(strangers, wrong_usage_is_told_apart_from_a_wrong_target);
+    suite_add_tcase(suite, states);
+    suite_add_tcase(suite, strangers);
+    return fixture_run(suite);
+}

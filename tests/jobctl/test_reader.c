@@ -1,0 +1,533 @@
+/* test_reader.c — jobctl's reader on bytes that no library wrote, in this very process, so that the sanitizers see each access.
+ *
+ * A small segment is the seed: it has everything that a real one has, in 2 KiB, so that each byte can be tried with each bit.
+ */
+#include "support/fixture.h"
+
+#include <elf.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sys/mman.h>
+
+#include "base/root.h"
+#include "base/sys.h"
+#include "json.h"
+#include "reader.h"
+#include "stats/names.h"
+#include "stats/stats.h"
+#include "symbol.h"
+#include "text.h"
+
+enum { LINES = 3, ARENAS = 2, NAMES = 6, SEGMENT_MAX = 4096 };
+
+/* What was tried, so that a run that tries nothing does not pass. */
+static unsigned tried, parsed;
+
+static uint32_t add_table(struct stats_header *header, uint32_t kind, uint32_t stride, uint32_t count, uint32_t offset)
+{
+    header->tables[header->table_count++] = (struct stats_table){kind, offset, stride, count};
+    return offset + stride * count;
+}
+
+/* A whole segment in `bytes`, which are zero; its size. */
+static size_t write_segment(uint8_t *bytes)
+{
+    struct stats_header *header = (struct stats_header *)(void *)bytes;
+    uint32_t lines = sizeof *header, end = lines;
+    *header = (struct stats_header){.major = STATS_MAJOR, .pid = 1, .features_available = 5, .features_disabled = 2,
+                                    .opened_ns = 7, .name = "seed", .version = "0.1.0"};
+    memcpy(header->magic, STATS_MAGIC, sizeof header->magic);
+    end = add_table(header, STATS_TABLE_THREADS, sizeof(struct stats_line), LINES, end);
+    uint32_t arenas = end;
+    end = add_table(header, STATS_TABLE_ARENAS, sizeof(struct stats_arena), ARENAS, end);
+    uint32_t names = end;
+    end = add_table(header, STATS_TABLE_COUNTER_NAMES, STATS_NAME_BYTES, NAMES, end);
+    end = add_table(header, STATS_TABLE_WAIT_NAMES, STATS_NAME_BYTES, NAMES, end);
+    end = add_table(header, STATS_TABLE_KIND_NAMES, STATS_NAME_BYTES, LINE_KINDS, end);
+    end = add_table(header, STATS_TABLE_FEATURE_NAMES, STATS_NAME_BYTES, NAMES, end);
+    ck_assert_uint_le(end, SEGMENT_MAX);
+    for (uint32_t at = names; at < end; at += STATS_NAME_BYTES)
+        snprintf((char *)bytes + at, STATS_NAME_BYTES, "name %u", at);
+    for (unsigned i = 0; i < LINES; i++) {
+        struct stats_line *line = (struct stats_line *)(void *)(bytes + lines) + i;
+        line->kind = LINE_LOOP;
+        line->tid = 100 + i;
+        line->counters[1] = 11;
+        snprintf(line->name, sizeof line->name, "line %u", i);
+    }
+    for (unsigned i = 0; i < ARENAS; i++) {
+        struct stats_arena *arena = (struct stats_arena *)(void *)(bytes + arenas) + i;
+        arena->kind = STATS_ARENA_OPEN;
+        snprintf(arena->name, sizeof arena->name, "arena %u", i);
+    }
+    header->size = end;
+    return end;
+}
+
+/* check writes down each of its asserts, which is ten times what a try costs. */
+#define MUST(condition)                                                                                                \
+    do {                                                                                                               \
+        if (!(condition))                                                                                              \
+            ck_abort_msg("%s", #condition);                                                                            \
+    } while (0)
+
+static void check_name(const char *name)
+{
+    char again[READER_NAME_BYTES];
+    MUST(memchr(name, '\0', READER_NAME_BYTES));
+    text_clean(name, READER_NAME_BYTES, again, sizeof again);
+    MUST(strcmp(again, name) == 0);   /* clean already */
+}
+
+static void check_snapshot(const struct snapshot *snapshot)
+{
+    check_name(snapshot->name);
+    check_name(snapshot->version);
+    MUST(snapshot->feature_count <= READER_FEATURES_MAX);
+    MUST(snapshot->counter_count <= READER_COUNTERS_MAX);
+    MUST(snapshot->thread_count <= READER_THREADS_MAX);
+    MUST(snapshot->arena_count <= READER_ARENAS_MAX);
+    for (unsigned i = 0; i < snapshot->feature_count; i++)
+        check_name(snapshot->features[i]);
+    for (unsigned i = 0; i < snapshot->counter_count; i++)
+        check_name(snapshot->counters[i]);
+    for (size_t i = 0; i < snapshot->thread_count; i++) {
+        check_name(snapshot->threads[i].name);
+        check_name(snapshot->threads[i].kind);
+        check_name(snapshot->threads[i].wait);
+    }
+    for (size_t i = 0; i < snapshot->arena_count; i++)
+        check_name(snapshot->arenas[i].name);
+}
+
+/* As jobctl does it; each block has exactly the size, so that a sanitizer sees one byte too many. */
+static enum reader_result try(const uint8_t *bytes, size_t size)
+{
+    struct snapshot snapshot;
+    uint8_t *shared = aligned_alloc(8, (size + 8) & ~(size_t)7), *copy = malloc(size ? size : 1);
+    memcpy(shared, bytes, size);
+    reader_copy(shared, size, copy);
+    free(shared);
+    enum reader_result result = reader_parse(copy, size, &snapshot);
+    free(copy);
+    tried++;
+    if (result != READER_OK)
+        return result;
+    parsed++;
+    check_snapshot(&snapshot);
+    reader_free(&snapshot);
+    return result;
+}
+
+static uint8_t seed[SEGMENT_MAX], bytes[SEGMENT_MAX];
+static size_t seed_size;
+
+static void set_up(void)
+{
+    memset(seed, 0, sizeof seed);
+    seed_size = write_segment(seed);
+    memcpy(bytes, seed, sizeof bytes);
+    tried = parsed = 0;
+}
+
+START_TEST(a_whole_segment_is_read_as_it_was_written)
+{
+    struct snapshot snapshot;
+    ck_assert_int_eq(reader_parse(seed, seed_size, &snapshot), READER_OK);
+
+    ck_assert_str_eq(snapshot.name, "seed");
+    ck_assert_uint_eq(snapshot.thread_count, LINES);
+    ck_assert_uint_eq(snapshot.arena_count, ARENAS);
+    ck_assert_uint_eq(snapshot.counter_count, NAMES);
+    ck_assert_uint_eq(snapshot.ignored_tables, 0);
+    ck_assert_str_eq(snapshot.threads[2].name, "line 2");
+    ck_assert_uint_eq(snapshot.threads[2].tid, 102);
+    ck_assert_uint_eq(snapshot.threads[2].counters[1], 11);
+    ck_assert_str_eq(snapshot.arenas[1].name, "arena 1");
+    reader_free(&snapshot);
+}
+END_TEST
+
+START_TEST(every_byte_with_every_bit_changed_is_survived)
+{
+    for (size_t at = 0; at < seed_size; at++) {
+        for (unsigned bit = 0; bit < 10; bit++) {
+            bytes[at] = (uint8_t)(bit < 8 ? seed[at] ^ (1U << bit) : bit == 8 ? 0 : 0xff);
+            (void)try(bytes, seed_size);
+        }
+        bytes[at] = seed[at];
+    }
+
+    ck_assert_uint_eq(tried, 10 * seed_size);
+    ck_assert_uint_gt(parsed, seed_size);
+}
+END_TEST
+
+START_TEST(every_size_is_survived)
+{
+    for (size_t size = 0; size <= seed_size; size++)
+        (void)try(seed, size);
+
+    ck_assert_int_eq(try(seed, seed_size), READER_OK);
+    ck_assert_int_eq(try(seed, seed_size - 1), READER_DAMAGED);
+    ck_assert_int_eq(try(seed, 0), READER_NO_SEGMENT);
+}
+END_TEST
+
+static const uint32_t nasty[] = {
+    0,      1,       2,         3,          4,          7,          8,          31,         32,         63,
+    64,     65,      71,        72,         127,        128,        255,        256,        257,        0x7fff,
+    0xffff, 0x10000, 0x1000000, 0x7fffffff, 0x80000000, 0x80000001, 0xfffffff8, 0xffffffc0, 0xfffffffe, 0xffffffff,
+};
+enum { NASTY = sizeof nasty / sizeof nasty[0] };
+
+static uint32_t nasty_value(unsigned i)
+{
+    return i < NASTY ? nasty[i] : (uint32_t)seed_size - (NASTY + 4 - i);   /* the last ones: about its size */
+}
+
+static void put(size_t at, uint32_t value)
+{
+    memcpy(bytes + at, &value, sizeof value);
+}
+
+START_TEST(every_pair_of_table_fields_at_nasty_values_is_survived)
+{
+    const struct stats_header *header = (const struct stats_header *)(const void *)seed;
+    for (unsigned table = 0; table < header->table_count; table++) {
+        size_t entry = offsetof(struct stats_header, tables) + table * sizeof(struct stats_table);
+        for (unsigned pair = 0; pair < 6; pair++) {
+            static const uint8_t first[] = {0, 0, 0, 4, 4, 8}, second[] = {4, 8, 12, 8, 12, 12};
+            for (unsigned i = 0; i < (NASTY + 8) * (NASTY + 8); i++) {
+                put(entry + first[pair], nasty_value(i / (NASTY + 8)));
+                put(entry + second[pair], nasty_value(i % (NASTY + 8)));
+                (void)try(bytes, seed_size);
+            }
+            memcpy(bytes, seed, sizeof bytes);
+        }
+    }
+
+    ck_assert_uint_gt(tried, 50000);
+}
+END_TEST
+
+START_TEST(every_word_of_the_header_at_nasty_values_is_survived)
+{
+    for (size_t at = 8; at < sizeof(struct stats_header); at += 4) {
+        for (unsigned i = 0; i < NASTY + 8; i++) {
+            put(at, nasty_value(i));
+            (void)try(bytes, seed_size);
+        }
+        memcpy(bytes, seed, sizeof bytes);
+    }
+
+    ck_assert_uint_gt(parsed, 0);
+}
+END_TEST
+
+static void mutate(struct random *random)
+{
+    unsigned count = 1 + (unsigned)random_below(random, 12);
+    for (unsigned i = 0; i < count; i++) {
+        size_t room = random_below(random, 2) ? sizeof(struct stats_header) : seed_size;   /* the header decides most */
+        size_t at = random_below(random, room);
+        switch (random_below(random, 4)) {
+        case 0: bytes[at] = (uint8_t)random_next(random); break;
+        case 1: put(at & ~(size_t)3, nasty_value((unsigned)random_below(random, NASTY + 8))); break;
+        case 2: bytes[at] = (uint8_t)(bytes[at] ^ (1U << random_below(random, 8))); break;
+        default:
+            memmove(bytes + at, bytes + random_below(random, seed_size), random_below(random, SEGMENT_MAX - seed_size));
+            break;
+        }
+    }
+}
+
+START_TEST(a_hundred_thousand_random_changes_are_survived)
+{
+    struct random random = fixture_random("random_changes");
+    for (unsigned i = 0; i < 100000; i++) {
+        memcpy(bytes, seed, seed_size);
+        mutate(&random);
+        (void)try(bytes, random_below(&random, 8) ? seed_size : random_below(&random, seed_size + 1));
+    }
+
+    ck_assert_uint_gt(parsed, 10000);   /* they are not all refused at the door */
+}
+END_TEST
+
+START_TEST(random_bytes_are_refused_or_survived)
+{
+    struct random random = fixture_random("random_bytes");
+    for (unsigned i = 0; i < 5000; i++) {
+        size_t size = random_below(&random, SEGMENT_MAX);
+        for (size_t at = 0; at < size; at++)
+            bytes[at] = (uint8_t)random_next(&random);
+        if (random_below(&random, 2))
+            memcpy(bytes, seed, 24);   /* magic, version, size: in by the door */
+        (void)try(bytes, size);
+    }
+
+    ck_assert_uint_gt(parsed, 100);
+}
+END_TEST
+
+START_TEST(a_longer_record_of_a_newer_library_is_read_by_its_own_stride)
+{
+    static uint8_t wide[SEGMENT_MAX];
+    struct stats_header *header = (struct stats_header *)(void *)wide;
+    struct snapshot snapshot;
+    memcpy(wide, seed, seed_size);
+    uint32_t stride = sizeof(struct stats_arena) + 64, offset = (uint32_t)seed_size;
+    const uint8_t *arenas = seed + header->tables[1].offset;
+    for (unsigned i = 0; i < ARENAS; i++)
+        memcpy(wide + offset + i * stride, arenas + i * sizeof(struct stats_arena), sizeof(struct stats_arena));
+    header->tables[1] = (struct stats_table){STATS_TABLE_ARENAS, offset, stride, ARENAS};
+    header->tables[header->table_count++] = (struct stats_table){77, 0, 8, 1};   /* a kind that is not known yet */
+    header->minor = 9;
+    header->size = offset + ARENAS * stride;
+
+    ck_assert_int_eq(reader_parse(wide, (size_t)header->size, &snapshot), READER_OK);
+
+    ck_assert_uint_eq(snapshot.arena_count, ARENAS);
+    ck_assert_str_eq(snapshot.arenas[1].name, "arena 1");
+    reader_free(&snapshot);
+}
+END_TEST
+
+enum { OWNERS = 2 };
+
+struct turns {
+    struct root *root;
+    const char *name;
+    uint64_t figure;
+    atomic_u32 *is_over;
+};
+
+/* Claims a line, counts one figure in two counters, gives the line back, again and again. */
+static void *take_turns(void *arg)
+{
+    struct turns *turns = arg;
+    while (!load_relaxed(turns->is_over)) {   /* a hint to end */
+        struct stats_line *line = line_claim(turns->root, LINE_LOOP, turns->name);
+        store_relaxed(&line->counters[0], turns->figure);   /* as a counter: no order */
+        for (unsigned i = 0; i < 200; i++)                  /* it has the line for as long as it takes to get one */
+            store_relaxed(&line->counters[1], turns->figure);
+        line_release(turns->root, line);
+    }
+    return NULL;
+}
+
+/* TSan is right that names are stored plainly while another reads them; the reader looks at the generation and discards the copy. */
+START_TEST(a_record_that_changes_hands_is_never_read_half)
+{
+    struct root root = {.pid = getpid(), .now_ns = sys_clock_monotonic_ns};
+    atomic_u32 is_over = 0;
+    struct turns owners[OWNERS] = {{&root, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 1, &is_over},
+                                   {&root, "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb", 2, &is_over}};
+    pthread_t threads[OWNERS];
+    unsigned seen = 0;
+    ck_assert_ok(stats_open(&root, "turns", &root.stats));
+    for (unsigned i = 0; i < OWNERS; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, take_turns, &owners[i]), 0);
+    void *copy = malloc(root.stats->size);
+
+    for (unsigned i = 0; i < 3000; i++) {
+        struct snapshot snapshot;
+        reader_copy(root.stats->header, root.stats->size, copy);
+        ck_assert_int_eq(reader_parse(copy, root.stats->size, &snapshot), READER_OK);
+        for (size_t j = 0; j < snapshot.thread_count; j++) {
+            const struct reader_thread *thread = &snapshot.threads[j];
+            uint64_t figure = thread->name[0] == 'a' ? 1 : 2;
+            ck_assert_str_eq(thread->name, owners[figure - 1].name);
+            ck_assert_uint_le(thread->counters[0], figure);
+            ck_assert(thread->counters[0] == 0 || thread->counters[0] == figure);
+            seen++;
+        }
+        reader_free(&snapshot);
+    }
+
+    store_relaxed(&is_over, 1);
+    for (unsigned i = 0; i < OWNERS; i++)
+        ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
+    free(copy);
+    stats_close(&root, &root.stats);
+    ck_assert_uint_gt(seen, 0);
+}
+END_TEST
+
+/* A function to be found by name in this program's own symbol table. */
+void __attribute__((noinline)) function_to_be_found(void);
+void __attribute__((noinline)) function_to_be_found(void)
+{
+    __asm__ volatile("" ::: "memory");
+}
+
+START_TEST(a_function_of_this_program_is_found_by_its_address)
+{
+    struct symbol symbol;
+
+    symbol_find(getpid(), (uint64_t)(uintptr_t)function_to_be_found, &symbol);
+
+    ck_assert_str_eq(symbol.name, "function_to_be_found");
+    ck_assert_uint_eq(symbol.offset, 0);
+    ck_assert_ptr_nonnull(strstr(symbol.module, "jobctl_reader"));
+    symbol_find(getpid(), (uint64_t)(uintptr_t)&symbol, &symbol);   /* the stack: no file */
+    ck_assert_str_eq(symbol.name, "");
+    symbol_find(getpid(), 1, &symbol);
+    ck_assert_str_eq(symbol.module, "");
+}
+END_TEST
+
+struct small_elf {
+    Elf64_Ehdr header;
+    Elf64_Phdr segments[2];
+    Elf64_Shdr sections[3];
+    Elf64_Sym symbols[3];
+    char strings[32];
+};
+
+static struct small_elf make_elf(void)
+{
+    const uint8_t own_order = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? ELFDATA2LSB : ELFDATA2MSB;
+    struct small_elf elf = {.strings = "\0first\0second"};
+    elf.header = (Elf64_Ehdr){
+        .e_ident = {0x7f, 'E', 'L', 'F', ELFCLASS64, own_order},
+        .e_phoff = offsetof(struct small_elf, segments),
+        .e_phnum = 2,
+        .e_phentsize = sizeof(Elf64_Phdr),
+        .e_shoff = offsetof(struct small_elf, sections),
+        .e_shnum = 3,
+        .e_shentsize = sizeof(Elf64_Shdr),
+    };
+    elf.segments[0].p_type = PT_NOTE;
+    elf.segments[1] = (Elf64_Phdr){.p_type = PT_LOAD, .p_vaddr = 0x1000, .p_filesz = sizeof elf};
+    elf.sections[1] = (Elf64_Shdr){
+        .sh_type = SHT_SYMTAB,
+        .sh_offset = offsetof(struct small_elf, symbols),
+        .sh_size = sizeof elf.symbols,
+        .sh_entsize = sizeof(Elf64_Sym),
+        .sh_link = 2,
+    };
+    elf.sections[2] = (Elf64_Shdr){
+        .sh_type = SHT_STRTAB,
+        .sh_offset = offsetof(struct small_elf, strings),
+        .sh_size = sizeof elf.strings,
+    };
+    elf.symbols[1] = (Elf64_Sym){.st_name = 1, .st_info = STT_OBJECT, .st_shndx = 1, .st_value = 0x1010, .st_size = 8};
+    elf.symbols[2] = (Elf64_Sym){.st_name = 7, .st_info = STT_FUNC, .st_shndx = 1, .st_value = 0x1010, .st_size = 16};
+    return elf;
+}
+
+static bool find_in(int fd, const struct small_elf *elf, size_t size, struct symbol *symbol)
+{
+    *symbol = (struct symbol){0};
+    MUST(ftruncate(fd, (off_t)size) == 0);
+    MUST(pwrite(fd, elf, size, 0) == (ssize_t)size);
+    return symbol_in_file(fd, 0x18, symbol);
+}
+
+START_TEST(a_broken_symbol_table_is_survived)
+{
+    struct small_elf elf = make_elf();
+    struct symbol symbol;
+    struct random random = fixture_random("symbol_table");
+    unsigned found = 0;
+    int fd = memfd_create("elf", MFD_CLOEXEC);
+    ck_assert(find_in(fd, &elf, sizeof elf, &symbol));
+    ck_assert_str_eq(symbol.name, "second");
+    ck_assert_uint_eq(symbol.offset, 8);
+    for (size_t size = 0; size < sizeof elf - sizeof elf.strings; size++)
+        MUST(!find_in(fd, &elf, size, &symbol));
+
+    for (unsigned i = 0; i < 20000; i++) {
+        elf = make_elf();
+        uint8_t *raw = (uint8_t *)&elf;
+        for (unsigned count = 1 + (unsigned)random_below(&random, 4); count > 0; count--) {
+            size_t at = random_below(&random, sizeof elf - 8);
+            if (random_below(&random, 2))
+                raw[at] = (uint8_t)(raw[at] ^ (1U << random_below(&random, 8)));
+            else
+                memcpy(raw + (at & ~(size_t)3), &nasty[random_below(&random, NASTY)], 4);
+        }
+        found += find_in(fd, &elf, sizeof elf, &symbol);
+        MUST(memchr(symbol.name, '\0', sizeof symbol.name));
+    }
+
+    close(fd);
+    ck_assert_uint_gt(found, 1000);
+}
+END_TEST
+
+START_TEST(any_text_becomes_one_json_string)
+{
+    struct random random = fixture_random("json");
+    char command[256];
+    int fd = memfd_create("json", MFD_CLOEXEC);
+    struct json json = {.file = fdopen(fd, "w")};
+    json_open(&json, NULL, '[');
+    for (unsigned i = 0; i < 2000; i++) {
+        char text[64];
+        for (size_t at = 0; at < sizeof text; at++)
+            text[at] = (char)(random_below(&random, 4) ? random_next(&random) : 0xe0 + random_below(&random, 32));
+        text[sizeof text - 1] = '\0';
+        json_text(&json, NULL, text);
+    }
+    json_open(&json, NULL, '{');
+    json_number(&json, "number", UINT64_MAX);
+    json_seconds(&json, "seconds", 1000000001);
+    json_address(&json, "address", UINT64_MAX);
+    json_bool(&json, "yes", true);
+    json_text(&json, "\"", NULL);
+    json_close(&json, '}');
+    json_close(&json, ']');
+    ck_assert_int_eq(fflush(json.file), 0);
+
+    snprintf(command, sizeof command,
+             "jq -e 'length == 2001 and .[2000].seconds == 1.000000001 and .[2000].yes' /proc/%d/fd/%d >/dev/null",
+             (int)getpid(), fd);
+    int status = system(command);
+    ck_assert_int_eq(fclose(json.file), 0);
+    ck_assert_int_eq(status, 0);
+}
+END_TEST
+
+START_TEST(figures_are_cut_and_carry_their_unit)
+{
+    static const struct { uint64_t value; const char *bytes, *duration; } rows[] = {
+        {0, "0 B", "0 ns"}, {999, "999 B", "999 ns"}, {1023, "1023 B", "1.0 us"}, {1024, "1.0 KiB", "1.0 us"},
+        {1536, "1.5 KiB", "1.5 us"}, {10240, "10 KiB", "10 us"}, {1048575, "1023 KiB", "1.0 ms"},
+        {59999999999, "55 GiB", "59 s"}, {61000000000, "56 GiB", "1 min 1 s"}, {3661000000000, "3.3 TiB", "1 h 1 min"},
+        {90000000000000, "81 TiB", "1 d 1 h"}, {UINT64_MAX, "15 EiB", "213503 d 23 h"},
+    };
+    text_figure text;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        ck_assert_str_eq(text_bytes(rows[i].value, text), rows[i].bytes);
+        ck_assert_str_eq(text_duration(rows[i].value, text), rows[i].duration);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("jobctl/reader");
+    TCase *tcase = tcase_create("all");
+    tcase_add_checked_fixture(tcase, set_up, NULL);
+    tcase_set_timeout(tcase, 60);
+    tcase_add_test(tcase, a_whole_segment_is_read_as_it_was_written);
+    tcase_add_test(tcase, every_byte_with_every_bit_changed_is_survived);
+    tcase_add_test(tcase, every_size_is_survived);
+    tcase_add_test(tcase, every_pair_of_table_fields_at_nasty_values_is_survived);
+    tcase_add_test(tcase, every_word_of_the_header_at_nasty_values_is_survived);
+    tcase_add_test(tcase, a_hundred_thousand_random_changes_are_survived);
+    tcase_add_test(tcase, random_bytes_are_refused_or_survived);
+    tcase_add_test(tcase, a_longer_record_of_a_newer_library_is_read_by_its_own_stride);
+#ifndef JOB_TSAN
+    tcase_add_test(tcase, a_record_that_changes_hands_is_never_read_half);
+#endif
+    tcase_add_test(tcase, a_function_of_this_program_is_found_by_its_address);
+    tcase_add_test(tcase, a_broken_symbol_table_is_survived);
+    tcase_add_test(tcase, any_text_becomes_one_json_string);
+    tcase_add_test(tcase, figures_are_cut_and_carry_their_unit);
+    suite_add_tcase(suite, tcase);
+    return fixture_run(suite);
+}
