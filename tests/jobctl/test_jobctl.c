@@ -212,6 +212,16 @@ START_TEST(a_long_task_is_named_and_its_loop_is_not_blamed)
 }
 END_TEST
 
+START_TEST(tasks_that_wait_for_a_thread_are_counted)
+{
+    start("tasks", NULL);
+
+    stat_until(".runtimes[0].tasks == {\"in_flight\": 7, \"running\": 2, \"refused\": 0}");
+    ck_assert_int_eq(run("%s stat %d", JOBCTL, (int)service.pid), 0);
+    ck_assert(says("out", "7 in flight, 2 running, 0 refused"));
+}
+END_TEST
+
 START_TEST(a_done_callback_is_shown_as_the_users_function)
 {
     start("done", NULL);
@@ -297,7 +307,7 @@ END_TEST
 START_TEST(names_of_any_bytes_make_valid_json_and_a_harmless_text)
 {
     static const char *const names[] = {"\"\\\n\t\x1b[31m", "\xff\xfe\xc0\x80\xed\xa0\x80", "gr\xc3\xbc\xc3\x9f\xe2\x82\xac",
-                                        "\xe2\x80\xae" "desrever", "1234567890123456789012345678901\xc3\xbc"};
+                                        ("\xe2\x80\xae" "desrever"), "1234567890123456789012345678901\xc3\xbc"};
     static const char *const shown[] = {"\\\"\\\\???[31m", "???????", "gr\xc3\xbc\xc3\x9f\xe2\x82\xac", "???desrever",
                                         "1234567890123456789012345678901"};
     for (unsigned i = 0; i < 5; i++) {
@@ -454,6 +464,7 @@ int main(void)
     tcase_add_test(states, a_loop_whose_callback_never_returns_is_named_with_its_function);
     tcase_add_test(states, a_loop_that_waits_for_a_mutex_for_ever_is_named_with_its_function);
     tcase_add_test(states, a_long_task_is_named_and_its_loop_is_not_blamed);
+    tcase_add_test(states, tasks_that_wait_for_a_thread_are_counted);
     tcase_add_test(states, a_done_callback_is_shown_as_the_users_function);
     tcase_add_test(states, a_done_callback_on_a_pool_thread_is_shown_too);
     tcase_add_test(states, a_loop_that_closes_a_pool_waits_for_its_threads);

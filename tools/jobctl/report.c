@@ -73,6 +73,29 @@ static void join_thread(struct report *report, const struct report_runtime *runt
         name_function(report, runtime, index);
 }
 
+static uint64_t counter_of(const struct snapshot *snapshot, const struct reader_thread *line, const char *name)
+{
+    for (unsigned i = 0; i < snapshot->counter_count; i++) {
+        if (strcmp(snapshot->counters[i], name) == 0)
+            return line->counters[i];
+    }
+    return 0;
+}
+
+static void count_tasks(struct report_runtime *runtime)
+{
+    const struct snapshot *snapshot = &runtime->segment->snapshot;
+    uint64_t submitted = 0, done = 0;
+    for (size_t i = 0; i < snapshot->thread_count; i++) {
+        const struct reader_thread *line = &snapshot->threads[i];
+        submitted += counter_of(snapshot, line, "submitted");
+        done += counter_of(snapshot, line, "tasks_done");
+        runtime->tasks.refused += counter_of(snapshot, line, "refused");
+        runtime->tasks.running += line->kind_number == LINE_POOL_THREAD && line->function != 0;
+    }
+    runtime->tasks.in_flight = submitted > done ? submitted - done : 0;   /* the words are not of one moment */
+}
+
 static const char *function_text(const struct symbol *symbol, char *out, size_t room)
 {
     if (symbol->name[0])
@@ -178,6 +201,7 @@ static int join_runtimes(struct report *report)
         report->runtime_count++;
         for (size_t j = 0; j < count; j++)
             join_thread(report, runtime, j);
+        count_tasks(runtime);
     }
     return 0;
 }

@@ -25,8 +25,16 @@ struct report_thread {
     struct symbol function;               /* address 0: runs nothing of the user's */
 };
 
+/* Sums over the threads of a runtime. */
+struct report_tasks {
+    uint64_t in_flight;                   /* submitted by loops, and not yet done: they wait, run, or their end is on its way */
+    uint64_t running;                     /* pool threads that run something now */
+    uint64_t refused;                     /* times that a pool was full */
+};
+
 struct report_runtime {
     const struct target_segment *segment;
+    struct report_tasks tasks;
     struct report_thread *threads;        /* snapshot.thread_count */
 };
 

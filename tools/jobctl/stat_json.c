@@ -115,6 +115,11 @@ static void write_runtime(struct json *json, const struct report *report, const 
     json_number(json, "opened_ns", snapshot->opened_ns);
     json_seconds(json, "uptime_s", now > snapshot->opened_ns ? now - snapshot->opened_ns : 0);
     write_features(json, snapshot);
+    json_open(json, "tasks", '{');
+    json_number(json, "in_flight", runtime->tasks.in_flight);
+    json_number(json, "running", runtime->tasks.running);
+    json_number(json, "refused", runtime->tasks.refused);
+    json_close(json, '}');
     json_open(json, "arenas", '[');
     for (size_t i = 0; i < snapshot->arena_count; i++)
         write_arena(json, &snapshot->arenas[i]);

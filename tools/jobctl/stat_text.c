@@ -26,8 +26,9 @@ static void print_feature_list(const struct snapshot *snapshot, const char *titl
         (void)putchar('\n');
 }
 
-static void print_head(const struct report *report, const struct snapshot *snapshot)
+static void print_head(const struct report *report, const struct report_runtime *runtime)
 {
+    const struct snapshot *snapshot = &runtime->segment->snapshot;
     const struct process *process = &report->target.process;
     uint64_t now = report->target.now_ns;
     text_figure uptime;
@@ -35,6 +36,8 @@ static void print_head(const struct report *report, const struct snapshot *snaps
     (void)printf("%s: process %d (%s), %s, %u threads; open for %s; libjob %s, layout %u.%u\n", snapshot->name,
                  (int)report->target.pid, process->name, process_state_name(process->state), process->threads, uptime,
                  snapshot->version, snapshot->major, snapshot->minor);
+    (void)printf("tasks of loops        %" PRIu64 " in flight, %" PRIu64 " running, %" PRIu64 " refused\n",
+                 runtime->tasks.in_flight, runtime->tasks.running, runtime->tasks.refused);
     uint32_t on = snapshot->available & ~snapshot->disabled;
     print_feature_list(snapshot, "features on           ", on);
     print_feature_list(snapshot, "turned off            ", snapshot->disabled);
@@ -255,7 +258,7 @@ bool stat_print_text(const struct report *report)
         const struct report_runtime *runtime = &report->runtimes[i];
         if (i > 0)
             (void)fputs("\n\n", stdout);
-        print_head(report, &runtime->segment->snapshot);
+        print_head(report, runtime);
         is_printed = print_arenas(&runtime->segment->snapshot) && print_threads(runtime) &&
                      print_counters(report, runtime);
     }
