@@ -8,7 +8,8 @@ JOB_BEGIN_DECLS
 
 struct job_listener;
 
-/* A connection that was accepted; job_stream_accept() takes it. What the callback does not take is closed when it returns. */
+/* A connection that was accepted; job_stream_accept() takes it. What the callback does not take is closed when it returns. To give it to
+ * another loop, take `fd`, store -1 there, and call job_stream_adopt() on that loop. */
 struct job_incoming {
     int fd;                        /* -1 once taken */
     struct job_listener *listener;
@@ -37,7 +38,7 @@ struct job_listener_options {
 
 /**
  * Opens a listener and starts accepting. Accepted sockets have TCP_NODELAY and close-on-exec. When descriptors run out
- * (EMFILE, ENFILE) accepting pauses and goes on when a handle of this loop closes one.
+ * (EMFILE, ENFILE) accepting pauses and goes on when a handle of this loop closes one, or after 100 ms.
  *
  * @param accepted  called on the loop for each connection
  * @return 0, or -EINVAL: an argument is NULL or the address is not numeric; -EADDRINUSE, -EADDRNOTAVAIL, -EACCES, -EMFILE and

@@ -65,13 +65,13 @@ JOB_API int job_loop_open(struct job_runtime *runtime, struct job_loop **loop, c
  * flight, and nothing waits to be delivered. May be called again; always by the same thread, since a ring belongs to the thread
  * that first ran it.
  *
- * @return 0: nothing is left to do; 1: stopped; or -EPERM: another thread runs it or ran it before; -EBUSY: called from one of
- *         its own callbacks; a negative errno of the kernel when the ring fails for good
+ * @return 0: nothing is left to do; 1: stopped; or -EPERM: another thread runs it or ran it before, or forked; -EBUSY: called
+ *         from a callback of a loop; -EINVAL: NULL; -ENOMEM; a negative errno of the kernel when the ring fails for good
  * Thread: any, which becomes the loop thread. SIGPIPE is blocked in it while it runs.
  */
 JOB_API int job_loop_run(struct job_loop *loop);
 
-/** Makes job_loop_run() return 1 after the callback that runs now, or at once if it sleeps. Remembered when the loop does not
+/** Makes job_loop_run() return 1 at the end of the turn that runs now, or at once if it sleeps. Remembered when the loop does not
  * run at the moment. Thread: any. */
 JOB_API void job_loop_stop(struct job_loop *loop);
 
@@ -81,9 +81,9 @@ JOB_API void job_loop_stop(struct job_loop *loop);
  *
  * @param deadline_ns  how long this may take; 0: 5 s. What cannot be drained by then (an op that the kernel does not give
  *                     back, a task that does not end) is named in the log and leaked, never freed
- * @return 0; -ETIMEDOUT: something was leaked, *loop is NULL all the same; -EBUSY: called from one of its callbacks, or another
- *         thread runs it; -EPERM: not the thread that ran it
- * Thread: the loop's, after job_loop_run() has returned; any when it never ran.
+ * @return 0; -ETIMEDOUT: something was leaked, *loop is NULL all the same; -EINVAL: loop is NULL; -EBUSY: called from a callback of
+ *         a loop; -EPERM: not the thread that runs or ran it; -ENOMEM
+ * Thread: the loop's, after job_loop_run() has returned; any when it never ran; while no other is in a call with this loop.
  */
 JOB_API int job_loop_close(struct job_loop **loop, uint64_t deadline_ns);
 
@@ -91,9 +91,9 @@ JOB_API int job_loop_close(struct job_loop **loop, uint64_t deadline_ns);
  * Calls call->run on the loop: soon, once, in the order of one thread's calls. Wakes the loop if it sleeps, with a system call only
  * then.
  *
- * @return 0, or -EINVAL (NULL), -EALREADY: this call is still waiting
- * Thread: any. Waiting calls keep job_loop_run() from returning 0. Those that a closed loop no longer runs are run by
- * job_loop_close(), on its thread.
+ * @return 0, or -EINVAL (NULL), -EALREADY: this call is still waiting, -EPERM: forked
+ * Thread: any, while nobody closes the loop. Waiting calls keep job_loop_run() from returning 0. Those that a closed loop no longer
+ * runs are run by job_loop_close(), on its thread.
  */
 JOB_API int job_loop_call(struct job_loop *loop, struct job_call *call);
 
@@ -107,7 +107,7 @@ JOB_API uint64_t job_loop_now(const struct job_loop *loop);
 /** The loop whose callback runs on this thread, or NULL. Thread: any. */
 JOB_API struct job_loop *job_loop_current(void);
 
-/** A snapshot of the counters. Thread: any. */
+/** A snapshot of the counters; `handles` and `ops` are, on other threads, those of the last turn's end. Thread: any. */
 JOB_API void job_loop_stats(const struct job_loop *loop, struct job_loop_stats *stats);
 
 JOB_END_DECLS

@@ -1,7 +1,8 @@
 /* stream.h — a connected socket: received data are bufs, sent bufs queue on the stream.
  *
  * It tells `data`, then `end` once (0: the peer has sent all, sending still works; negative: it failed, -ECONNRESET and the
- * like), and `closed`. No `data` after `end`. After a failure of either direction nothing more can be sent.
+ * like), and `closed`. No `data` after `end`. After a failure of either direction nothing more can be sent, and what still arrives is
+ * dropped. Calls that return nothing are ignored on a thread that is not the loop's, and the log says so.
  */
 #ifndef JOB_STREAM_H
 #define JOB_STREAM_H
@@ -55,7 +56,8 @@ struct job_stream {
  *
  * @param incoming  its fd becomes -1 on success
  * @param events    must outlive the stream; `data` is required
- * @return 0, or -EINVAL: an argument is NULL, or it was taken already; -ECANCELED: the loop is closing; nothing changes on error
+ * @return 0, or -EINVAL: an argument is NULL, or it was taken already; -ECANCELED: the loop is closing; -EPERM: not its
+ *         thread; -EAGAIN: 2^20 operations are in flight, or no memory for one more; nothing changes on error
  * Thread: loop thread.
  */
 JOB_API int job_stream_accept(struct job_stream *stream, struct job_incoming *incoming,
@@ -64,7 +66,7 @@ JOB_API int job_stream_accept(struct job_stream *stream, struct job_incoming *in
 /**
  * Makes a stream of a connected stream socket (TCP or Unix), which the stream owns from then on.
  *
- * @return as job_stream_accept(); -ENOTSOCK: not a stream socket. On error the caller still owns fd
+ * @return as job_stream_accept(); -ENOTSOCK: not a stream socket; -EBADF. On error the caller still owns fd
  * Thread: loop thread, or before start.
  */
 JOB_API int job_stream_adopt(struct job_loop *loop, struct job_stream *stream, int fd,
@@ -84,8 +86,8 @@ JOB_API bool job_stream_is_paused(const struct job_stream *stream);
  * Queues a buf for sending. Sends go out in order, whole; the stream owns the buf until the kernel has taken its bytes.
  *
  * @param buf  *buf becomes NULL on success; on error nothing changes
- * @return 0, or -EINVAL: an argument or *buf is NULL; -EPIPE: shut down already; -ECANCELED: closing; or the errno with which the
- *         stream failed (-ECONNRESET …)
+ * @return 0, or -EINVAL: an argument or *buf is NULL; -EPIPE: shut down already; -ECANCELED: closing; -EPERM: not the loop's
+ *         thread; -EAGAIN: as job_stream_accept(); or the errno with which the stream failed (-ECONNRESET …)
  * Thread: loop thread.
  * Shutdown: job_stream_close() drops what is queued and gives it back; job_stream_shutdown() sends it first.
  */
@@ -95,7 +97,8 @@ JOB_API int job_stream_send(struct job_stream *stream, struct job_buf **buf);
 JOB_API size_t job_stream_queued(const struct job_stream *stream);
 
 /** Ends the sending direction after what is queued (the peer sees end of file); receiving goes on.
- * @return 0, also when repeated; -ECANCELED: closing; or the errno with which the stream failed. Thread: loop thread. */
+ * @return 0, also when repeated; -EINVAL: NULL; -ECANCELED: closing; -EPERM: not the loop's thread; or the errno with which the
+ * stream failed. Thread: loop thread. */
 JOB_API int job_stream_shutdown(struct job_stream *stream);
 
 /** Cancels everything: bufs that wait or are queued go back, queued tasks of the stream complete with -ECANCELED, and `closed`

@@ -30,7 +30,7 @@ JOB_API int job_timer_open(struct job_loop *loop, struct job_timer *timer, void 
 
 /** Arms it (again) to fire once, `timeout_ns` from this call, never early; 0 fires in the next turn, not in this one. While it
  * is armed it keeps the loop alive.
- * @return 0, or -ECANCELED: closing. Thread: loop thread, or before start. */
+ * @return 0, or -EINVAL: NULL; -ECANCELED: closing; -EPERM: not the loop's thread. Thread: loop thread, or before start. */
 JOB_API int job_timer_start(struct job_timer *timer, uint64_t timeout_ns);
 
 /** Disarms it; it will not fire any more. Harmless when it is not armed. Thread: loop thread. */

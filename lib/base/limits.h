@@ -53,7 +53,9 @@ enum {
     /* loop */
     TURN_COMPLETIONS_MAX = LIMIT(1024, 8),               /* callbacks before the turn goes on to mail and timers */
     TURN_MAILS_MAX = LIMIT(1024, 8),
+    TURN_TIMERS_MAX = LIMIT(1024, 8),
     LISTEN_BACKLOG_DEFAULT = 1024,
+    LISTEN_RETRY_NS = 100000000,                         /* a descriptor may become free where nobody tells us; unmeasured */
 
     /* stats */
     STATS_THREADS_MAX = LIMIT(256, 16),

@@ -1,7 +1,8 @@
 /* listener.c — accepts connections by one operation with many completions.
  *
  * What the callback does not take is closed. When descriptors run out the operation ends; arming it again at once would spin (1.9 M
- * failing rounds a second, measured), so the listener waits in the loop's fd_waiters until a handle of the loop closes a descriptor.
+ * failing rounds a second, measured), so the listener waits in the loop's fd_waiters until a handle of the loop closes a descriptor, or
+ * for a while: another thread, or for ENFILE another process, tells us nothing.
  */
 #include "io/listener.h"
 
@@ -26,6 +27,17 @@ static struct list *waiter_node(struct job_listener *listener)
 
 static void accept_completed(struct op *op, const struct completion *completion);
 
+/* What the user is told of once, until accepting works again. */
+enum { LISTENER_PAUSED = 1 };
+
+static void wait_for_descriptor(struct job_listener *listener)
+{
+    struct job_loop *loop = listener->handle.job_loop;
+    list_push_back(&loop->fd_waiters, waiter_node(listener));
+    loop->retry = listeners_retry;
+    loop->retry_ns = loop->now_ns + LISTEN_RETRY_NS;
+}
+
 static void accept_start(struct job_listener *listener)
 {
     struct job_loop *loop = listener->handle.job_loop;
@@ -34,7 +46,7 @@ static void accept_start(struct job_listener *listener)
     op->kind = OP_ACCEPT;
     op->fd = listener->job_fd;
     if (loop->engine->type->start(loop->engine, op) < 0) {
-        list_push_back(&loop->fd_waiters, waiter_node(listener));   /* the in-flight table is full: as with descriptors */
+        wait_for_descriptor(listener);   /* the in-flight table is full: as with descriptors */
         return;
     }
     handle_hold(&listener->handle);
@@ -44,6 +56,7 @@ static void connection_arrived(struct job_listener *listener, int fd)
 {
     struct job_loop *loop = listener->handle.job_loop;
     line_count(loop->line, COUNTER_ACCEPTED, 1);
+    listener->job_flags = 0;
     int one = 1;
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);   /* fails on what is not TCP: fine */
     struct job_incoming incoming = {.fd = fd, .listener = listener};
@@ -55,24 +68,29 @@ static void connection_arrived(struct job_listener *listener, int fd)
     }
 }
 
+/* Passing errors do not come here (the engine goes on), so at once would be in vain. */
+static void accept_failed(struct job_listener *listener, int err)
+{
+    struct job_loop *loop = listener->handle.job_loop;
+    JOB_MARK(listener_out_of_descriptors);
+    if (listener->job_flags != LISTENER_PAUSED)
+        log_write(&loop->root->log, JOB_LOG_WARNING, "listener on port %u: %s; accepting pauses", listener->job_port, job_strerror(err));
+    listener->job_flags = LISTENER_PAUSED;
+    wait_for_descriptor(listener);
+}
+
 static void accept_completed(struct op *op, const struct completion *completion)
 {
     struct job_listener *listener = job_container_of(op, struct job_listener, job_op);
-    struct job_loop *loop = listener->handle.job_loop;
     if (completion->res >= 0)
         connection_arrived(listener, completion->res);
     if (completion->more)
         return;
     if (handle_is_open(&listener->handle)) {
-        if (completion->res == -EMFILE || completion->res == -ENFILE || completion->res == -ENOBUFS ||
-            completion->res == -ENOMEM) {
-            JOB_MARK(listener_out_of_descriptors);
-            log_write(&loop->root->log, JOB_LOG_WARNING, "listener on port %u: %s; accepting pauses until a descriptor is free",
-                      listener->job_port, job_strerror(completion->res));
-            list_push_back(&loop->fd_waiters, waiter_node(listener));
-        } else {
+        if (completion->res < 0)
+            accept_failed(listener, completion->res);
+        else
             accept_start(listener);
-        }
     }
     handle_release(&listener->handle);
 }
@@ -81,6 +99,7 @@ void listeners_retry(struct job_loop *loop)
 {
     struct list *node;
     struct list waiting;
+    loop->retry_ns = UINT64_MAX;
     list_init(&waiting);
     list_splice_back(&waiting, &loop->fd_waiters);
     while ((node = list_pop_front(&waiting)))
@@ -167,7 +186,7 @@ int job_listener_open(struct job_loop *loop, struct job_listener *listener, cons
 
 uint16_t job_listener_port(const struct job_listener *listener)
 {
-    return listener->job_port;
+    return listener ? listener->job_port : 0;
 }
 
 void job_listener_close(struct job_listener *listener, void (*closed)(struct job_listener *listener))

@@ -82,7 +82,8 @@ static void read_completed(struct op *op, const struct completion *completion)
     if (handle_is_open(&handle->handle) && completion->res == (int32_t)sizeof *info)
         LOOP_CALL(loop, handle->job_caught, (handle, (int)info->ssi_signo));
     if (handle_is_open(&handle->handle)) {
-        int err = read_start(handle);   /* this op's entry has just become free */
+        bool has_failed = completion->res < 0 && completion->res != -EAGAIN && completion->res != -EINTR;
+        int err = has_failed ? completion->res : read_start(handle);   /* this op's entry has just become free */
         if (err < 0)
             log_write(&loop->root->log, JOB_LOG_ERROR, "signals are no longer received: %s", job_strerror(err));
     }

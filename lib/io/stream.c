@@ -55,7 +55,7 @@ static int stream_start(struct job_loop *loop, struct job_stream *stream, int fd
 
 int job_stream_accept(struct job_stream *stream, struct job_incoming *incoming, const struct job_stream_events *events)
 {
-    if (!stream || !incoming || incoming->fd < 0 || !events || !events->data)
+    if (!stream || !incoming || incoming->fd < 0 || !incoming->listener || !events || !events->data)
         return -EINVAL;
     int err = stream_start(incoming->listener->handle.job_loop, stream, incoming->fd, events);
     if (err == 0)
@@ -84,10 +84,10 @@ void job_stream_close(struct job_stream *stream)
 
 uint64_t job_stream_received(const struct job_stream *stream)
 {
-    return stream->job_received;
+    return stream ? stream->job_received : 0;
 }
 
 uint64_t job_stream_sent(const struct job_stream *stream)
 {
-    return stream->job_sent;
+    return stream ? stream->job_sent : 0;
 }

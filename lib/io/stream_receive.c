@@ -238,7 +238,8 @@ void stream_receive_drop(struct job_stream *stream)
 
 void job_stream_pause(struct job_stream *stream)
 {
-    stream_set(stream, STREAM_PAUSED);
+    if (stream && handle_is_here(&stream->handle, "job_stream_pause"))
+        stream_set(stream, STREAM_PAUSED);
 }
 
 static void deliver_resumed(struct job_mail *mail)
@@ -259,7 +260,8 @@ static void deliver_resumed(struct job_mail *mail)
 
 void job_stream_resume(struct job_stream *stream)
 {
-    if (!handle_is_open(&stream->handle) || !stream_has(stream, STREAM_PAUSED))
+    if (!stream || !handle_is_here(&stream->handle, "job_stream_resume") || !handle_is_open(&stream->handle) ||
+        !stream_has(stream, STREAM_PAUSED))
         return;
     stream_clear(stream, STREAM_PAUSED);
     bool is_needed = stream->job_waiting || stream_has(stream, STREAM_ENDED) ||
@@ -274,5 +276,5 @@ void job_stream_resume(struct job_stream *stream)
 
 bool job_stream_is_paused(const struct job_stream *stream)
 {
-    return stream_has(stream, STREAM_PAUSED);
+    return stream && stream_has(stream, STREAM_PAUSED);
 }

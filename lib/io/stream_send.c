@@ -102,6 +102,8 @@ int job_stream_send(struct job_stream *stream, struct job_buf **buf)
         return -EINVAL;
     if (!handle_is_open(&stream->handle))
         return -ECANCELED;
+    if (loop_check_thread(stream->handle.job_loop) < 0)
+        return -EPERM;
     if (stream->job_error < 0)
         return stream->job_error;
     if (stream_has(stream, STREAM_SHUT_WANTED))
@@ -121,6 +123,8 @@ int job_stream_send(struct job_stream *stream, struct job_buf **buf)
 
 size_t job_stream_queued(const struct job_stream *stream)
 {
+    if (!stream)
+        return 0;
     return (stream->job_sending ? job_buf_len(stream->job_sending) : 0) +
            (stream->job_queue ? job_buf_len(stream->job_queue) : 0);
 }
@@ -131,6 +135,8 @@ int job_stream_shutdown(struct job_stream *stream)
         return -EINVAL;
     if (!handle_is_open(&stream->handle))
         return -ECANCELED;
+    if (loop_check_thread(stream->handle.job_loop) < 0)
+        return -EPERM;
     if (stream->job_error < 0)
         return stream->job_error;
     stream_set(stream, STREAM_SHUT_WANTED);

@@ -11,14 +11,17 @@ enum { CALL_IDLE, CALL_WAITING };
 static void deliver_call(struct job_mail *mail)
 {
     struct job_call *call = container_of(mail, struct job_call, job_mail);
+    void (*run)(struct job_call *call) = call->run;
     store_release(&call->job_state, CALL_IDLE);   /* pairs with cas_acq_rel in call_prepare: it may be posted again from here on */
-    LOOP_CALL(self()->loop, call->run, (call));
+    LOOP_CALL(self()->loop, run, (call));
 }
 
 static int call_prepare(struct job_loop *loop, struct job_call *call)
 {
     if (!loop || !call || !call->run)
         return -EINVAL;
+    if (root_is_forked(loop->root))
+        return -EPERM;
     uint32_t idle = CALL_IDLE;
     if (!cas_acq_rel(&call->job_state, &idle, CALL_WAITING))   /* pairs with store_release in deliver_call */
         return -EALREADY;

@@ -113,9 +113,18 @@ void handle_release(struct job_handle *handle)
     loop_defer_mail(handle->job_loop, &handle->job_mail);
 }
 
+bool handle_is_here(const struct job_handle *handle, const char *call)
+{
+    const struct job_loop *loop = handle->job_loop;
+    if (!loop || loop_check_thread(loop) == 0)
+        return true;
+    log_write(&loop->root->log, JOB_LOG_ERROR, "%s(): not on the thread of loop %s: ignored", call, loop->name);
+    return false;
+}
+
 bool handle_close(struct job_handle *handle)
 {
-    if (!handle_is_open(handle))
+    if (!handle_is_open(handle) || !handle_is_here(handle, "close"))
         return false;
     handle_hold(handle);   /* what ends while we cancel must not deliver `closed` before we are through */
     set_flags(handle, 0, HANDLE_UNREFERENCED | HANDLE_IDLE);
@@ -128,27 +137,27 @@ bool handle_close(struct job_handle *handle)
 
 struct job_loop *job_handle_loop(const struct job_handle *handle)
 {
-    return handle->job_loop;
+    return handle ? handle->job_loop : NULL;
 }
 
 bool job_handle_is_closing(const struct job_handle *handle)
 {
-    return handle_state(handle) == HANDLE_CLOSING || handle_state(handle) == HANDLE_CLOSED;
+    return handle && (handle_state(handle) == HANDLE_CLOSING || handle_state(handle) == HANDLE_CLOSED);
 }
 
 void job_handle_ref(struct job_handle *handle)
 {
-    if (handle_is_open(handle))
+    if (handle && handle_is_open(handle) && handle_is_here(handle, "job_handle_ref"))
         set_flags(handle, 0, HANDLE_UNREFERENCED);
 }
 
 void job_handle_unref(struct job_handle *handle)
 {
-    if (handle_is_open(handle))
+    if (handle && handle_is_open(handle) && handle_is_here(handle, "job_handle_unref"))
         set_flags(handle, HANDLE_UNREFERENCED, 0);
 }
 
 bool job_handle_has_ref(const struct job_handle *handle)
 {
-    return handle_is_open(handle) && handle_is_referenced(handle);
+    return handle && handle_is_open(handle) && handle_is_referenced(handle);
 }

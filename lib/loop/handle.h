@@ -34,6 +34,9 @@ bool handle_close(struct job_handle *handle);
 void handle_hold(struct job_handle *handle);
 void handle_release(struct job_handle *handle);
 
+/* May this thread use it? Says so in the log if not: for calls that return nothing. */
+bool handle_is_here(const struct job_handle *handle, const char *call);
+
 static inline enum handle_state handle_state(const struct job_handle *handle)
 {
     return (enum handle_state)(handle->job_state & HANDLE_STATE_MASK);

@@ -46,6 +46,7 @@ static void loop_init(struct job_loop *loop, struct root *root, const struct job
     loop->receive_slot_bytes = options->receive_slot_bytes ? options->receive_slot_bytes : RECEIVE_SLOT_BYTES_DEFAULT;
     loop->may_spin = !options->no_spin && feature_is_on(&root->features, FEATURE_SPIN) && container_cpus() > 1;
     loop->now_ns = root->now_ns();
+    loop->retry_ns = UINT64_MAX;
     mailbox_init(&loop->mailbox, loop_wake);
     loop->stop_mail.job_deliver = loop_deliver_stop;
     list_init(&loop->handles);
@@ -101,7 +102,8 @@ free_loop:
 
 int loop_check_thread(const struct job_loop *loop)
 {
-    return root_is_forked(loop->root) || (loop->owner && loop->owner != self()) ? -EPERM : 0;
+    const struct self *owner = load_relaxed(&loop->owner);   /* orders nothing: who is not the owner does not go on */
+    return root_is_forked(loop->root) || (owner && owner != self()) ? -EPERM : 0;
 }
 
 /* What the thread is while it runs the loop. */
@@ -122,6 +124,11 @@ static int enter(struct job_loop *loop, struct entered *before)
     err = cache_attach(loop->arena);
     if (err < 0)
         return err;
+    struct self *nobody = NULL;
+    if (!cas_relaxed(&loop->owner, &nobody, me) && nobody != me) {   /* orders nothing: of two that begin at once one is refused */
+        cache_detach(loop->arena);
+        return -EPERM;
+    }
     /* A write to a broken connection must not end the process; sends by ring say so, other writes by users' code may not. */
     sigset_t pipe;
     sigemptyset(&pipe);
@@ -129,7 +136,6 @@ static int enter(struct job_loop *loop, struct entered *before)
     (void)pthread_sigmask(SIG_BLOCK, &pipe, &before->signals);   /* cannot fail: arguments are valid */
     before->loop = me->loop;
     before->line = me->line;
-    loop->owner = me;
     loop->is_running = true;
     me->loop = loop;
     me->line = loop->line;
@@ -170,8 +176,6 @@ int job_loop_run(struct job_loop *loop)
 {
     if (!loop)
         return -EINVAL;
-    if (loop->is_running)
-        return loop_check_thread(loop) < 0 ? -EPERM : -EBUSY;
     struct entered before;
     int err = enter(loop, &before);
     if (err < 0)
@@ -192,13 +196,15 @@ int job_loop_run(struct job_loop *loop)
 void job_loop_stop(struct job_loop *loop)
 {
     uint32_t run = LOOP_RUN;
+    if (!loop || root_is_forked(loop->root))
+        return;
     if (cas_acq_rel(&loop->stop, &run, LOOP_STOP_REQUESTED))   /* pairs with store_release in loop_take_stop */
         mailbox_post(&loop->mailbox, &loop->stop_mail);
 }
 
 uint64_t job_loop_now(const struct job_loop *loop)
 {
-    return loop->now_ns;
+    return loop ? loop->now_ns : 0;
 }
 
 struct job_loop *job_loop_current(void)
@@ -277,8 +283,6 @@ int job_loop_close(struct job_loop **loop_pointer, uint64_t deadline_ns)
     struct job_loop *loop = *loop_pointer;
     if (!loop)
         return 0;
-    if (loop->is_running)
-        return -EBUSY;
     struct entered before;
     int err = enter(loop, &before);
     if (err < 0)
@@ -297,20 +301,23 @@ int job_loop_close(struct job_loop **loop_pointer, uint64_t deadline_ns)
 
 void job_loop_stats(const struct job_loop *loop, struct job_loop_stats *stats)
 {
+    if (!loop || !stats)
+        return;
     const atomic_u64 *counters = loop->line->counters;   /* a snapshot: each word for itself */
+    bool is_ours = load_relaxed(&loop->owner) == self();   /* others get what the last turn has published */
     *stats = (struct job_loop_stats){
         .turns = load_relaxed(&counters[COUNTER_TURNS]),
         .completions = load_relaxed(&counters[COUNTER_COMPLETIONS]),
         .mails = load_relaxed(&counters[COUNTER_MAILS]),
         .timers = load_relaxed(&counters[COUNTER_TIMERS]),
         .waits = load_relaxed(&counters[COUNTER_WAITS]),
-        .wakes = loop->mailbox.wakes_owed,
+        .wakes = load_relaxed(&counters[COUNTER_WOKEN]),
         .stale = load_relaxed(&counters[COUNTER_STALE]),
         .starved = load_relaxed(&counters[COUNTER_STARVED]),
         .overflows = load_relaxed(&counters[COUNTER_OVERFLOWS]),
         .copied_bytes = load_relaxed(&counters[COUNTER_COPIED_BYTES]),
         .longest_callback_ns = load_relaxed(&counters[COUNTER_LONGEST_CALLBACK_NS]),
-        .handles = loop->handle_count,
-        .ops = loop->engine->in_flight,
+        .handles = is_ours ? loop->handle_count : load_relaxed(&loop->published.handles),
+        .ops = is_ours ? loop->engine->in_flight : load_relaxed(&loop->published.ops),
     };
 }

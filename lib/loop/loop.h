@@ -46,8 +46,13 @@ struct job_loop {
     atomic_u32 stop;             /* enum loop_stop */
     struct job_mail stop_mail;   /* posted once per request to stop: it wakes a loop that sleeps */
 
+    /* written by the loop thread at the end of each turn, for job_loop_stats() on others */
+    struct {
+        atomic_u32 handles, ops;
+    } published;
+
     /* loop thread */
-    struct self *owner;          /* the thread that ran it first; NULL before */
+    struct self *owner;          /* atomic, set once: the thread that ran it first; NULL before */
     bool is_running;
     bool is_closing;
     uint64_t now_ns;
@@ -60,6 +65,8 @@ struct job_loop {
     struct mail_queue deferred;  /* for the end of this turn */
     struct list lanes;           /* one a pool that this loop submits to; submit.c */
     struct list fd_waiters;      /* listeners that ran out of descriptors; io/listener.c */
+    uint64_t retry_ns;           /* when `retry` is to be called for them; UINT64_MAX: not at all */
+    void (*retry)(struct job_loop *loop);
     struct list open_bufs;       /* streams that keep a slot for small receives; io/stream_receive.c */
     struct job_buf *spare_open;  /* such a slot that nobody uses */
     uint64_t spin_ns;            /* adaptive: how long looking at the mailbox has paid lately */
@@ -110,7 +117,7 @@ void mail_queue_init(struct mail_queue *queue);
 void timers_init(struct timer_heap *heap);
 void timers_fini(struct job_loop *loop);
 uint64_t timers_next_ns(const struct timer_heap *heap);   /* UINT64_MAX: none armed */
-void timers_fire(struct job_loop *loop);                  /* all that were due when it was called */
+void timers_fire(struct job_loop *loop);                  /* those due when it was called, at most TURN_TIMERS_MAX */
 
 /* Runs a user's callback: names it in the statistics line before, takes the time after. Use: LOOP_CALL(loop, fn, (args)). */
 void loop_callback_begins(struct job_loop *loop, uint64_t function);

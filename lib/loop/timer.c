@@ -120,7 +120,7 @@ void timers_fire(struct job_loop *loop)
     /* What is armed from now on has a later order: a timer of 0 ns that arms itself anew waits for the next turn. */
     uint64_t now = loop->now_ns;
     uint64_t order_end = loop->timers.order;
-    while (loop->timers.count > 0) {
+    for (unsigned count = 0; loop->timers.count > 0 && count < TURN_TIMERS_MAX; count++) {
         struct job_timer *timer = loop->timers.items[0];
         if (timer->job_deadline_ns > now || timer->job_order >= order_end)
             break;
@@ -171,6 +171,8 @@ int job_timer_start(struct job_timer *timer, uint64_t timeout_ns)
     if (!handle_is_open(&timer->handle))
         return -ECANCELED;
     struct job_loop *loop = timer->handle.job_loop;
+    if (loop_check_thread(loop) < 0)
+        return -EPERM;
     if (timer->job_heap_index != NOT_ARMED)
         disarm(timer);
     /* Not the loop's cached time: a timer armed at the end of a long callback would be early. */
@@ -184,7 +186,7 @@ int job_timer_start(struct job_timer *timer, uint64_t timeout_ns)
 
 void job_timer_stop(struct job_timer *timer)
 {
-    if (timer && timer->job_heap_index != NOT_ARMED)
+    if (timer && timer->job_heap_index != NOT_ARMED && handle_is_here(&timer->handle, "job_timer_stop"))
         disarm(timer);
 }
 

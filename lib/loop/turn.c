@@ -174,7 +174,7 @@ static int wait_for_completions(struct job_loop *loop, uint64_t until_ns)
 {
     uint64_t deadline = 0;
     if (!loop_has_mail(loop)) {
-        deadline = min_size(timers_next_ns(&loop->timers), until_ns);
+        deadline = min_size(min_size(timers_next_ns(&loop->timers), loop->retry_ns), until_ns);
         if (deadline <= loop->now_ns || spin(loop) || !mailbox_sleep(&loop->mailbox))
             deadline = 0;
     }
@@ -216,6 +216,8 @@ static void publish(struct job_loop *loop)
     store_relaxed(&loop->line->counters[COUNTER_STARVED], engine->starved);
     store_relaxed(&loop->line->counters[COUNTER_OVERFLOWS], engine->overflows);
     store_relaxed(&loop->line->counters[COUNTER_WOKEN], loop->mailbox.wakes_owed);
+    store_relaxed(&loop->published.handles, loop->handle_count);
+    store_relaxed(&loop->published.ops, engine->in_flight);
     line_count(loop->line, COUNTER_TURNS, 1);
     if (loop->tasks_uncounted != 0)
         (void)fetch_add_relaxed(&loop->root->tasks, (uint64_t)loop->tasks_uncounted);   /* ledger: orders nothing */
@@ -231,6 +233,8 @@ int loop_turn(struct job_loop *loop, uint64_t until_ns)
     deliver_mails(loop);
     time_rest(loop);
     timers_fire(loop);
+    if (loop->retry_ns <= loop->now_ns)
+        loop->retry(loop);
     run_deferred(loop);
     time_rest(loop);
     loop_watch_lanes(loop);

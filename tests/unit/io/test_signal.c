@@ -1,0 +1,170 @@
+/* test_signal.c — signals as callbacks: blocked first, caught on the loop, merged by the kernel, closed anywhere. */
+#include <signal.h>
+
+#include "support/fixture.h"
+
+static struct job_runtime *runtime;
+static struct job_loop *loop;
+static struct job_signal handle;
+static unsigned caught_count[65], closed_count, close_after;
+
+static void setup(void)
+{
+    const int numbers[] = {SIGTERM, SIGUSR1, SIGUSR2};
+    ck_assert_ok(job_signals_block(numbers, 3));   /* before the runtime: its helper is a thread */
+    runtime = fixture_runtime();
+    ck_assert_ok(job_loop_open(runtime, &loop, NULL));
+    memset(caught_count, 0, sizeof caught_count);
+    closed_count = 0;
+}
+
+static void teardown(void)
+{
+    ck_assert_int_eq(job_loop_close(&loop, 0), 0);
+    fixture_close(runtime);
+}
+
+static void closed(struct job_signal *signal)
+{
+    ck_assert_ptr_eq(signal, &handle);
+    closed_count++;
+}
+
+static void caught(struct job_signal *signal, int number)
+{
+    ck_assert_uint_eq(closed_count, 0);
+    caught_count[number]++;
+    unsigned all = caught_count[SIGTERM] + caught_count[SIGUSR1] + caught_count[SIGUSR2];
+    if (all == close_after) {
+        job_signal_close(signal, closed);
+        job_signal_close(signal, NULL);
+        ck_assert_uint_eq(closed_count, 0);
+    }
+}
+
+START_TEST(each_kind_is_caught_and_several_of_one_kind_are_merged)
+{
+    const int numbers[] = {SIGTERM, SIGUSR1, SIGUSR2};
+    ck_assert_ok(job_signal_open(loop, &handle, numbers, 3, caught));
+    ck_assert(!job_handle_has_ref(&handle.handle));
+    job_handle_ref(&handle.handle);
+    close_after = 3;
+    for (int i = 0; i < 100; i++) {
+        kill(getpid(), SIGUSR1);
+        kill(getpid(), SIGUSR2);
+    }
+    kill(getpid(), SIGTERM);
+
+    ck_assert_int_eq(job_loop_run(loop), 0);
+
+    ck_assert_uint_eq(caught_count[SIGUSR1], 1);   /* none could be read between */
+    ck_assert_uint_eq(caught_count[SIGUSR2], 1);
+    ck_assert_uint_eq(caught_count[SIGTERM], 1);
+    ck_assert_uint_eq(closed_count, 1);
+}
+END_TEST
+
+static void raises_again(struct job_signal *signal, int number)
+{
+    caught_count[number]++;
+    if (caught_count[number] < 100)
+        kill(getpid(), number);
+    else
+        job_signal_close(signal, closed);
+}
+
+START_TEST(a_signal_sent_from_its_callback_is_caught_again)
+{
+    const int number = SIGUSR1;
+    ck_assert_ok(job_signal_open(loop, &handle, &number, 1, raises_again));
+    job_handle_ref(&handle.handle);
+    kill(getpid(), SIGUSR1);
+
+    ck_assert_int_eq(job_loop_run(loop), 0);
+
+    ck_assert_uint_eq(caught_count[SIGUSR1], 100);
+    ck_assert_uint_eq(closed_count, 1);
+}
+END_TEST
+
+START_TEST(an_open_signal_does_not_keep_the_loop_and_closes_without_one)
+{
+    const int number = SIGTERM;
+    ck_assert_ok(job_signal_open(loop, &handle, &number, 1, caught));
+    ck_assert_int_eq(job_loop_run(loop), 0);
+    job_signal_close(&handle, closed);
+    ck_assert_int_eq(job_loop_run(loop), 0);
+    ck_assert_uint_eq(closed_count, 1);
+}
+END_TEST
+
+static void fired(struct job_timer *timer)
+{
+    job_timer_close(timer, NULL);
+}
+
+START_TEST(an_idle_signal_costs_no_turn)
+{
+    const int number = SIGTERM;
+    struct job_timer timer = {0};
+    struct job_loop_stats stats;
+    ck_assert_ok(job_signal_open(loop, &handle, &number, 1, caught));
+    ck_assert_ok(job_timer_open(loop, &timer, fired));
+    ck_assert_ok(job_timer_start(&timer, 50000000));
+
+    ck_assert_int_eq(job_loop_run(loop), 0);
+
+    job_loop_stats(loop, &stats);
+    ck_assert_uint_le(stats.turns, 10);
+}
+END_TEST
+
+static int blocked_elsewhere;
+
+static void *blocks(void *arg)
+{
+    blocked_elsewhere = job_signals_block(arg, 1);
+    return NULL;
+}
+
+START_TEST(bad_arguments_change_nothing)
+{
+    const int term = SIGTERM, hup = SIGHUP, kill_number = SIGKILL, none = 0, high = 1000, low = -1;
+    const int *const bad[] = {&kill_number, &none, &high, &low};
+    int descriptors = fixture_descriptors();
+    for (int i = 0; i < 4; i++) {
+        ck_assert_int_eq(job_signals_block(bad[i], 1), -EINVAL);
+        ck_assert_int_eq(job_signal_open(loop, &handle, bad[i], 1, caught), -EINVAL);
+    }
+    ck_assert_int_eq(job_signals_block(NULL, 1), -EINVAL);
+    ck_assert_int_eq(job_signals_block(&term, 0), -EINVAL);
+    ck_assert_int_eq(job_signal_open(NULL, &handle, &term, 1, caught), -EINVAL);
+    ck_assert_int_eq(job_signal_open(loop, NULL, &term, 1, caught), -EINVAL);
+    ck_assert_int_eq(job_signal_open(loop, &handle, &term, 1, NULL), -EINVAL);
+    ck_assert_int_eq(job_signal_open(loop, &handle, NULL, 1, caught), -EINVAL);
+    ck_assert_int_eq(job_signal_open(loop, &handle, &term, 0, caught), -EINVAL);
+    ck_assert_int_eq(job_signal_open(loop, &handle, &hup, 1, caught), -EPERM);   /* not blocked */
+    job_signal_close(NULL, closed);
+    ck_assert_int_eq(fixture_descriptors(), descriptors);
+
+    pthread_t thread;
+    ck_assert_int_eq(pthread_create(&thread, NULL, blocks, (void *)(uintptr_t)&hup), 0);
+    pthread_join(thread, NULL);
+    ck_assert_int_eq(blocked_elsewhere, -EBUSY);   /* too late: other threads exist */
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("signal");
+    TCase *tcase = tcase_create("signal");
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_set_timeout(tcase, 30);
+    tcase_add_test(tcase, each_kind_is_caught_and_several_of_one_kind_are_merged);
+    tcase_add_test(tcase, a_signal_sent_from_its_callback_is_caught_again);
+    tcase_add_test(tcase, an_open_signal_does_not_keep_the_loop_and_closes_without_one);
+    tcase_add_test(tcase, an_idle_signal_costs_no_turn);
+    tcase_add_test(tcase, bad_arguments_change_nothing);
+    suite_add_tcase(suite, tcase);
+    return fixture_run(suite);
+}

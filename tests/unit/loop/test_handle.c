@@ -1,0 +1,261 @@
+/* test_handle.c — the life that all handles share; calls on the wrong thread and in a forked child; a flood starves nobody. */
+#include <sys/wait.h>
+
+#include "support/fixture.h"
+
+static struct job_runtime *runtime;
+static struct job_loop *loop;
+static unsigned error_lines;
+
+static void counts_errors(void *arg, enum job_log_level level, const char *text)
+{
+    (void)arg;
+    error_lines += level == JOB_LOG_ERROR && strstr(text, "not on the thread") != NULL;
+}
+
+static void setup(void)
+{
+    ck_assert_ok(job_runtime_open(&runtime, &(struct job_runtime_options){.log = counts_errors}));
+    ck_assert_ok(job_loop_open(runtime, &loop, NULL));
+    error_lines = 0;
+}
+
+static void teardown(void)
+{
+    ck_assert_int_eq(job_loop_close(&loop, 0), 0);
+    fixture_close(runtime);
+}
+
+static struct job_stream stream;
+static struct job_timer timer;
+static int results[6];
+static unsigned data_count, fired_count, call_count, closed_count;
+static int peer;
+
+static void on_data(struct job_stream *s, struct job_buf **in)
+{
+    (void)s;
+    (void)in;
+    data_count++;
+}
+
+static void on_end(struct job_stream *s, int status)
+{
+    (void)status;
+    job_stream_close(s);
+}
+
+static void on_closed(struct job_stream *s)
+{
+    (void)s;
+    closed_count++;
+}
+
+static const struct job_stream_events events = {on_data, on_end, NULL, on_closed};
+
+static void on_fired(struct job_timer *t)
+{
+    (void)t;
+    fired_count++;
+}
+
+static void open_both(void)
+{
+    int fds[2];
+    fixture_pair(fds);
+    peer = fds[0];
+    data_count = fired_count = call_count = closed_count = 0;
+    ck_assert_ok(job_stream_adopt(loop, &stream, fds[1], &events));
+    ck_assert_ok(job_timer_open(loop, &timer, on_fired));
+}
+
+static void *foreign(void *arg)
+{
+    struct job_buf **buf = arg;
+    results[0] = job_stream_send(&stream, buf);
+    results[1] = job_stream_shutdown(&stream);
+    results[2] = job_timer_start(&timer, 0);
+    job_stream_pause(&stream);
+    job_stream_resume(&stream);
+    job_stream_close(&stream);
+    job_timer_stop(&timer);
+    job_timer_close(&timer, NULL);
+    job_handle_unref(&stream.handle);
+    job_handle_ref(&stream.handle);
+    return NULL;
+}
+
+START_TEST(calls_on_the_wrong_thread_are_refused_or_ignored_with_a_line_in_the_log)
+{
+    pthread_t thread;
+    struct job_buf *buf = NULL;
+    open_both();
+    ck_assert_ok(job_timer_start(&timer, 3600000000000U));
+    ck_assert_ok(job_buf_alloc(job_runtime_arena(runtime), 1, NULL, &buf));
+    job_loop_stop(loop);
+    ck_assert_int_eq(job_loop_run(loop), 1);   /* the loop belongs to this thread now */
+
+    ck_assert_int_eq(pthread_create(&thread, NULL, foreign, &buf), 0);
+    pthread_join(thread, NULL);
+
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(results[i], -EPERM);
+    ck_assert_ptr_nonnull(buf);
+    ck_assert_uint_eq(error_lines, 7);
+    ck_assert(!job_stream_is_paused(&stream) && !job_handle_is_closing(&stream.handle));
+    ck_assert(job_timer_is_armed(&timer) && job_handle_has_ref(&stream.handle));
+    job_buf_free(&buf);
+    close(peer);
+}
+END_TEST
+
+static void counts_call(struct job_call *call)
+{
+    (void)call;
+    call_count++;
+}
+
+static void not_accepted(struct job_listener *listener, struct job_incoming *incoming)
+{
+    (void)listener;
+    (void)incoming;
+}
+
+START_TEST(every_call_with_a_loop_is_refused_in_a_forked_child)
+{
+    struct job_call call = {.run = counts_call};
+    struct job_buf *buf = NULL;
+    open_both();
+    ck_assert_ok(job_buf_alloc(job_runtime_arena(runtime), 1, NULL, &buf));
+    pid_t child = fork();
+    if (child == 0) {
+        struct job_loop *same = loop, *other = NULL;
+        struct job_timer fresh = {0};
+        struct job_listener listener = {0};
+        int fds[2];
+        fixture_pair(fds);
+        job_loop_stop(loop);
+        bool is_right = job_loop_run(loop) == -EPERM && job_loop_close(&same, 0) == -EPERM && same == loop;
+        is_right = is_right && job_loop_open(runtime, &other, NULL) == -EPERM && !other;
+        is_right = is_right && job_loop_call(loop, &call) == -EPERM && job_loop_defer(loop, &call) == -EPERM;
+        is_right = is_right && job_timer_open(loop, &fresh, on_fired) == -EPERM && job_timer_start(&timer, 0) == -EPERM;
+        is_right = is_right && job_listener_open(loop, &listener, NULL, not_accepted) == -EPERM;
+        is_right = is_right && job_stream_adopt(loop, &stream, fds[0], &events) == -EPERM;
+        is_right = is_right && job_stream_send(&stream, &buf) == -EPERM && job_stream_shutdown(&stream) == -EPERM;
+        job_stream_close(&stream);
+        _exit(is_right && !job_handle_is_closing(&stream.handle) ? 0 : 1);
+    }
+    int status = 0;
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+    job_buf_free(&buf);
+
+    ck_assert_ok(job_loop_call(loop, &call));   /* the parent's works as before */
+    close(peer);
+    ck_assert_int_eq(job_loop_run(loop), 0);
+    ck_assert_uint_eq(call_count, 1);
+    ck_assert_uint_eq(closed_count, 1);
+}
+END_TEST
+
+START_TEST(accessors_of_nothing_say_nothing)
+{
+    ck_assert_ptr_null(job_handle_loop(NULL));
+    ck_assert(!job_handle_is_closing(NULL));
+    ck_assert(!job_handle_has_ref(NULL));
+    job_handle_ref(NULL);
+    job_handle_unref(NULL);
+    job_stream_pause(NULL);
+    job_stream_resume(NULL);
+    ck_assert(!job_stream_is_paused(NULL));
+    ck_assert_uint_eq(job_stream_queued(NULL) + job_stream_received(NULL) + job_stream_sent(NULL), 0);
+    ck_assert_uint_eq(job_loop_now(NULL), 0);
+    job_loop_stop(NULL);
+    job_loop_stats(NULL, NULL);
+}
+END_TEST
+
+static bool is_flooding;
+
+static void floods(struct job_call *call)
+{
+    if (is_flooding)
+        ck_assert_ok(job_loop_call(loop, call));
+}
+
+static void ends_flood(struct job_timer *t)
+{
+    is_flooding = false;
+    job_timer_close(t, NULL);
+}
+
+static void zero_again(struct job_timer *t)
+{
+    if (is_flooding)
+        ck_assert_ok(job_timer_start(t, 0));
+    else
+        job_timer_close(t, NULL);
+}
+
+/* Calls that post themselves, deferred ones likewise, and a timer of zero that arms itself: data arrive and another timer fires. */
+START_TEST(a_flood_of_calls_and_timers_starves_neither_streams_nor_other_timers)
+{
+    static struct job_call calls[2000];
+    struct job_timer zero = {0}, end = {0};
+    open_both();
+    is_flooding = true;
+    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
+        calls[i] = (struct job_call){.run = floods};
+        ck_assert_ok(job_loop_call(loop, &calls[i]));
+    }
+    ck_assert_ok(job_timer_open(loop, &zero, zero_again));
+    ck_assert_ok(job_timer_start(&zero, 0));
+    ck_assert_ok(job_timer_open(loop, &end, ends_flood));
+    ck_assert_ok(job_timer_start(&end, 20000000));
+    fixture_write(peer, "x", 1);
+    close(peer);
+
+    ck_assert_int_eq(job_loop_run(loop), 0);
+
+    ck_assert_uint_eq(data_count, 1);
+    ck_assert_uint_eq(closed_count, 1);
+}
+END_TEST
+
+START_TEST(a_hundred_thousand_timers_that_are_due_at_once_leave_turns_for_others)
+{
+    enum { MANY = 100000 };
+    struct job_timer *timers = calloc(MANY, sizeof *timers);
+    struct job_loop_stats stats;
+    fired_count = 0;
+    for (int i = 0; i < MANY; i++) {
+        ck_assert(job_timer_open(loop, &timers[i], on_fired) == 0);
+        ck_assert(job_timer_start(&timers[i], 0) == 0);
+    }
+
+    ck_assert_int_eq(job_loop_run(loop), 0);
+
+    job_loop_stats(loop, &stats);
+    ck_assert_uint_eq(fired_count, MANY);
+    ck_assert_uint_eq(stats.timers, MANY);
+    ck_assert_uint_ge(stats.turns, MANY / 1024);
+    ck_assert_int_eq(job_loop_close(&loop, 0), 0);
+    ck_assert_ok(job_loop_open(runtime, &loop, NULL));
+    free(timers);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("handle");
+    TCase *tcase = tcase_create("handle");
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_set_timeout(tcase, 30);
+    tcase_add_test(tcase, calls_on_the_wrong_thread_are_refused_or_ignored_with_a_line_in_the_log);
+    tcase_add_test(tcase, every_call_with_a_loop_is_refused_in_a_forked_child);
+    tcase_add_test(tcase, accessors_of_nothing_say_nothing);
+    tcase_add_test(tcase, a_flood_of_calls_and_timers_starves_neither_streams_nor_other_timers);
+    tcase_add_test(tcase, a_hundred_thousand_timers_that_are_due_at_once_leave_turns_for_others);
+    suite_add_tcase(suite, tcase);
+    return fixture_run(suite);
+}
