@@ -303,6 +303,18 @@ static bool complete(struct ring_engine *ring, const struct io_uring_cqe *cqe, s
     }
 }
 
+/* The oldest entry of the queue as it is. Not io_uring_peek_cqe(): when the queue is empty and the kernel has more to do, that enters the
+ * kernel from here, and a peer that sends fast enough keeps it there until the batch is full. */
+static const struct io_uring_cqe *first_cqe(struct ring_engine *ring)
+{
+    const struct io_uring_cqe *cqe;
+    unsigned head;
+    io_uring_for_each_cqe(&ring->uring, head, cqe) {
+        return cqe;
+    }
+    return NULL;
+}
+
 /* Copies completions out, and the ends of ops that never came to the kernel again. */
 static unsigned reap(struct ring_engine *ring, struct completion *ready, unsigned max)
 {
@@ -313,10 +325,10 @@ static unsigned reap(struct ring_engine *ring, struct completion *ready, unsigne
         ready[count++] = (struct completion){.op = op, .res = -ECANCELED};
         end_op(ring, op);
     }
-    struct io_uring_cqe *cqe;
-    while (count < max && io_uring_peek_cqe(&ring->uring, &cqe) == 0 && cqe) {
+    const struct io_uring_cqe *cqe;
+    while (count < max && (cqe = first_cqe(ring))) {
         struct io_uring_cqe copy = *cqe;
-        io_uring_cqe_seen(&ring->uring, cqe);
+        io_uring_cq_advance(&ring->uring, 1);
         if (copy.user_data == KEY_WAKE)
             reap_wake(ring, copy.res);
         else
