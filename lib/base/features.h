@@ -15,6 +15,7 @@ enum feature {
     FEATURE_NO_SQARRAY,       /* ring without the indirection array (kernel 6.6) */
     FEATURE_MEMBARRIER,       /* thieves pay the owner's fence */
     FEATURE_SPIN,             /* spin before sleeping, loops and pool threads */
+    FEATURE_RECEIVE_CAP,      /* a receive with many completions ends after so many bytes (kernel 6.17) */
     FEATURE_COPYBREAK,        /* small receives are appended to the stream's open buf */
     FEATURE_COUNT,
 };

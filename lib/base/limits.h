@@ -46,6 +46,7 @@ enum {
     RING_ENTRIES_MAX = 4096,
     COMPLETIONS_BATCH = LIMIT(256, 4),                   /* completions copied from the ring at a time */
     RECEIVE_SLOTS_DEFAULT = LIMIT(128, 4),               /* slots in a loop's receive ring; unmeasured */
+    RECEIVE_BURST_BYTES = LIMIT(262144, 8192),           /* of one stream before others' turn: 2 MiB a stream were 5 ms a turn */
     RECEIVE_SLOT_BYTES_DEFAULT = 16384,
     RECEIVE_SLOTS_MAX = 1 << 15,                         /* the kernel's limit for a buffer ring */
     INFLIGHT_MAX = 1 << 20,                              /* ops of one loop */

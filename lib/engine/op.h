@@ -56,6 +56,7 @@ struct op {
     uint8_t state;         /* OP_IDLE; engine-private while in flight; OP_ENDED once wait() has handed out the terminal completion,
                             * until op_delivered(), so that nobody starts it anew between the two */
     bool is_cancelled;     /* cancel was called */
+    bool is_capped;        /* a receive that ends after some bytes and is started anew */
     uint32_t index;        /* in the in-flight table */
     struct list starved;   /* receives that wait for memory */
     struct msghdr message;

@@ -76,6 +76,9 @@ static void prepare(struct ring_engine *ring, struct op *op, struct io_uring_sqe
     case OP_RECEIVE:
         io_uring_prep_recv_multishot(sqe, op->fd, NULL, 0, 0);
         sqe->flags |= IOSQE_BUFFER_SELECT;
+        op->is_capped = ring->may_cap;
+        if (op->is_capped)
+            sqe->file_index = RECEIVE_BURST_BYTES;   /* the kernel's sqe->optlen, at the same place */
         break;
     case OP_SEND:
         if (op->send.count == 1) {
@@ -257,6 +260,11 @@ static bool complete_receive(struct ring_engine *ring, struct op *op, struct com
         return go_on(ring, op, completion);
     if (is_passing_error(completion->res))
         return disturbed(ring, op, completion);
+    if (completion->res == -EINVAL && op->is_capped) {   /* a kernel before 6.17 */
+        JOB_MARK(ring_receive_uncapped);
+        ring->may_cap = false;
+        return disturbed(ring, op, completion);
+    }
     if (completion->res == -ENOBUFS) {
         ring->base.starved++;
         if (op->is_cancelled) {
@@ -447,6 +455,8 @@ static int open_uring(struct ring_engine *ring, unsigned entries)
     (void)io_uring_ring_dontfork(&ring->uring);   /* a child that used it would steal completions */
     if (params.features & FEAT_NO_IOWAIT)
         feature_found(&root->features, FEATURE_NO_IOWAIT);
+    feature_found(&root->features, FEATURE_RECEIVE_CAP);   /* until this kernel refuses the first receive */
+    ring->may_cap = feature_is_on(&root->features, FEATURE_RECEIVE_CAP);
     if (feature_is_on(&root->features, FEATURE_NO_IOWAIT))
         ring->wait_flags = ENTER_NO_IOWAIT;
     for (unsigned i = 0; i < ring->uring.sq.ring_entries; i++)

@@ -28,6 +28,7 @@ struct ring_engine {
     unsigned wait_flags;
     int wake_fd;
     uint64_t wake_count;      /* the kernel writes the eventfd's sum here */
+    bool may_cap;             /* FEATURE_RECEIVE_CAP, until this kernel refuses it */
     bool is_enabled;          /* by the thread that waits */
     bool is_wake_armed;
     bool is_closing;          /* what wakes is armed no more */

@@ -23,6 +23,7 @@ struct fake_request {
     struct iovec *vector;         /* sends: a copy, as the kernel makes one */
     unsigned count;
     size_t len;
+    size_t cap;                   /* receives: how many more bytes until it ends; 0: no such end */
     uint64_t sum;                 /* sends: of the bytes; they may not change until the end */
     unsigned held;                /* completions not yet posted */
     unsigned doom;                /* steps until it ends, after a cancel that has lost; 0: not cancelled */

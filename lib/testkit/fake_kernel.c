@@ -72,6 +72,7 @@ struct fake_faults fake_faults_draw(uint64_t seed, bool hard)
         {&faults.fail_receive, 20, true},    {&faults.data_after_cancel, 800, false},
         {&faults.fail_send, 20, true},       {&faults.fail_accept, 200, false},
         {&faults.abort_accept, 300, false},  {&faults.transient, 200, false},
+        {&faults.refuse_cap, 1000, false},
         {&faults.no_buffers, 200, false},    {&faults.end_multishot, 400, false},
         {&faults.buffer_on_end, 500, false}, {&faults.partial_submit, 400, false},
         {&faults.interrupt, 200, false},     {&faults.refuse, 200, false},

@@ -25,6 +25,7 @@ struct fake_faults {
     uint16_t fail_accept;        /* EMFILE, ENFILE, ENOMEM: all three make a listener wait for a descriptor */
     uint16_t abort_accept;       /* ECONNABORTED, EPROTO …: the next one may be accepted */
     uint16_t transient;          /* EINTR, EAGAIN as the result of a request */
+    uint16_t refuse_cap;         /* EINVAL for a receive that is to end after some bytes: before kernel 6.17 */
     uint16_t no_buffers;         /* -ENOBUFS though buffers are lent */
     uint16_t end_multishot;      /* F_MORE is missing though nothing is wrong */
     uint16_t buffer_on_end;      /* the last completion of a receive has picked a buffer that it did not fill */
@@ -44,7 +45,7 @@ struct fake_options {
 /* How often each thing has happened since fake_kernel_start(). */
 struct fake_counts {
     uint64_t enters, sleeps, submitted, completed;
-    uint64_t shortened, late, reordered, cancels, cancels_lost, failed, transients, starved, ended, unfilled;
+    uint64_t shortened, late, reordered, cancels, cancels_lost, failed, transients, starved, ended, unfilled, uncapped;
     uint64_t partial, interrupted, refused, overflowed, stale;
 };
 

@@ -120,11 +120,15 @@ static bool receive_once(struct fake_ring *ring, struct fake_request *request)
         return false;
     }
     size_t len = shortened(ring, fake_buffers_at(ring, id)->len);
+    if (request->cap > 0 && len > request->cap)
+        len = request->cap;
     uint8_t *bytes = fake_alloc(len);
     ssize_t n = recv(request->sqe.fd, bytes, len, MSG_DONTWAIT);
     if (n <= 0)
         fake_die("bytes that were there have gone: somebody else reads from descriptor %d", request->sqe.fd);
-    struct fake_completion *completion = fake_complete(ring, request, (int)n, !ends_without_reason(ring));
+    bool is_capped = request->cap > 0 && (size_t)n == request->cap;
+    request->cap -= request->cap > 0 ? (size_t)n : 0;
+    struct fake_completion *completion = fake_complete(ring, request, (int)n, !is_capped && !ends_without_reason(ring));
     with_buffer(completion, ring, id);
     completion->bytes = bytes;
     completion->len = (size_t)n;

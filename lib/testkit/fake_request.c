@@ -21,7 +21,8 @@ static void must(bool is_so, const struct io_uring_sqe *sqe, const char *what)
 /* An entry holds what its last user left there: who does not fill in all of it finds out here. */
 static void check_entry(const struct fake_ring *ring, const struct io_uring_sqe *sqe)
 {
-    must(sqe->personality == 0 && sqe->file_index == 0 && sqe->addr3 == 0, sqe, "a field that is not used is not zero");
+    bool has_cap = sqe->opcode == IORING_OP_RECV;   /* the newer sqe->optlen */
+    must(sqe->personality == 0 && sqe->addr3 == 0 && (sqe->file_index == 0 || has_cap), sqe, "an unused field is not zero");
     must(sqe->flags == (sqe->opcode == IORING_OP_RECV ? IOSQE_BUFFER_SELECT : 0), sqe, "flags");
     switch (sqe->opcode) {
     case IORING_OP_ACCEPT:
@@ -139,8 +140,12 @@ void fake_consume(struct fake_ring *ring, const struct io_uring_sqe *sqe)
         copy_vector(request);
     /* Armed on an empty ring a receive fails at once, even when no data is there (kernel 6.1 to 6.18). */
     if (sqe->opcode == IORING_OP_RECV) {
+        request->cap = sqe->file_index;
         fake_buffers_look(ring);
-        if (ring->buffers.head == ring->buffers.seen) {
+        if (request->cap > 0 && dice_hits(&ring->dice, ring->faults.refuse_cap)) {
+            fake_world.counts.uncapped++;
+            (void)fake_complete(ring, request, -EINVAL, false);
+        } else if (ring->buffers.head == ring->buffers.seen) {
             fake_world.counts.starved++;
             (void)fake_complete(ring, request, -ENOBUFS, false);
         }
