@@ -176,6 +176,16 @@ static void issue_waiting(struct ring_engine *ring)
         issue(ring, container_of(node, struct op, starved));
 }
 
+/* Many connections have data at the same moment; a few that send as fast as they can would empty a ring of any size. */
+static bool starved_are_many(const struct ring_engine *ring)
+{
+    unsigned many = ring->buffers.wanted / 2;
+    unsigned count = 0;
+    for (const struct list *node = ring->starved.next; node != &ring->starved && count < many; node = node->next)
+        count++;
+    return count == many && many > 0;
+}
+
 /* Receives that found no slot go on when there are some: a few more than there are slots, since those without data only arm. */
 static void restart_starved(struct ring_engine *ring)
 {
@@ -427,6 +437,8 @@ static int ring_wait(struct engine *engine, uint64_t deadline_ns, struct complet
     }
     if (!ring->is_wake_armed)
         arm_wake(ring);
+    if (ring->buffers.available == 0 && starved_are_many(ring))
+        ring_buffers_grow(&ring->buffers);
     ring_buffers_refill(&ring->buffers);
     issue_waiting(ring);
     restart_starved(ring);

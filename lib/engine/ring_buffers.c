@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 
 #include "base/alloc.h"
+#include "base/bits.h"
 #include "memory/arena.h"
 
 enum { RECEIVE_GROUP = 0 };   /* one buffer group a ring */
@@ -21,7 +22,7 @@ static void starved_mail(struct job_mail *mail)
 
 static size_t shared_bytes(const struct ring_buffers *buffers)
 {
-    return buffers->count * sizeof(struct io_uring_buf);
+    return buffers->capacity * sizeof(struct io_uring_buf);
 }
 
 static int share_with_kernel(struct ring_buffers *buffers)
@@ -30,7 +31,7 @@ static int share_with_kernel(struct ring_buffers *buffers)
     if (memory == MAP_FAILED)
         return -errno;
     struct io_uring_buf_reg reg = {
-        .ring_addr = (uint64_t)(uintptr_t)memory, .ring_entries = buffers->count, .bgid = RECEIVE_GROUP};
+        .ring_addr = (uint64_t)(uintptr_t)memory, .ring_entries = buffers->capacity, .bgid = RECEIVE_GROUP};
     int err = io_uring_register_buf_ring(buffers->ring, &reg, 0);
     if (err < 0) {
         (void)munmap(memory, shared_bytes(buffers));
@@ -44,7 +45,9 @@ static int share_with_kernel(struct ring_buffers *buffers)
 int ring_buffers_open(struct ring_buffers *buffers, struct root *root, struct job_arena *arena, struct io_uring *ring,
                       struct mailbox *mailbox, unsigned count, unsigned class)
 {
-    *buffers = (struct ring_buffers){.root = root, .arena = arena, .ring = ring, .count = count, .class = class};
+    *buffers = (struct ring_buffers){
+        .root = root, .arena = arena, .ring = ring, .count = count, .wanted = count, .class = class};
+    buffers->capacity = count < RECEIVE_SLOTS_GROWN ? RECEIVE_SLOTS_GROWN : count;
     buffers->starved = (struct starved){
         .mail.job_deliver = starved_mail, .mailbox = mailbox, .bytes = slot_class_bytes(class)};
     size_t bytes = count * slot_class_bytes(class);
@@ -53,11 +56,11 @@ int ring_buffers_open(struct ring_buffers *buffers, struct root *root, struct jo
         return err;
     buffers->held = bytes;
     err = -ENOMEM;
-    buffers->slots = alloc_zeroed(root, count * sizeof(struct slot *));
-    buffers->free_ids = alloc_zeroed(root, count * sizeof(uint16_t));
+    buffers->slots = alloc_zeroed(root, buffers->capacity * sizeof(struct slot *));
+    buffers->free_ids = alloc_zeroed(root, buffers->capacity * sizeof(uint16_t));
     if (!buffers->slots || !buffers->free_ids)
         goto fail;
-    for (unsigned id = count; id-- > 0;)
+    for (unsigned id = buffers->capacity; id-- > 0;)
         buffers->free_ids[buffers->free_count++] = (uint16_t)id;
     err = share_with_kernel(buffers);
     if (err < 0)
@@ -71,7 +74,7 @@ fail:
 void ring_buffers_close(struct ring_buffers *buffers)
 {
     arena_unstarve(buffers->arena, &buffers->starved);
-    for (unsigned id = 0; buffers->slots && id < buffers->count; id++) {
+    for (unsigned id = 0; buffers->slots && id < buffers->capacity; id++) {
         if (buffers->slots[id])
             slot_put(buffers->slots[id]);
     }
@@ -85,38 +88,48 @@ void ring_buffers_close(struct ring_buffers *buffers)
     buffers->free_ids = NULL;
 }
 
+/* True: the loop has what it holds; what it wants beyond that is no reason to starve. */
 static bool lend_some(struct ring_buffers *buffers)
 {
     int added = 0;
-    while (buffers->free_count > 0) {
+    while (buffers->available + (unsigned)added < buffers->wanted) {
         struct slot *slot = slot_take_spare(buffers->arena, buffers->class);
         if (!slot)
             break;
+        assert(buffers->free_count > 0);
         unsigned id = buffers->free_ids[--buffers->free_count];
         assert(!buffers->slots[id]);
         buffers->slots[id] = slot;
         size_t room;
         uint8_t *bytes = slot_room(slot, &room);
         io_uring_buf_ring_add(buffers->shared, bytes, (unsigned)room, (unsigned short)id,
-                              io_uring_buf_ring_mask(buffers->count), added++);
+                              io_uring_buf_ring_mask(buffers->capacity), added++);
     }
     if (added > 0)
         io_uring_buf_ring_advance(buffers->shared, added);
     buffers->available += (unsigned)added;
-    return buffers->free_count == 0;
+    return buffers->available >= buffers->count;
 }
 
 void ring_buffers_refill(struct ring_buffers *buffers)
 {
-    if (buffers->free_count == 0 || lend_some(buffers) || buffers->starved.is_registered)
+    if (buffers->available >= buffers->wanted || lend_some(buffers) || buffers->starved.is_registered)
         return;
     arena_starve(buffers->arena, &buffers->starved);
     (void)lend_some(buffers);   /* L2: a look after registering */
 }
 
+void ring_buffers_grow(struct ring_buffers *buffers)
+{
+    size_t share = buffers->arena->limit / RECEIVE_GROWN_SHARE;
+    unsigned most = (unsigned)min_size(share / slot_class_bytes(buffers->class), buffers->capacity);
+    if (buffers->wanted < most)
+        buffers->wanted = (unsigned)min_size((size_t)buffers->wanted * 2, most);
+}
+
 struct job_buf *ring_buffers_take(struct ring_buffers *buffers, unsigned id, size_t len)
 {
-    if (id >= buffers->count || !buffers->slots[id])
+    if (id >= buffers->capacity || !buffers->slots[id])
         return NULL;
     struct slot *slot = buffers->slots[id];
     buffers->slots[id] = NULL;

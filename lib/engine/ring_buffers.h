@@ -13,8 +13,10 @@ struct ring_buffers {
     struct io_uring_buf_ring *shared;   /* with the kernel */
     struct slot **slots;                /* by buffer id; NULL: the id is free */
     uint16_t *free_ids;
-    unsigned count;                     /* a power of two */
+    unsigned capacity;                  /* buffer ids; a power of two */
     unsigned free_count;
+    unsigned count;                     /* how many slots the loop holds for it */
+    unsigned wanted;                    /* how many it lends while there is spare memory: count, more once grown */
     unsigned available;                 /* lent and not yet used by a receive */
     unsigned class;
     size_t held;
@@ -28,8 +30,11 @@ int ring_buffers_open(struct ring_buffers *buffers, struct root *root, struct jo
 /* The kernel uses the ring no more: all slots go home. */
 void ring_buffers_close(struct ring_buffers *buffers);
 
-/* Lends spare slots until the ring is full; registers as starving when there are none. Loop thread. */
+/* Lends spare slots until as many are lent as wanted; registers as starving when there are fewer than `count`. Loop thread. */
 void ring_buffers_refill(struct ring_buffers *buffers);
+
+/* The ring is too small for those who have data at the same moment: it wants twice as many slots from now on. Loop thread. */
+void ring_buffers_grow(struct ring_buffers *buffers);
 
 /* A receive has used buffer `id`: a buf of `len` bytes, which the caller owns; NULL for an id that is not lent. */
 struct job_buf *ring_buffers_take(struct ring_buffers *buffers, unsigned id, size_t len);
