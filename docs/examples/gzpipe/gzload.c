@@ -28,7 +28,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CHUNK = 1 << 16, PINGS_MAX = 1 << 20, PING_BYTES = 16, LAST_PING_NS = 1000000000, PINGER_NICE = -15, CLIENT_NICE = 10 };
+enum { CHUNK = 1 << 16, PINGS_MAX = 1 << 20, PING_BYTES = 16, LAST_PING_NS = 1000000000 };
+enum { PINGER_NICE = -15, CLIENT_NICE = 10 };
 
 struct client {
     pthread_t sender, receiver;
