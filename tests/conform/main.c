@@ -173,8 +173,9 @@ END_TEST
 START_TEST(every_kind_of_fault_happens)
 {
     static const char *const names[] = {"enters", "sleeps", "submitted", "completed", "shortened", "late", "reordered",
-                                        "cancels", "cancels_lost", "failed", "transients", "starved", "ended", "unfilled", "uncapped",
-                                        "partial", "interrupted", "refused", "overflowed", "stale"};
+                                        "cancels", "cancels_lost", "failed", "transients", "starved", "ended",
+                                        "unfilled", "uncapped", "partial", "interrupted", "refused", "overflowed",
+                                        "stale"};
     enum { COUNTS = sizeof names / sizeof names[0] };
     _Static_assert(sizeof(struct fake_counts) == COUNTS * sizeof(uint64_t), "each has a name");
     uint64_t sums[COUNTS] = {0};
