@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,7 +31,7 @@ static struct job_timer first, idle;
 static struct job_task tasks[8];
 static pthread_mutex_t never = PTHREAD_MUTEX_INITIALIZER;
 static pthread_barrier_t locked;
-static volatile unsigned turns;
+static atomic_uint turns;   /* loops that do nothing else must not be left out */
 
 static void ready(void)
 {
