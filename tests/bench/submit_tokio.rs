@@ -52,7 +52,7 @@ fn main() {
             exit(2);
         }
     };
-    let each = if is_smoke { 30000 } else { 10000000 } / submitters;
+    let each = if is_smoke { 30000 } else { 9999999 } / submitters;
     let workers = std::thread::available_parallelism().map(|n| n.get()).unwrap_or(1);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).build().unwrap();
     let runtime = Arc::new(runtime);
