@@ -70,7 +70,8 @@ struct job_loop {
     struct list open_bufs;       /* streams that keep a slot for small receives; io/stream_receive.c */
     struct job_buf *spare_open;  /* such a slot that nobody uses */
     uint64_t spin_ns;            /* adaptive: how long looking at the mailbox has paid lately */
-    unsigned spin_skips;
+    unsigned spin_interval;      /* sleeps from one probe to the next */
+    unsigned spin_skips;         /* sleeps until the next probe */
     unsigned tasks_out;          /* tasks submitted by this loop that are not done */
     int64_t tasks_uncounted;     /* of them, what the runtime's ledger does not know yet: it is told once a turn */
     bool has_watched_lanes;      /* tasks may be in lanes that no thread looks at: submit.c */

@@ -13,7 +13,9 @@
 enum {
     SPIN_MAX_NS = 20000,   /* a task there and back in 0.4 us instead of 50 when both sides look this long */
     SPIN_MIN_NS = 1000,
-    SPIN_PROBE = 16,       /* after misses, look again at every 16th sleep */
+    SPIN_PROBE_NS = 100000, /* longer than a CPU takes to wake: see spin() */
+    SPIN_PROBE_MIN = 16,   /* sleeps between two probes; doubled by each that finds nothing */
+    SPIN_PROBE_MAX = 1024,
     SPIN_ROUND = 16,       /* looks between two readings of the clock */
 
     CALLBACKS_TOGETHER_MAX = 16,
@@ -145,27 +147,44 @@ bool loop_has_mail(struct job_loop *loop)
     return has_ready(loop) || loop->mails.first || loop->deferred.first || !mailbox_is_empty(&loop->mailbox);
 }
 
-/* Looks at the mailbox for a while before sleeping, as long as that has paid lately: a hand-over that is seen costs 0.4 us, one that
- * wakes a sleeping CPU 50. Only while tasks are out; what comes from the kernel is not delayed by more than the spin. */
+/* Looks at the mailbox for a while. */
+static bool look_for_mail(struct job_loop *loop, uint64_t limit_ns)
+{
+    uint64_t begin = loop->root->now_ns();
+    do {
+        for (unsigned i = 0; i < SPIN_ROUND; i++) {
+            if (!mailbox_is_empty(&loop->mailbox))
+                return true;
+            cpu_relax();
+        }
+    } while (loop->root->now_ns() - begin < limit_ns);
+    return false;
+}
+
+/* Looks before sleeping, as long as that has paid lately: a hand-over that is seen costs 0.4 us, one that wakes a sleeping CPU 50. When it
+ * has not paid, a rare and longer look finds out whether it would: once loop and pool thread both sleep at every hand-over, each is woken
+ * later than the other one looks, and neither would ever find anything by looking 20 us. Only while tasks are out; what comes from the
+ * kernel is not delayed by more than the look. */
 static bool spin(struct job_loop *loop)
 {
     if (!loop->may_spin || loop->tasks_out == 0)
         return false;
-    if (loop->spin_ns < SPIN_MIN_NS && ++loop->spin_skips < SPIN_PROBE)
+    bool is_probe = loop->spin_ns < SPIN_MIN_NS;
+    if (is_probe && loop->spin_skips > 0) {
+        loop->spin_skips--;
         return false;
-    loop->spin_skips = 0;
-    uint64_t begin = loop->root->now_ns();
-    uint64_t limit = max_size(loop->spin_ns, SPIN_MIN_NS);
-    do {
-        for (unsigned i = 0; i < SPIN_ROUND; i++) {
-            if (!mailbox_is_empty(&loop->mailbox)) {
-                loop->spin_ns = min_size(max_size(loop->spin_ns, SPIN_MIN_NS) * 2, SPIN_MAX_NS);
-                return true;
-            }
-            cpu_relax();
-        }
-    } while (loop->root->now_ns() - begin < limit);
+    }
+    if (look_for_mail(loop, is_probe ? SPIN_PROBE_NS : loop->spin_ns)) {
+        loop->spin_ns = is_probe ? SPIN_MAX_NS : min_size(loop->spin_ns * 2, SPIN_MAX_NS);
+        loop->spin_interval = 0;
+        return true;
+    }
     loop->spin_ns /= 2;
+    if (is_probe) {
+        size_t interval = max_size(2 * (size_t)loop->spin_interval, SPIN_PROBE_MIN);
+        loop->spin_interval = (unsigned)min_size(interval, SPIN_PROBE_MAX);
+        loop->spin_skips = loop->spin_interval;
+    }
     return false;
 }
 
