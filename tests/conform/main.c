@@ -132,7 +132,8 @@ static void run_body(const struct body *body, uint64_t seed, unsigned rounds, bo
     struct job_runtime *runtime = NULL;
     struct job_pool *pool = NULL;
     struct job_runtime_options options = {
-        .name = "conform", .log = prints_outcomes ? NULL : fixture_log, .no_stats = WORLD_IS_FAKE};
+        .name = "conform", .log = prints_outcomes ? NULL : fixture_log, .no_stats = WORLD_IS_FAKE,
+        .memory_limit_bytes = 64U << 20};   /* the default is a part of all memory: ASan would shadow it for each body */
     struct job_pool_options pool_options = {.workers = WORLD_IS_FAKE ? JOB_POOL_INLINE : 2, .queue_limit = 4};
     ck_assert_ok(job_runtime_open(&runtime, &options));
 #ifdef TEST_FAKE_KERNEL
