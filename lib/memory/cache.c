@@ -15,6 +15,8 @@
  *   thread sees the waiter). The narrowest moment: F2 has seen nothing, then L1, then L2: F1 was before, so L2 sees it.
  *   While somebody waits, frees go past the cache to the depot. A slot that went into a cache just before L1 stays there: bounded by
  *   cache_max, which is why a small arena has caches of zero slots.
+ *   the loop goes:   U1 take all waiters, keep its own, push the others again   U2 its own was not there and is not mailed: another
+ *                    thread has it in its hands and pushes or mails it; again   U3 mailed: wait until nobody posts any more
  *   F4's second case: there is not enough for this one. Pushing it again is an L1 of its own and is followed by a look as well.
  * Rejected: a timer that looks again (heals a lost wake-up instead of showing it, and costs latency); a futex (a loop sleeps in the
  * kernel's ring, not on a word).
@@ -69,6 +71,7 @@ static size_t post_to_waiters(struct job_arena *arena, size_t spare)
     while (waiter) {
         struct starved *next = waiter->next;
         if (waiter->bytes <= spare) {
+            store_release(&waiter->is_mailed, 1);   /* pairs with load_acquire in arena_unstarve */
             mailbox_post(waiter->mailbox, &waiter->mail);   /* from here on it may be gone */
         } else {
             wanted = min_size(wanted, waiter->bytes);
@@ -87,7 +90,8 @@ void arena_wake_starved(struct job_arena *arena)
         if (spare < slot_class_bytes(0))
             return;                           /* whoever frees more looks again */
         JOB_MARK(starved_seen_by_free);
-        if (arena_spare(arena) < post_to_waiters(arena, spare))
+        size_t wanted = post_to_waiters(arena, spare);
+        if (arena_spare(arena) < wanted)      /* after they are pushed again, not before */
             return;
     }
 }
@@ -96,16 +100,16 @@ void arena_starve(struct job_arena *arena, struct starved *waiter)
 {
     assert(!waiter->is_registered);
     waiter->is_registered = true;
+    store_relaxed(&waiter->is_mailed, 0);   /* published by push_waiters() */
     (void)fetch_add_relaxed(&arena->starved_count, 1);   /* a count: orders nothing */
     stats_arena_count_starved(arena->shown);
     push_waiters(arena, waiter, waiter);
     JOB_MARK(starve_looks_again);
 }
 
-void arena_unstarve(struct job_arena *arena, struct starved *waiter)
+/* U1: takes all waiters, keeps `waiter` if it is among them, pushes the others again. */
+static void pull_out(struct job_arena *arena, struct starved *waiter)
 {
-    if (!waiter->is_registered)
-        return;
     struct starved *all = exchange_seq_cst(&arena->starved, NULL);   /* pairs with cas_seq_cst in push_waiters */
     while (all) {
         struct starved *next = all->next;
@@ -115,9 +119,21 @@ void arena_unstarve(struct job_arena *arena, struct starved *waiter)
             push_waiters(arena, all, all);
         all = next;
     }
+}
+
+void arena_unstarve(struct job_arena *arena, struct starved *waiter)
+{
+    if (!waiter->is_registered)
+        return;
+    pull_out(arena, waiter);
+    while (waiter->is_registered && !load_acquire(&waiter->is_mailed)) {   /* U2; pairs with store_release in post_to_waiters */
+        JOB_MARK(unstarve_finds_it_taken);
+        cpu_relax();
+        pull_out(arena, waiter);
+    }
     arena_wake_starved(arena);   /* the others were out of sight for a moment */
-    while (load_seq_cst(&arena->waking) > 0)   /* pairs with fetch_sub_seq_cst in post_to_waiters */
-        cpu_relax();             /* somebody may have taken the waiter just before: its mail comes */
+    while (load_seq_cst(&arena->waking) > 0)   /* U3; pairs with fetch_sub_seq_cst in post_to_waiters */
+        cpu_relax();
 }
 
 static void note_out(struct job_arena *arena, size_t bytes)

@@ -12,6 +12,7 @@ struct starved {
     size_t bytes;                /* of the slots that it needs */
     struct starved *next;        /* in the arena's list */
     bool is_registered;          /* loop thread */
+    atomic_u32 is_mailed;        /* since it registered: set by who posts the mail, before */
 };
 
 /* Gives the calling thread a cache for this arena; nests. -ENOMEM. */
