@@ -9,7 +9,9 @@
  * whose C1 made the ring half empty either looks after W1 (and sees the 1) or has taken before W1 (and W2 sees the room). Exactly one
  * side gets the 1, so the mail is posted at most once a request. The narrowest moment: C2 saw 0, then W1, W2: the item is gone by then.
  * Rejected: a mail at the first free place: the loop would be woken for each task while the pool is busy; ck_ring's SPMC form, whose
- * producer reads the consumers' index at every enqueue (docs/decisions/002). Accepted: none.
+ * producer reads the consumers' index at every enqueue (docs/decisions/002).
+ * Accepted: a mail without room. A consumer's look at C2 may belong to a request that the loop has answered itself at W3; the loop fills
+ * the lane and asks again, and C3 takes the 1 of the new request. The loop looks how much room there is, and asks once more.
  */
 #include "queue/lane.h"
 
