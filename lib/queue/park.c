@@ -12,11 +12,15 @@
  * finds it or goes through K1 later than N2, and its K2 sees the work; so the last searcher never goes to sleep beside work. The narrowest
  * moment is between K2 and K4: a token given there is not lost, it is found by K4.
  * Why one wake-up is enough: whoever finds work as the last searcher wakes another sleeper (park_found), as long as there is one.
- * K3 when N4 has already made all sleepers searchers: one of the tokens is this thread's; it takes it and goes on as a searcher.
+ * K3 when N4 has already made all sleepers searchers: one of the tokens is this thread's; it takes it and goes on as a searcher. A thread
+ * that came to K4 later may be faster and take that token; then it is counted as a sleeper that it is not, and this thread leaves by that
+ * count instead. There is always one of the two, since threads between K1 and K4 are sleepers plus tokens; K3 only waits while another is
+ * between N4 and N5.
  * Rejected: waking for every task (a system call each: the sleeper that was made a searcher at N4 keeps the next submits from it);
  * membarrier instead of N2 (cheaper for submitters, but it interrupts running threads, the loop first, a thousand times a second in a
  * service that idles in between); a time-out on the wait (heals a lost wake-up instead of showing it).
- * Accepted: a thread may be woken for work that another has just taken.
+ * Accepted: a thread may be woken for work that another has just taken. K3 spins while the kernel has stopped a thread between N4 and N5:
+ * sleeping on the futex there would need a wake-up for each count that comes back.
  */
 #include "queue/park.h"
 
@@ -131,14 +135,19 @@ static bool try_token(struct park *park)
 
 bool park_cancel(struct park *park)
 {
-    uint32_t idlers = load_relaxed(&park->idlers);   /* a guess; the exchange decides */
-    while (sleepers(idlers) > 0) {
-        if (cas_seq_cst(&park->idlers, &idlers, idlers - SLEEPER))   /* K3; pairs with cas_seq_cst in wake_one */
-            return false;
+    for (;;) {
+        uint32_t idlers = load_relaxed(&park->idlers);   /* a guess; the exchange decides */
+        while (sleepers(idlers) > 0) {
+            if (cas_seq_cst(&park->idlers, &idlers, idlers - SLEEPER))   /* K3; pairs with cas_seq_cst in wake_one */
+                return false;
+        }
+        if (try_token(park)) {
+            JOB_MARK(park_cancel_takes_token);
+            return true;
+        }
+        JOB_MARK(park_cancel_waits);
+        cpu_relax();
     }
-    JOB_MARK(park_cancel_takes_token);
-    park_sleep(park);   /* a token is there or comes at once: whoever did N4 is about to do N5 */
-    return true;
 }
 
 void park_sleep(struct park *park)
