@@ -11,7 +11,10 @@
  * a read-modify-write). So either N3 sees the sleeper, or K2 sees the work. If N3 sees a searcher it leaves the work to that one, which
  * finds it or goes through K1 later than N2, and its K2 sees the work; so the last searcher never goes to sleep beside work. The narrowest
  * moment is between K2 and K4: a token given there is not lost, it is found by K4.
- * Why one wake-up is enough: whoever finds work as the last searcher wakes another sleeper (park_found), as long as there is one.
+ *   a searcher that found work:   F1 idlers: searcher → busy, in one read-modify-write   F2 the last one, while others sleep: look for
+ *                      more   F3 more: as N2
+ * Why one wake-up is enough: whoever brought work while there was a searcher has left it to that one. F1 and F2 are the same pair as K1
+ * and K2: either N3 sees no searcher any more, or F2 sees the work.
  * K3 when N4 has already made all sleepers searchers: one of the tokens is this thread's; it takes it and goes on as a searcher. A thread
  * that came to K4 later may be faster and take that token; then it is counted as a sleeper that it is not, and this thread leaves by that
  * count instead. There is always one of the two, since threads between K1 and K4 are sleepers plus tokens; K3 only waits while another is
@@ -106,14 +109,11 @@ bool park_search(struct park *park)
     return true;
 }
 
-void park_found(struct park *park, bool is_more)
+bool park_found(struct park *park)
 {
-    uint32_t before = fetch_sub_seq_cst(&park->idlers, SEARCHER);   /* pairs with load_relaxed in park_notify */
+    uint32_t before = fetch_sub_seq_cst(&park->idlers, SEARCHER);   /* F1; pairs with load_relaxed in park_notify */
     assert(searchers(before) > 0);
-    if (is_more && searchers(before) == 1 && sleepers(before) > 0) {
-        JOB_MARK(park_last_searcher_found);
-        wake_one(park, before - SEARCHER);
-    }
+    return searchers(before) == 1 && sleepers(before) > 0;
 }
 
 void park_prepare(struct park *park, bool is_searcher)

@@ -34,8 +34,9 @@ void park_notify_all(struct park *park);
  * the idle threads search already. */
 bool park_search(struct park *park);
 
-/* A searcher has found work. When it is the last one and there is more, it wakes another, since it searches no more. */
-void park_found(struct park *park, bool is_more);
+/* A searcher has found work. True: it was the last one, and others sleep. Then the caller looks whether there is more work, now and not
+ * before this call, and if so calls park_notify(). */
+bool park_found(struct park *park);
 
 /* Going to sleep, in this order: prepare; look at every queue; then park_sleep(), or park_cancel() if there was work. */
 void park_prepare(struct park *park, bool is_searcher);

@@ -124,6 +124,12 @@ static bool sleep_or_find(struct pool_thread *thread, bool is_searcher, struct j
     return true;
 }
 
+/* Is there work for another thread? A lane is watched by its loop as long as that is awake; it may be asleep if we were. */
+static bool is_more(struct job_pool *pool, bool has_slept)
+{
+    return has_slept ? pool_has_work(pool) : pool_has_forked_work(pool);
+}
+
 /* The next task; NULL: the pool ends and nothing is queued. */
 static struct job_task *next_task(struct pool_thread *thread)
 {
@@ -142,8 +148,10 @@ static struct job_task *next_task(struct pool_thread *thread)
         if (!task && load_acquire(&pool->is_ending) && !pool_has_work(pool))   /* pairs with store_seq_cst in pool_threads_join */
             break;
     }
-    if (is_searcher)   /* a lane is watched by its loop, as long as that is awake: no need to wake another for each task */
-        park_found(&pool->park, has_slept ? pool_has_work(pool) : pool_has_forked_work(pool));
+    if (is_searcher && park_found(&pool->park) && is_more(pool, has_slept)) {
+        JOB_MARK(park_last_searcher_found);
+        park_notify(&pool->park);
+    }
     return task;
 }
 
