@@ -198,8 +198,31 @@ void arena_unhold(struct job_arena *arena, size_t bytes)
 
 size_t arena_spare(struct job_arena *arena)
 {
-    size_t taken = load_seq_cst(&arena->out) + arena->reserve;   /* pairs with fetch_sub_seq_cst in to_depot (cache.c) */
+    size_t taken = load_seq_cst(&arena->out) + arena->reserve;   /* pairs with fetch_sub_seq_cst in arena_note_back */
     return taken < arena->limit ? arena->limit - taken : 0;
+}
+
+void arena_note_out(struct job_arena *arena, size_t bytes)
+{
+    (void)fetch_add_seq_cst(&arena->out, bytes);   /* pairs with load_seq_cst in arena_spare */
+    stats_arena_use(arena->shown, (int64_t)bytes);
+}
+
+void arena_note_back(struct job_arena *arena, size_t bytes)
+{
+    (void)fetch_sub_seq_cst(&arena->out, bytes);   /* pairs with load_seq_cst in arena_spare */
+    stats_arena_use(arena->shown, -(int64_t)bytes);
+}
+
+bool arena_claim_spare(struct job_arena *arena, size_t bytes)
+{
+    uint64_t out = load_seq_cst(&arena->out);   /* pairs with fetch_sub_seq_cst in arena_note_back */
+    do {
+        if (out + bytes + arena->reserve > arena->limit)
+            return false;
+    } while (!cas_seq_cst(&arena->out, &out, out + bytes));   /* pairs with itself: two that look at once do not both get it */
+    stats_arena_use(arena->shown, (int64_t)bytes);
+    return true;
 }
 
 static uint8_t *chunk_memory(struct job_arena *arena, unsigned index)
@@ -315,6 +338,7 @@ struct slot *arena_grow(struct job_arena *arena, unsigned class)
 {
     struct slot *slot = NULL;
     size_t size = slot_class_bytes(class);
+    arena_note_out(arena, size);
     arena_lock(arena);
     if (depot_pop(arena, class, &slot, 1) == 0) {   /* somebody may have been faster */
         slot = NULL;
@@ -324,11 +348,11 @@ struct slot *arena_grow(struct job_arena *arena, unsigned class)
         if (index < arena->chunk_count)
             slot = carve(arena, index, class);
     }
-    if (slot) {
-        (void)fetch_add_seq_cst(&arena->out, size);   /* pairs with load_seq_cst in arena_spare */
-        stats_arena_use(arena->shown, (int64_t)size);
-    }
     arena_unlock(arena);
+    if (!slot) {
+        arena_note_back(arena, size);
+        arena_wake_starved(arena);
+    }
     return slot;
 }
 
@@ -337,6 +361,7 @@ struct slot *arena_take_run(struct job_arena *arena, size_t bytes)
     unsigned count = (unsigned)((bytes + CHUNK_BYTES - 1) >> CHUNK_BITS);
     size_t size = (size_t)count << CHUNK_BITS;
     struct slot *slot = NULL;
+    arena_note_out(arena, size);
     arena_lock(arena);
     if (!can_carve(arena, size) || find_unused(arena, count) == arena->chunk_count)
         retire_others(arena, SLOT_RUN);
@@ -349,11 +374,11 @@ struct slot *arena_take_run(struct job_arena *arena, size_t bytes)
         slot = arena_slot(arena, index << (CHUNK_BITS - SLOT_MIN_BITS));
         slot_init(arena, slot, index << (CHUNK_BITS - SLOT_MIN_BITS), SLOT_RUN, chunk_memory(arena, index), size);
         annotate_unpoison(slot->memory, size);
-        (void)fetch_add_seq_cst(&arena->out, size);   /* pairs with load_seq_cst in arena_spare */
-        stats_arena_use(arena->shown, (int64_t)size);
     }
     arena_unlock(arena);
     if (!slot) {
+        arena_note_back(arena, size);
+        arena_wake_starved(arena);
         (void)fetch_add_relaxed(&arena->failed, 1);   /* a count: orders nothing */
         stats_arena_count_failed(arena->shown);
     }
@@ -374,8 +399,7 @@ void arena_put_run(struct slot *slot)
     arena->carved -= size;
     arena->next_unused = (unsigned)min_size(arena->next_unused, index);
     arena_unlock(arena);
-    (void)fetch_sub_seq_cst(&arena->out, size);   /* pairs with load_seq_cst in arena_spare */
-    stats_arena_use(arena->shown, -(int64_t)size);
+    arena_note_back(arena, size);
     arena_wake_starved(arena);
 }
 

@@ -72,6 +72,13 @@ void arena_unhold(struct job_arena *arena, size_t bytes);
 /* Bytes that a receive ring may still take: zero when only the reserve is left. */
 size_t arena_spare(struct job_arena *arena);
 
+/* Bytes are about to leave the depots, or have come back. Whoever notes them back looks at those who starve afterwards. Any thread. */
+void arena_note_out(struct job_arena *arena, size_t bytes);
+void arena_note_back(struct job_arena *arena, size_t bytes);
+
+/* As arena_note_out(), but only if the reserve stays. Any thread. */
+bool arena_claim_spare(struct job_arena *arena, size_t bytes);
+
 /* Carves a chunk for the class, or makes an empty chunk of another class one of this; the slot, or NULL at the limit. */
 struct slot *arena_grow(struct job_arena *arena, unsigned class);
 

@@ -17,6 +17,9 @@
  *   cache_max, which is why a small arena has caches of zero slots.
  *   the loop goes:   U1 take all waiters, keep its own, push the others again   U2 its own was not there and is not mailed: another
  *                    thread has it in its hands and pushes or mails it; again   U3 mailed: wait until nobody posts any more
+ *   What leaves a depot is counted in `out` before, and what comes back after; a loop claims what is spare by one exchange on `out`, so two
+ *   loops that look at once do not both take the last spare slot, and then one of the reserve. Whoever had counted too much and takes it
+ *   back does F2 as well.
  *   F4's second case: there is not enough for this one. Pushing it again is an L1 of its own and is followed by a look as well.
  * Rejected: a timer that looks again (heals a lost wake-up instead of showing it, and costs latency); a futex (a loop sleeps in the
  * kernel's ring, not on a word).
@@ -136,12 +139,6 @@ void arena_unstarve(struct job_arena *arena, struct starved *waiter)
         cpu_relax();
 }
 
-static void note_out(struct job_arena *arena, size_t bytes)
-{
-    (void)fetch_add_seq_cst(&arena->out, bytes);   /* pairs with load_seq_cst in arena_spare */
-    stats_arena_use(arena->shown, (int64_t)bytes);
-}
-
 /* F1 for `count` slots of one class; the caller looks at the waiters afterwards. */
 static void to_depot(struct job_arena *arena, struct slot **slots, unsigned count)
 {
@@ -149,8 +146,20 @@ static void to_depot(struct job_arena *arena, struct slot **slots, unsigned coun
         store_relaxed(&slots[i]->next, slots[i + 1]->index + 1);   /* published by depot_push() */
     size_t bytes = count * (size_t)slots[0]->size;
     depot_push(arena, slots[0], slots[count - 1]);
-    (void)fetch_sub_seq_cst(&arena->out, bytes);   /* pairs with load_seq_cst in arena_spare */
-    stats_arena_use(arena->shown, -(int64_t)bytes);
+    arena_note_back(arena, bytes);
+}
+
+/* Counted before they are taken: whoever looks at what is spare in between must not see as spare what is gone. */
+static unsigned from_depot(struct job_arena *arena, unsigned class, struct slot **slots, unsigned max)
+{
+    size_t bytes = slot_class_bytes(class);
+    arena_note_out(arena, max * bytes);
+    unsigned count = depot_pop(arena, class, slots, max);
+    if (count < max) {   /* what it wrote before it lost a race is not ours */
+        arena_note_back(arena, (max - count) * bytes);
+        arena_wake_starved(arena);
+    }
+    return count;
 }
 
 struct slot *cache_take(struct job_arena *arena, unsigned class)
@@ -159,18 +168,14 @@ struct slot *cache_take(struct job_arena *arena, unsigned class)
     unsigned max = cache ? arena->cache_max[class] : 0;
     if (max == 0) {
         struct slot *slot;
-        if (depot_pop(arena, class, &slot, 1) == 0)
-            return NULL;   /* what it wrote before it lost the race is not ours */
-        note_out(arena, slot->size);
-        return slot;
+        return from_depot(arena, class, &slot, 1) > 0 ? slot : NULL;
     }
     unsigned *count = &cache->classes[class].count;
     if (*count == 0) {
         unsigned batch = max < CACHE_BATCH ? max : CACHE_BATCH;
-        *count = depot_pop(arena, class, cache->classes[class].slots, batch);
+        *count = from_depot(arena, class, cache->classes[class].slots, batch);
         if (*count == 0)
             return NULL;
-        note_out(arena, *count * slot_class_bytes(class));
     }
     return cache->classes[class].slots[--*count];
 }

@@ -113,21 +113,17 @@ static struct slot *took(struct slot *slot)
     return slot;
 }
 
-/* At the limit a slot that is too large is better than none, as long as it is not larger than `most`. */
-static struct slot *take_from(struct job_arena *arena, unsigned class, size_t most)
+static struct slot *take_of_class(struct job_arena *arena, unsigned class)
 {
-    struct slot *slot = NULL;
-    for (; !slot && class < SLOT_CLASSES && slot_class_bytes(class) <= most; class++) {
-        slot = cache_take(arena, class);
-        if (!slot)
-            slot = arena_grow(arena, class);
-    }
-    return slot;
+    struct slot *slot = cache_take(arena, class);
+    return slot ? slot : arena_grow(arena, class);
 }
 
 struct slot *slot_take(struct job_arena *arena, unsigned class)
 {
-    struct slot *slot = take_from(arena, class, SIZE_MAX);
+    struct slot *slot = NULL;
+    for (; !slot && class < SLOT_CLASSES; class++)   /* at the limit a slot that is too large is better than none */
+        slot = take_of_class(arena, class);
     if (!slot) {
         (void)fetch_add_relaxed(&arena->failed, 1);   /* a count: orders nothing */
         stats_arena_count_failed(arena->shown);
@@ -137,7 +133,13 @@ struct slot *slot_take(struct job_arena *arena, unsigned class)
 
 struct slot *slot_take_spare(struct job_arena *arena, unsigned class)
 {
-    return took(take_from(arena, class, arena_spare(arena)));
+    struct slot *slot = NULL;
+    for (; !slot && class < SLOT_CLASSES && arena_claim_spare(arena, slot_class_bytes(class)); class++) {
+        slot = take_of_class(arena, class);   /* counts itself */
+        arena_note_back(arena, slot_class_bytes(class));
+        arena_wake_starved(arena);
+    }
+    return took(slot);
 }
 
 void slot_put(struct slot *slot)
