@@ -1,0 +1,192 @@
+/* fake_sys.c — system and thread calls for fibers: base/sys.h, base/container.h and, by the linker's --wrap, what the library uses of
+ * pthreads. The clock is virtual; memory that is freed is filled, so that a late access finds nonsense.
+ */
+#include <errno.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/bits.h"
+#include "base/container.h"
+#include "base/limits.h"
+#include "base/sys.h"
+#include "sim/core.h"
+
+int sys_futex_wait(atomic_u32 *word, uint32_t expected, uint64_t timeout_ns)
+{
+    if (timeout_ns != UINT64_MAX)
+        sim_fail("a wait with a time-out heals what it should show");
+    return sim_futex_wait(word, expected);
+}
+
+int sys_futex_wake(atomic_u32 *word, unsigned count)
+{
+    return (int)sim_futex_wake(word, count);
+}
+
+uint64_t sys_clock_monotonic_ns(void)
+{
+    return 1000000 + (uint64_t)sim.steps * 100;
+}
+
+uint64_t sys_clock_coarse_ns(void)
+{
+    return 1000000;
+}
+
+int sys_gettid(void)
+{
+    return 1;
+}
+
+void sys_thread_name(const char *name)
+{
+    (void)name;
+}
+
+size_t container_memory(void)
+{
+    return (size_t)64 << 20;
+}
+
+unsigned container_cpus(void)
+{
+    return 2;
+}
+
+unsigned container_affinity_cpus(void)
+{
+    return 2;
+}
+
+struct container_quota container_quota(void)
+{
+    return (struct container_quota){0};
+}
+
+/* Memory: a mapping is used again by the next schedule. */
+enum { MAPPINGS_MAX = 8 };
+static struct {
+    void *address;
+    size_t bytes;
+    bool is_used;
+} mappings[MAPPINGS_MAX];
+
+static int reserve(size_t bytes, void **address)
+{
+    for (unsigned i = 0; i < MAPPINGS_MAX; i++) {
+        if (mappings[i].is_used || (mappings[i].address && mappings[i].bytes != bytes))
+            continue;
+        if (!mappings[i].address) {
+            int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+            void *mapped = mmap(NULL, bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
+            if (mapped == MAP_FAILED)
+                return -ENOMEM;
+            mappings[i].address = mapped;
+            mappings[i].bytes = bytes;
+        }
+        mappings[i].is_used = true;
+        *address = mappings[i].address;
+        return 0;
+    }
+    return -ENOMEM;
+}
+
+int sys_reserve(size_t bytes, void **address)
+{
+    return reserve(bytes, address);
+}
+
+int sys_reserve_small(size_t bytes, void **address)
+{
+    return reserve(bytes, address);
+}
+
+int sys_release(void *address, size_t bytes)
+{
+    (void)bytes;
+    for (unsigned i = 0; i < MAPPINGS_MAX; i++) {
+        if (mappings[i].address == address)
+            mappings[i].is_used = false;
+    }
+    return 0;
+}
+
+int sys_decommit(void *address, size_t bytes)
+{
+    (void)address;
+    (void)bytes;
+    return 0;
+}
+
+void __real_free(void *memory);
+void __wrap_free(void *memory);
+void __wrap_free(void *memory)
+{
+    if (memory)
+        memset(memory, 0xdd, malloc_usable_size(memory));
+    __real_free(memory);
+}
+
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *arg);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *arg)
+{
+    (void)attributes;
+    struct fiber *fiber = sim_add(NULL, run, arg);
+    *thread = (pthread_t)(uintptr_t)fiber;
+    return 0;
+}
+
+int __wrap_pthread_join(pthread_t thread, void **result);
+int __wrap_pthread_join(pthread_t thread, void **result)
+{
+    (void)result;
+    sim_wait_until(sim_fiber_has_ended, (void *)(uintptr_t)thread);
+    return 0;
+}
+
+int __wrap_pthread_sigmask(int how, const sigset_t *set, sigset_t *old);
+int __wrap_pthread_sigmask(int how, const sigset_t *set, sigset_t *old)
+{
+    (void)how;
+    (void)set;
+    if (old)
+        sigemptyset(old);
+    return 0;
+}
+
+int __wrap_sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timespec *timeout);
+int __wrap_sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timespec *timeout)
+{
+    (void)set;
+    (void)info;
+    (void)timeout;
+    errno = EAGAIN;
+    return -1;
+}
+
+/* A mutex is its first word, which pthread_mutex_init() sets to zero: 1 while somebody holds it. */
+static bool is_free(void *mutex)
+{
+    return *(int *)mutex == 0;
+}
+
+int __wrap_pthread_mutex_lock(pthread_mutex_t *mutex);
+int __wrap_pthread_mutex_lock(pthread_mutex_t *mutex)
+{
+    sim_wait_until(is_free, mutex);
+    *(int *)mutex = 1;
+    return 0;
+}
+
+int __wrap_pthread_mutex_unlock(pthread_mutex_t *mutex);
+int __wrap_pthread_mutex_unlock(pthread_mutex_t *mutex)
+{
+    sim_system_call();
+    assert(!is_free(mutex));
+    *(int *)mutex = 0;
+    return 0;
+}
