@@ -1,6 +1,7 @@
 /* fiber.c — the switch itself: what the calling convention lets a callee keep is pushed, the stack pointer exchanged, and popped. */
 #include "sim/fiber.h"
 
+#include <stddef.h>
 #include <stdint.h>
 
 #ifdef FIBER_UCONTEXT
