@@ -1,0 +1,154 @@
+/* test_idle.c — who has nothing to do sleeps: no turn, no look, no switch of context, until somebody comes.
+ *
+ * CPU time is not asserted: what the threads have done is. A thread of which the kernel counts no switch from one look to the next was not
+ * run at all; the looks are far apart (much longer than any spin), and being far apart is what they are for.
+ */
+#include <dirent.h>
+
+#include "support/fixture.h"
+
+enum { WORKERS = 3, TASKS = 2000, WINDOW_NS = 300000000 };
+
+static struct job_loop *loop;
+static struct job_pool *pool;
+
+/* Of the threads whose names begin with "idle": how many sleep, and how often they were switched away from. */
+struct activity {
+    unsigned count, asleep;
+    unsigned long long switches;
+};
+
+static void read_thread(const char *tid, struct activity *activity)
+{
+    char path[64], line[256];
+    (void)snprintf(path, sizeof path, "/proc/self/task/%.16s/status", tid);
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return;   /* it has ended */
+    while (fgets(line, sizeof line, file)) {
+        unsigned long long switches = 0;
+        if (strncmp(line, "Name:", 5) == 0 && strncmp(line, "Name:\tidle", 10) != 0)
+            break;   /* the caller, or a sanitizer's */
+        activity->count += strncmp(line, "Name:", 5) == 0;
+        activity->asleep += strncmp(line, "State:\tS", 8) == 0;
+        if (sscanf(line, "voluntary_ctxt_switches: %llu", &switches) == 1 ||
+            sscanf(line, "nonvoluntary_ctxt_switches: %llu", &switches) == 1)
+            activity->switches += switches;
+    }
+    (void)fclose(file);
+}
+
+static struct activity read_activity(void)
+{
+    struct activity activity = {0};
+    DIR *tasks = opendir("/proc/self/task");
+    ck_assert_ptr_nonnull(tasks);
+    struct dirent *entry;
+    while ((entry = readdir(tasks))) {
+        if (entry->d_name[0] != '.')
+            read_thread(entry->d_name, &activity);
+    }
+    (void)closedir(tasks);
+    return activity;
+}
+
+static void wait_until_asleep(void)
+{
+    struct activity before = read_activity();
+    for (unsigned quiet = 0; quiet < 20; (void)usleep(1000)) {   /* the watchdog is check's time-out */
+        struct activity now = read_activity();
+        quiet = now.asleep == now.count && now.switches == before.switches ? quiet + 1 : 0;
+        before = now;
+    }
+}
+
+static void never(struct job_timer *timer)
+{
+    (void)timer;
+    ck_abort_msg("a timer of an hour has fired");
+}
+
+static void empty(struct job_task *task)
+{
+    (void)task;
+}
+
+static struct job_timer timer;
+static unsigned left;
+
+static void again(struct job_task *task, int status)
+{
+    ck_assert_int_eq(status, 0);
+    if (left-- > 0)
+        ck_assert_ok(job_submit(pool, task, &timer.handle));
+}
+
+static void *loop_main(void *arg)
+{
+    (void)arg;
+    (void)pthread_setname_np(pthread_self(), "idle-loop");
+    ck_assert_ok(job_timer_open(loop, &timer, never));
+    ck_assert_ok(job_timer_start(&timer, 3600 * UINT64_C(1000000000)));
+    ck_assert_int_eq(job_loop_run(loop), 1);
+    ck_assert_int_eq(job_loop_close(&loop, 0), 0);
+    return NULL;
+}
+
+/* Begins with work, so that it is idleness after whatever has learned to spin. */
+static void start_work(struct job_call *call)
+{
+    static struct job_task task;
+    (void)call;
+    left = TASKS - 1;
+    ck_assert_ok(job_task_init(&task, pool, empty, again));
+    ck_assert_ok(job_submit(pool, &task, &timer.handle));
+}
+
+START_TEST(after_work_an_idle_pool_and_an_idle_loop_are_not_run_at_all)
+{
+    pthread_t thread;
+    struct job_call call = {.run = start_work};
+    struct job_loop_stats loop_before, loop_after;
+    struct job_pool_stats pool_before, pool_after;
+    struct job_runtime *runtime = fixture_runtime();
+    ck_assert_ok(job_pool_open(runtime, &pool, &(struct job_pool_options){.workers = WORKERS, .name = "idle"}));
+    ck_assert_ok(job_loop_open(runtime, &loop, NULL));
+    ck_assert_ok(job_loop_call(loop, &call));
+    ck_assert_int_eq(pthread_create(&thread, NULL, loop_main, NULL), 0);
+
+    do {
+        wait_until_asleep();
+        job_pool_stats(pool, &pool_before);
+    } while (pool_before.run < TASKS);
+    job_loop_stats(loop, &loop_before);
+    struct activity before = read_activity();
+    (void)nanosleep(&(struct timespec){.tv_nsec = WINDOW_NS}, NULL);   /* the window that is looked at; nothing waits for it */
+    struct activity after = read_activity();
+    job_loop_stats(loop, &loop_after);
+    job_pool_stats(pool, &pool_after);
+
+    ck_assert_uint_eq(loop_after.turns, loop_before.turns);
+    ck_assert_uint_eq(loop_after.waits, loop_before.waits);
+    ck_assert_uint_eq(pool_after.parked, pool_before.parked);
+    ck_assert_uint_eq(pool_after.woken, pool_before.woken);
+    ck_assert_uint_eq(before.count, WORKERS + 1);
+    ck_assert_uint_eq(after.count, before.count);
+    ck_assert_uint_eq(after.asleep, after.count);
+    ck_assert_uint_eq(after.switches, before.switches);
+
+    job_loop_stop(loop);
+    (void)pthread_join(thread, NULL);
+    ck_assert_int_eq(job_pool_close(&pool), 0);
+    fixture_close(runtime);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("idle");
+    TCase *tcase = tcase_create("idle");
+    tcase_set_timeout(tcase, 30);
+    tcase_add_test(tcase, after_work_an_idle_pool_and_an_idle_loop_are_not_run_at_all);
+    suite_add_tcase(suite, tcase);
+    return fixture_run(suite);
+}
