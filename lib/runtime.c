@@ -12,6 +12,7 @@
 #include "base/root.h"
 #include "base/sys.h"
 #include "memory/arena.h"
+#include "queue/helper.h"
 #include "stats/names.h"
 #include "stats/segment.h"
 
@@ -57,12 +58,17 @@ int job_runtime_open(struct job_runtime **out, const struct job_runtime_options 
     err = options->no_stats ? 0 : stats_open(root, name, &root->stats);
     if (err < 0)
         goto release_guard;
+    err = helper_open(root, &root->helper);
+    if (err < 0)
+        goto close_stats;
     struct job_arena_options arena_options = {.limit_bytes = options->memory_limit_bytes, .name = "default"};
     err = arena_open(root, &runtime->root.arena, &arena_options);
     if (err < 0)
-        goto close_stats;
+        goto close_helper;
     *out = runtime;
     return 0;
+close_helper:
+    helper_close(&root->helper);
 close_stats:
     stats_close(root, &root->stats);
 release_guard:
@@ -131,6 +137,7 @@ int job_runtime_close(struct job_runtime **runtime_pointer)
     int err = arena_close(&runtime->root.arena);
     if (err < 0)
         return err;
+    helper_close(&runtime->root.helper);
     stats_close(&runtime->root, &runtime->root.stats);
     assert(load_relaxed(&runtime->root.allocations) == 0);   /* no other thread uses the runtime */
     assert(load_relaxed(&runtime->root.threads) == 0);

@@ -11,7 +11,7 @@ struct job_arena_options {
     size_t reserve_bytes;      /* what loops' receive rings leave to those who compute: at least one output a pool thread, else
                                   tasks fail with -ENOMEM while all memory waits to be received into; 0: a quarter of the limit */
     const char *name;          /* for logs and jobctl; copied, cut to 31 bytes */
-    size_t cache_slots_max;    /* slots that a thread keeps per size class; 0: 1/16 of the arena, at most 64;
+    size_t cache_slots_max;    /* slots that a thread keeps per size class; 0: 64; all caches hold at most an eighth of the arena;
                                   JOB_ARENA_NO_CACHE: none, each free goes where every thread finds it */
 };
 

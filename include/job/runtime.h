@@ -28,7 +28,7 @@ struct job_counts {
     uint64_t tasks;          /* submitted, not yet done */
     uint64_t handles;        /* opened, not yet closed */
     uint64_t fds;            /* descriptors of loops and handles */
-    uint64_t threads;        /* of the library */
+    uint64_t threads;        /* of the library; one more, the helper, from the first use of memory until the runtime closes */
     uint64_t allocations;    /* blocks of heap memory besides buffers */
     uint64_t copied_bytes;   /* payload bytes copied by the library since open: copybreak and flatten; never reset */
 };

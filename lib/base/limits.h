@@ -25,6 +25,8 @@ enum {
     BUF_COLOURS = 32,                                    /* data starts spread over 32 lines: 8.0 ns -> 1.4 a first touch */
     CACHE_SLOTS_MAX = LIMIT(64, 2),                      /* per class and thread; unmeasured */
     CACHE_BATCH = LIMIT(16, 1),                          /* slots moved between a cache and the depot at once; unmeasured */
+    CACHE_SHARE = 8,                                     /* all caches together hold at most an eighth of an arena */
+    COMMIT_AHEAD_CHUNKS = LIMIT(2, 1),                   /* 4 MiB: a millisecond of receiving at 4 GB/s; unmeasured */
     COPYBREAK_SHIFT = 3,                                 /* a receive below 1/8 of its slot is appended instead */
     BUF_SEGMENTS_MAX = 1 << 20,                          /* segments in one buf */
 

@@ -9,6 +9,7 @@
 #include "base/features.h"
 #include "base/log.h"
 
+struct helper;
 struct job_arena;
 struct stats;
 
@@ -18,6 +19,7 @@ struct root {
     struct features features;
     struct stats *stats;          /* the statistics segment; stats/segment.h */
     struct job_arena *arena;      /* the default one; memory/arena.h */
+    struct helper *helper;        /* for what is too slow for a loop; queue/helper.h */
     pid_t pid;                    /* of the process that opened it: after fork nothing here may be used */
     const atomic_u32 *guard;      /* 1; in a forked child 0, since its page is wiped there */
     uint64_t (*now_ns)(void);     /* monotonic; tests put a virtual clock here */

@@ -93,7 +93,9 @@ static bool lend_some(struct ring_buffers *buffers)
 {
     int added = 0;
     while (buffers->available + (unsigned)added < buffers->wanted) {
-        struct slot *slot = slot_take_spare(buffers->arena, buffers->class);
+        /* A slot that is too large is better than none, but only for what the loop needs. */
+        unsigned last = buffers->available + (unsigned)added < buffers->count ? SLOT_CLASSES - 1 : buffers->class;
+        struct slot *slot = slot_take_spare(buffers->arena, buffers->class, last);
         if (!slot)
             break;
         assert(buffers->free_count > 0);

@@ -28,23 +28,6 @@ enum { ARENA_CHUNKS_MAX = 1 << 21 };   /* 4 TiB: indices of slots stay below 2^3
 static const size_t arena_limit_least = (size_t)1 << SLOT_MIN_BITS;
 static const size_t arena_limit_most = ((size_t)ARENA_CHUNKS_MAX - 2) << CHUNK_BITS;
 
-static void arena_lock(struct job_arena *arena)
-{
-#ifdef JOB_SIM
-    while (pthread_mutex_trylock(&arena->lock) != 0)   /* fibers share one thread */
-        cpu_relax();
-#else
-    (void)pthread_mutex_lock(&arena->lock);   /* cannot fail: not recursive, initialised */
-#endif
-}
-
-/* What jobctl sees of what is changed under the lock. */
-static void arena_unlock(struct job_arena *arena)
-{
-    stats_arena_set(arena->shown, arena->limit, arena->carved, arena->held);
-    (void)pthread_mutex_unlock(&arena->lock);
-}
-
 static int map_arena(struct job_arena *arena)
 {
     void *base = NULL, *slots = NULL;
@@ -77,13 +60,12 @@ static void set_limits(struct job_arena *arena, const struct job_arena_options *
     arena->limit = options->limit_bytes ? options->limit_bytes : container_memory() / 4;
     arena->limit = round_up(min_size(arena->limit, arena_limit_most + 1), arena_limit_least);
     arena->reserve = options->reserve_bytes ? options->reserve_bytes : arena->limit / 4;
-    for (unsigned class = 0; class < SLOT_CLASSES; class++) {
-        size_t share = arena->limit / 16 / slot_class_bytes(class);
-        size_t max = options->cache_slots_max == JOB_ARENA_NO_CACHE ? 0
-                     : options->cache_slots_max                     ? options->cache_slots_max
-                                                                    : share;
-        arena->cache_max[class] = (unsigned)min_size(max, CACHE_SLOTS_MAX);
-    }
+    size_t slots = options->cache_slots_max == JOB_ARENA_NO_CACHE ? 0
+                   : options->cache_slots_max                     ? options->cache_slots_max
+                                                                  : CACHE_SLOTS_MAX;
+    arena->cache_bytes = slots > 0 ? arena->limit / CACHE_SHARE : 0;
+    for (unsigned class = 0; class < SLOT_CLASSES; class++)
+        arena->cache_max[class] = (unsigned)min_size(slots, CACHE_SLOTS_MAX);
 }
 
 int arena_open(struct root *root, struct job_arena **out, const struct job_arena_options *options)
@@ -111,8 +93,10 @@ int arena_open(struct root *root, struct job_arena **out, const struct job_arena
     if (err < 0)
         goto free_chunks;
     (void)pthread_mutex_init(&arena->lock, NULL);
+    (void)pthread_mutex_init(&arena->trimming, NULL);
+    arena_commit_init(arena);
     arena->shown = stats_arena_claim(root->stats, arena->name);
-    stats_arena_set(arena->shown, arena->limit, 0, 0);
+    arena_publish(arena);
     *out = arena;
     return 0;
 free_chunks:
@@ -135,8 +119,10 @@ int arena_close(struct job_arena **arena_pointer)
         return -EBUSY;
     }
     struct root *root = arena->root;
+    arena_commit_fini(arena);
     stats_arena_release(arena->shown);
     unmap_arena(arena);
+    (void)pthread_mutex_destroy(&arena->trimming);
     (void)pthread_mutex_destroy(&arena->lock);
     alloc_free(root, arena->chunks);
     alloc_free(root, arena);
@@ -174,26 +160,40 @@ int job_arena_close(struct job_arena **arena)
 
 int arena_hold(struct job_arena *arena, size_t bytes)
 {
-    arena_lock(arena);
-    bool fits = bytes <= arena->limit - arena->reserve - arena->held;   /* the two never pass the limit */
+    arena_lock(&arena->lock);
+    size_t others = arena->reserve + arena->cache_bytes;
+    size_t left = arena->limit > others + arena->held ? arena->limit - others - arena->held : 0;
+    bool fits = bytes <= left;
     if (fits)
         arena->held += bytes;
-    size_t sum = arena->held + arena->reserve + (fits ? 0 : bytes);
-    arena_unlock(arena);
+    size_t sum = arena->held + others + (fits ? 0 : bytes);
+    arena_unlock(&arena->lock);
+    arena_publish(arena);
     if (fits)
         return 0;
     log_write(&arena->root->log, JOB_LOG_ERROR,
-              "arena %s: receive rings and the reserve need %zu bytes, its limit is %zu: raise the limit or lower receive_slots",
+              "arena %s: receive rings, the reserve and caches need %zu bytes, its limit is %zu: raise the limit or lower "
+              "receive_slots",
               arena->name, sum, arena->limit);
     return -EINVAL;
 }
 
 void arena_unhold(struct job_arena *arena, size_t bytes)
 {
-    arena_lock(arena);
+    arena_lock(&arena->lock);
     assert(arena->held >= bytes);
     arena->held -= bytes;
-    arena_unlock(arena);
+    arena_unlock(&arena->lock);
+    arena_publish(arena);
+}
+
+void arena_share_cache(struct job_arena *arena, int caches)
+{
+    arena_lock(&arena->lock);
+    arena->caches += (unsigned)caches;
+    size_t share = arena->caches > 0 ? arena->cache_bytes / arena->caches : 0;
+    store_relaxed(&arena->cache_share, share);   /* a bound, met at each cache's next free: orders nothing */
+    arena_unlock(&arena->lock);
 }
 
 size_t arena_spare(struct job_arena *arena)
@@ -223,11 +223,6 @@ bool arena_claim_spare(struct job_arena *arena, size_t bytes)
     } while (!cas_seq_cst(&arena->out, &out, out + bytes));   /* pairs with itself: two that look at once do not both get it */
     stats_arena_use(arena->shown, (int64_t)bytes);
     return true;
-}
-
-static uint8_t *chunk_memory(struct job_arena *arena, unsigned index)
-{
-    return arena->base + ((size_t)index << CHUNK_BITS);
 }
 
 /* The first of `count` adjacent unused chunks, or chunk_count. */
@@ -262,9 +257,11 @@ static struct slot *carve(struct job_arena *arena, unsigned index, unsigned clas
     unsigned count = (unsigned)(bytes / size);
     assert(count > 0 && count <= CHUNK_SLOTS_MAX);
     bool was_used = arena->chunks[index].was_used;
+    arena_chunk_commits(arena, index);
     arena->chunks[index] = (struct chunk){.state = CHUNK_SLOTS,
                                           .class = (uint8_t)class,
                                           .was_used = true,
+                                          .is_committed = true,
                                           .slots = (uint16_t)count,
                                           .bytes = (uint32_t)(count * size)};
     arena->carved += count * size;
@@ -272,7 +269,7 @@ static struct slot *carve(struct job_arena *arena, unsigned index, unsigned clas
         arena->next_unused++;
     struct slot *first = arena_slot(arena, index << (CHUNK_BITS - SLOT_MIN_BITS));
     for (unsigned i = 0; i < count; i++) {
-        slot_init(arena, first + i, first->index, class, chunk_memory(arena, index) + i * size, size);
+        slot_init(arena, first + i, first->index, class, arena_chunk_memory(arena, index) + i * size, size);
         first[i].index = (index << (CHUNK_BITS - SLOT_MIN_BITS)) + i;
         store_relaxed(&first[i].next, first[i].index + 2);   /* the one behind; the last is linked by depot_push() */
         if (was_used)
@@ -314,7 +311,7 @@ static void retire_class(struct job_arena *arena, unsigned class)
         if (chunk->found == chunk->slots) {
             JOB_MARK(arena_retires_chunk);
             arena->carved -= chunk->bytes;
-            *chunk = (struct chunk){.was_used = true};
+            *chunk = (struct chunk){.was_used = true, .is_committed = true};
             arena->next_unused = (unsigned)min_size(arena->next_unused, i);
         }
         chunk->found = 0;
@@ -334,25 +331,68 @@ static bool can_carve(struct job_arena *arena, size_t bytes)
     return arena->limit - arena->carved >= bytes;
 }
 
+/* From the depot, since somebody may have been faster, or from a chunk; NULL: neither. */
+static struct slot *pop_or_carve(struct job_arena *arena, unsigned class)
+{
+    struct slot *slot;
+    if (depot_pop(arena, class, &slot, 1) == 1)
+        return slot;
+    unsigned index = can_carve(arena, slot_class_bytes(class)) ? find_unused(arena, 1) : arena->chunk_count;
+    return index < arena->chunk_count ? carve(arena, index, class) : NULL;
+}
+
+/* Memory may be in others' depots, or in the hands of a trim. */
+static struct slot *retire_and_carve(struct job_arena *arena, unsigned class)
+{
+    arena_lock(&arena->trimming);
+    arena_lock(&arena->lock);
+    struct slot *slot = pop_or_carve(arena, class);
+    if (!slot) {
+        retire_others(arena, class);
+        slot = pop_or_carve(arena, class);
+    }
+    arena_unlock(&arena->lock);
+    arena_unlock(&arena->trimming);
+    return slot;
+}
+
 struct slot *arena_grow(struct job_arena *arena, unsigned class)
 {
-    struct slot *slot = NULL;
     size_t size = slot_class_bytes(class);
     arena_note_out(arena, size);
-    arena_lock(arena);
-    if (depot_pop(arena, class, &slot, 1) == 0) {   /* somebody may have been faster */
-        slot = NULL;
-        if (!can_carve(arena, size))
-            retire_others(arena, class);
-        unsigned index = can_carve(arena, size) ? find_unused(arena, 1) : arena->chunk_count;
-        if (index < arena->chunk_count)
-            slot = carve(arena, index, class);
-    }
-    arena_unlock(arena);
+    arena_lock(&arena->lock);
+    struct slot *slot = pop_or_carve(arena, class);
+    arena_unlock(&arena->lock);
+    if (!slot)
+        slot = retire_and_carve(arena, class);
     if (!slot) {
         arena_note_back(arena, size);
         arena_wake_starved(arena);
+        return NULL;
     }
+    arena_publish(arena);
+    helper_post(arena->root->helper, &arena->ahead);
+    return slot;
+}
+
+static struct slot *carve_run(struct job_arena *arena, unsigned count)
+{
+    size_t size = (size_t)count << CHUNK_BITS;
+    unsigned index = can_carve(arena, size) ? find_unused(arena, count) : arena->chunk_count;
+    if (index == arena->chunk_count)
+        return NULL;
+    for (unsigned i = 0; i < count; i++) {
+        struct chunk *chunk = &arena->chunks[index + i];
+        arena_chunk_commits(arena, index + i);
+        chunk->state = i == 0 ? CHUNK_RUN : CHUNK_RUN_TAIL;
+        chunk->class = SLOT_RUN;
+        chunk->was_used = true;
+        chunk->chunks = i == 0 ? count : 0;
+    }
+    arena->carved += size;
+    struct slot *slot = arena_slot(arena, index << (CHUNK_BITS - SLOT_MIN_BITS));
+    slot_init(arena, slot, index << (CHUNK_BITS - SLOT_MIN_BITS), SLOT_RUN, arena_chunk_memory(arena, index), size);
+    annotate_unpoison(slot->memory, size);
     return slot;
 }
 
@@ -360,47 +400,53 @@ struct slot *arena_take_run(struct job_arena *arena, size_t bytes)
 {
     unsigned count = (unsigned)((bytes + CHUNK_BYTES - 1) >> CHUNK_BITS);
     size_t size = (size_t)count << CHUNK_BITS;
-    struct slot *slot = NULL;
     arena_note_out(arena, size);
-    arena_lock(arena);
-    if (!can_carve(arena, size) || find_unused(arena, count) == arena->chunk_count)
+    arena_lock(&arena->lock);
+    struct slot *slot = carve_run(arena, count);
+    arena_unlock(&arena->lock);
+    if (!slot) {
+        arena_lock(&arena->trimming);
+        arena_lock(&arena->lock);
         retire_others(arena, SLOT_RUN);
-    unsigned index = can_carve(arena, size) ? find_unused(arena, count) : arena->chunk_count;
-    if (index < arena->chunk_count) {
-        arena->chunks[index] = (struct chunk){.state = CHUNK_RUN, .class = SLOT_RUN, .chunks = count};
-        for (unsigned i = 1; i < count; i++)
-            arena->chunks[index + i].state = CHUNK_RUN_TAIL;
-        arena->carved += size;
-        slot = arena_slot(arena, index << (CHUNK_BITS - SLOT_MIN_BITS));
-        slot_init(arena, slot, index << (CHUNK_BITS - SLOT_MIN_BITS), SLOT_RUN, chunk_memory(arena, index), size);
-        annotate_unpoison(slot->memory, size);
+        slot = carve_run(arena, count);
+        arena_unlock(&arena->lock);
+        arena_unlock(&arena->trimming);
     }
-    arena_unlock(arena);
     if (!slot) {
         arena_note_back(arena, size);
         arena_wake_starved(arena);
-        (void)fetch_add_relaxed(&arena->failed, 1);   /* a count: orders nothing */
-        stats_arena_count_failed(arena->shown);
+        arena_count_failed(arena);
     }
+    arena_publish(arena);
+    helper_post(arena->root->helper, &arena->ahead);
     return slot;
 }
 
+/* The pages stay: giving them back takes a loop a millisecond for each 10 MiB, and so does touching them again. */
 void arena_put_run(struct slot *slot)
 {
     struct job_arena *arena = slot->arena;
     unsigned index = slot->index >> (CHUNK_BITS - SLOT_MIN_BITS);
     size_t size = slot->size;
     annotate_unpoison(slot->memory, size);
-    (void)sys_decommit(slot->memory, size);   /* a large buf goes back to the system at once */
-    arena_lock(arena);
+    arena_lock(&arena->lock);
     unsigned count = arena->chunks[index].chunks;
     assert(arena->chunks[index].state == CHUNK_RUN && (size_t)count << CHUNK_BITS == size);
-    memset(&arena->chunks[index], 0, count * sizeof(struct chunk));
+    for (unsigned i = 0; i < count; i++)
+        arena->chunks[index + i] = (struct chunk){.was_used = true, .is_committed = true};
     arena->carved -= size;
     arena->next_unused = (unsigned)min_size(arena->next_unused, index);
-    arena_unlock(arena);
+    arena_unlock(&arena->lock);
     arena_note_back(arena, size);
+    arena_publish(arena);
     arena_wake_starved(arena);
+}
+
+void arena_publish(struct job_arena *arena)
+{
+    arena_lock(&arena->lock);
+    stats_arena_set(arena->shown, arena->limit, arena->carved, arena->held);
+    arena_unlock(&arena->lock);
 }
 
 void job_arena_stats(const struct job_arena *const_arena, struct job_arena_stats *stats)
@@ -411,7 +457,7 @@ void job_arena_stats(const struct job_arena *const_arena, struct job_arena_stats
     if (!const_arena)
         return;
     struct job_arena *arena = (struct job_arena *)const_arena;   /* the lock is not part of its value */
-    arena_lock(arena);
+    arena_lock(&arena->lock);
     *stats = (struct job_arena_stats){
         .limit_bytes = arena->limit,
         .committed_bytes = arena->carved,
@@ -420,5 +466,5 @@ void job_arena_stats(const struct job_arena *const_arena, struct job_arena_stats
         .failed = load_relaxed(&arena->failed),
         .starved = load_relaxed(&arena->starved_count),
     };
-    arena_unlock(arena);
+    arena_unlock(&arena->lock);
 }

@@ -9,6 +9,8 @@
 #include "base/root.h"
 #include "job/arena.h"
 #include "memory/slot.h"
+#include "queue/helper.h"
+#include "stats/segment.h"
 
 struct starved;
 struct stats_arena;
@@ -18,16 +20,17 @@ struct depot {
     atomic_u64 head;
 } __attribute__((aligned(CACHE_LINE)));
 
-enum chunk_state { CHUNK_UNUSED, CHUNK_SLOTS, CHUNK_RUN, CHUNK_RUN_TAIL };
+enum chunk_state { CHUNK_UNUSED, CHUNK_SLOTS, CHUNK_RUN, CHUNK_RUN_TAIL, CHUNK_LEAVING };
 
 struct chunk {
     uint8_t state;           /* enum chunk_state */
     uint8_t class;
     bool was_used;           /* its memory is not zero any more */
+    bool is_committed;       /* it may have pages */
     uint16_t slots;          /* CHUNK_SLOTS: how many */
     uint32_t chunks;         /* CHUNK_RUN: how many */
     uint32_t bytes;          /* what it counts against the limit; a run's are with its first chunk, in chunks */
-    uint32_t found;          /* while empty chunks are looked for */
+    uint32_t found;          /* while empty chunks are looked for, under `trimming` */
 };
 
 struct job_arena {
@@ -43,6 +46,8 @@ struct job_arena {
     size_t limit;
     size_t reserve;          /* what receive rings leave to those who compute */
     unsigned cache_max[SLOT_CLASSES];
+    size_t cache_bytes;      /* of all caches together */
+    uint64_t trim_after_ns;
 
     /* any thread */
     struct depot depots[SLOT_CLASSES];
@@ -50,13 +55,23 @@ struct job_arena {
     struct starved *starved; /* atomic: waiters, taken whole */
     atomic_u32 waking;       /* threads that are posting to waiters that they took */
     atomic_u64 failed, starved_count;
+    atomic_u64 cache_share;  /* bytes that one cache may hold now */
     atomic_u32 users;        /* caches and rings */
 
+    struct helper_job ahead; /* posted by who carves */
+
+    /* the helper */
+    struct helper_job trim;
+    size_t idle_before;
+
     /* under the lock: only growing, shrinking and runs */
+    pthread_mutex_t trimming;   /* taken before the other: while depots are searched for empty chunks */
     pthread_mutex_t lock;
     size_t carved;           /* bytes of chunks in use */
     size_t held;             /* what rings need at least */
     unsigned next_unused;    /* no chunk before it is unused */
+    unsigned committed;      /* chunks that may have pages */
+    unsigned caches;
 };
 
 enum { CHUNK_SLOTS_MAX = 1 << (CHUNK_BITS - SLOT_MIN_BITS), CHUNK_BYTES = 1 << CHUNK_BITS };
@@ -86,6 +101,50 @@ struct slot *arena_grow(struct job_arena *arena, unsigned class);
 struct slot *arena_take_run(struct job_arena *arena, size_t bytes);
 void arena_put_run(struct slot *slot);
 
+/* A thread gets or loses its cache: what each may hold changes. */
+void arena_share_cache(struct job_arena *arena, int caches);
+
+/* What the statistics segment shows of it. Any thread. */
+void arena_publish(struct job_arena *arena);
+
+/* commit.c: the helper's part. */
+void arena_commit_init(struct job_arena *arena);
+void arena_commit_fini(struct job_arena *arena);   /* nothing of the arena runs on the helper any more */
+void arena_trim(struct job_arena *arena);          /* gives back half of what lies idle since the last call */
+
+static inline void arena_lock(pthread_mutex_t *lock)
+{
+#ifdef JOB_SIM
+    while (pthread_mutex_trylock(lock) != 0)   /* fibers share one thread */
+        cpu_relax();
+#else
+    (void)pthread_mutex_lock(lock);   /* cannot fail: not recursive, initialised */
+#endif
+}
+
+static inline void arena_unlock(pthread_mutex_t *lock)
+{
+    (void)pthread_mutex_unlock(lock);
+}
+
+static inline uint8_t *arena_chunk_memory(const struct job_arena *arena, unsigned index)
+{
+    return arena->base + ((size_t)index << CHUNK_BITS);
+}
+
+/* Under the lock. */
+static inline void arena_chunk_commits(struct job_arena *arena, unsigned index)
+{
+    arena->committed += !arena->chunks[index].is_committed;
+    arena->chunks[index].is_committed = true;
+}
+
+static inline void arena_count_failed(struct job_arena *arena)
+{
+    stats_arena_count_failed(arena->shown);
+    (void)fetch_add_relaxed(&arena->failed, 1);             /* a count: orders nothing */
+}
+
 static inline struct slot *arena_slot(struct job_arena *arena, uint32_t index)
 {
     return &arena->slots[index];
@@ -95,5 +154,8 @@ static inline struct slot *arena_slot(struct job_arena *arena, uint32_t index)
 void depot_push(struct job_arena *arena, struct slot *first, struct slot *last);   /* linked by next, first on top */
 /* Returns how many; beyond these, `slots` is scratch: a lost race leaves slots there that are not the caller's. */
 unsigned depot_pop(struct job_arena *arena, unsigned class, struct slot **slots, unsigned max);
+
+/* All of it, linked by next; NULL: empty. */
+struct slot *depot_take_all(struct job_arena *arena, unsigned class);
 
 #endif

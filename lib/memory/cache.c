@@ -1,8 +1,8 @@
 /* cache.c — a freed buf's way home: this thread's cache, the depot, and a loop that starves for it.
  *
- * Caches. A thread of the library keeps up to cache_max free slots a class for itself, without atomics; more go to the depot in
- * batches, and it takes batches from there. A foreign thread has no cache. What is in a depot belongs to nobody: every thread can
- * take it, so a parked or dead thread strands no more than its bounded cache, and none at all when it detached.
+ * Caches. A thread of the library keeps free slots for itself, without atomics, at most its share of an eighth of the arena; more go to
+ * the depot in batches, and it takes batches from there. A foreign thread has no cache. What is in a depot belongs to nobody: every
+ * thread can take it, so a parked or dead thread strands no more than its bounded cache, and none at all when it detached.
  *
  * Starving. A loop whose receive ring finds no spare slot registers and sleeps until somebody frees.
  *   States of a waiter: not registered; registered (in arena->starved); taken (a thread that freed has it in its hands); mailed.
@@ -42,6 +42,7 @@ struct cache {
     struct job_arena *arena;
     unsigned attached;
     unsigned descriptor_count;
+    size_t bytes;                /* of all slots here */
     struct job_buf *descriptors; /* free, linked by next */
     struct {
         unsigned count;
@@ -162,22 +163,36 @@ static unsigned from_depot(struct job_arena *arena, unsigned class, struct slot 
     return count;
 }
 
+/* How many more slots of the class the cache may hold. */
+static unsigned cache_room(const struct cache *cache, unsigned class)
+{
+    size_t share = load_relaxed(&cache->arena->cache_share);   /* a bound: orders nothing */
+    size_t slots = share > cache->bytes ? (share - cache->bytes) >> (SLOT_MIN_BITS + 2 * class) : 0;
+    return (unsigned)min_size(slots, cache->arena->cache_max[class] - cache->classes[class].count);
+}
+
+static struct slot *take_cached(struct cache *cache, unsigned class)
+{
+    unsigned *count = &cache->classes[class].count;
+    if (*count == 0)
+        return NULL;
+    cache->bytes -= slot_class_bytes(class);
+    return cache->classes[class].slots[--*count];
+}
+
 struct slot *cache_take(struct job_arena *arena, unsigned class)
 {
     struct cache *cache = find_cache(arena);
-    unsigned max = cache ? arena->cache_max[class] : 0;
-    if (max == 0) {
-        struct slot *slot;
-        return from_depot(arena, class, &slot, 1) > 0 ? slot : NULL;
-    }
-    unsigned *count = &cache->classes[class].count;
-    if (*count == 0) {
-        unsigned batch = max < CACHE_BATCH ? max : CACHE_BATCH;
-        *count = from_depot(arena, class, cache->classes[class].slots, batch);
-        if (*count == 0)
-            return NULL;
-    }
-    return cache->classes[class].slots[--*count];
+    struct slot *slot = cache ? take_cached(cache, class) : NULL;
+    if (slot)
+        return slot;
+    unsigned batch = cache ? (unsigned)min_size(cache_room(cache, class), CACHE_BATCH) : 0;
+    if (batch == 0)
+        return from_depot(arena, class, &slot, 1) == 1 ? slot : NULL;
+    unsigned count = from_depot(arena, class, cache->classes[class].slots, batch);
+    cache->classes[class].count = count;
+    cache->bytes += count * slot_class_bytes(class);
+    return take_cached(cache, class);
 }
 
 static void spill(struct cache *cache, unsigned class, unsigned count)
@@ -187,6 +202,7 @@ static void spill(struct cache *cache, unsigned class, unsigned count)
     if (count == 0)
         return;
     *have -= count;
+    cache->bytes -= count * slot_class_bytes(class);
     to_depot(cache->arena, &cache->classes[class].slots[*have], count);
 }
 
@@ -195,14 +211,18 @@ void cache_put(struct slot *slot)
     struct job_arena *arena = slot->arena;
     unsigned class = slot->class;
     struct cache *cache = find_cache(arena);
-    unsigned max = cache ? arena->cache_max[class] : 0;
     bool is_wanted = load_relaxed(&arena->starved) != NULL;   /* a hint; arena_wake_starved() looks with order */
-    if (max > 0 && !is_wanted) {
+    if (cache && !is_wanted) {
         unsigned *count = &cache->classes[class].count;
-        if (*count == max)
-            spill(cache, class, max < CACHE_BATCH ? max : CACHE_BATCH);
-        cache->classes[class].slots[(*count)++] = slot;
-        return;
+        if (cache_room(cache, class) == 0) {
+            spill(cache, class, (unsigned)min_size(*count, CACHE_BATCH));
+            arena_wake_starved(arena);   /* F2: somebody may have registered since the hint */
+        }
+        if (cache_room(cache, class) > 0) {
+            cache->bytes += slot->size;
+            cache->classes[class].slots[(*count)++] = slot;
+            return;
+        }
     }
     to_depot(arena, &slot, 1);
     arena_wake_starved(arena);
@@ -219,6 +239,7 @@ int cache_attach(struct job_arena *arena)
         cache->next = self()->caches;
         self()->caches = cache;
         (void)fetch_add_relaxed(&arena->users, 1);   /* read at close: orders nothing */
+        arena_share_cache(arena, 1);
     }
     cache->attached++;
     return 0;
@@ -232,6 +253,7 @@ void cache_detach(struct job_arena *arena)
         return;
     for (unsigned class = 0; class < SLOT_CLASSES; class++)
         spill(cache, class, cache->classes[class].count);
+    arena_share_cache(arena, -1);
     arena_wake_starved(arena);
     while (cache->descriptors) {
         struct job_buf *buf = cache->descriptors;

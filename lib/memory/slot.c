@@ -17,7 +17,6 @@
 #include "base/bits.h"
 #include "memory/arena.h"
 #include "memory/cache.h"
-#include "stats/segment.h"
 
 unsigned slot_class_for(size_t bytes)
 {
@@ -64,6 +63,17 @@ unsigned depot_pop(struct job_arena *arena, unsigned class, struct slot **slots,
             return count;
         JOB_MARK(depot_pop_raced);
     }
+}
+
+struct slot *depot_take_all(struct job_arena *arena, unsigned class)
+{
+    struct depot *depot = &arena->depots[class];
+    uint64_t head = load_acquire(&depot->head);   /* pairs with cas_seq_cst in depot_push: the links are visible */
+    while (head_index(head) != 0) {
+        if (cas_seq_cst(&depot->head, &head, head_make(head, 0)))   /* pairs with cas_seq_cst in depot_push */
+            return arena_slot(arena, head_index(head) - 1);
+    }
+    return NULL;
 }
 
 static size_t colour_of(const struct slot *slot)
@@ -124,17 +134,15 @@ struct slot *slot_take(struct job_arena *arena, unsigned class)
     struct slot *slot = NULL;
     for (; !slot && class < SLOT_CLASSES; class++)   /* at the limit a slot that is too large is better than none */
         slot = take_of_class(arena, class);
-    if (!slot) {
-        (void)fetch_add_relaxed(&arena->failed, 1);   /* a count: orders nothing */
-        stats_arena_count_failed(arena->shown);
-    }
+    if (!slot)
+        arena_count_failed(arena);
     return took(slot);
 }
 
-struct slot *slot_take_spare(struct job_arena *arena, unsigned class)
+struct slot *slot_take_spare(struct job_arena *arena, unsigned class, unsigned last)
 {
     struct slot *slot = NULL;
-    for (; !slot && class < SLOT_CLASSES && arena_claim_spare(arena, slot_class_bytes(class)); class++) {
+    for (; !slot && class <= last && arena_claim_spare(arena, slot_class_bytes(class)); class++) {
         slot = take_of_class(arena, class);   /* counts itself */
         arena_note_back(arena, slot_class_bytes(class));
         arena_wake_starved(arena);

@@ -124,6 +124,8 @@ static void on_closed(struct job_stream *stream)
     closed_count++;
 }
 
+static const size_t caches[] = {JOB_ARENA_NO_CACHE, 0};
+
 static const struct job_stream_events events = {on_data, on_end, on_sent, on_closed};
 
 struct peer {
@@ -193,7 +195,7 @@ START_TEST(eight_slots_serve_64_peers_without_a_timer)
     pthread_t thread;
     struct job_arena_stats stats;
     runtime = fixture_runtime();
-    struct job_arena_options few = {.limit_bytes = SLOTS * SLOT, .name = "few", .cache_slots_max = JOB_ARENA_NO_CACHE};
+    struct job_arena_options few = {.limit_bytes = SLOTS * SLOT, .name = "few", .cache_slots_max = caches[_i]};
     ck_assert_ok(job_arena_open(runtime, &arena, &few));
     struct job_loop_options options = {.arena = arena, .receive_slots = 4, .receive_slot_bytes = SLOT, .name = "starving"};
     ck_assert_ok(job_loop_open(runtime, &loop, &options));
@@ -233,7 +235,7 @@ int main(int argc, char **argv)
     Suite *suite = suite_create("way_back");
     TCase *tcase = tcase_create("way_back");
     tcase_set_timeout(tcase, 120);
-    tcase_add_test(tcase, eight_slots_serve_64_peers_without_a_timer);
+    tcase_add_loop_test(tcase, eight_slots_serve_64_peers_without_a_timer, 0, 2);
     suite_add_tcase(suite, tcase);
     return fixture_run(suite);
 }
