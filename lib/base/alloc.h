@@ -1,4 +1,4 @@
-/* alloc.h — memory that is not a buf: zeroed, counted, and able to fail on demand in tests.
+/* alloc.h — memory that is not a buf: zeroed and counted. Tests put a failing one in front by the linker (tests/fault).
  *
  * After open the fast paths allocate nothing; the count proves it. Every function returns NULL when there is none.
  */

@@ -69,7 +69,7 @@ int job_loop_open(struct job_runtime *runtime, struct job_loop **out, const stru
     if (err < 0)
         return err;
     struct root *root = (struct root *)runtime;   /* its first member */
-    if (root->pid != getpid())
+    if (root_is_forked(root))
         return -EPERM;
     struct job_loop *loop = alloc_lines(root, sizeof *loop);
     if (!loop)

@@ -12,7 +12,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/annotate.h"
@@ -135,7 +134,7 @@ int job_arena_open(struct job_runtime *runtime, struct job_arena **arena, const 
     if (!runtime || !arena)
         return -EINVAL;
     struct root *root = (struct root *)runtime;   /* its first member */
-    if (root->pid != getpid())
+    if (root_is_forked(root))
         return -EPERM;
     int err = arena_open(root, arena, options);
     if (err == 0)

@@ -5,7 +5,6 @@
 #include "job/region.h"
 
 #include <errno.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/assert.h"
@@ -26,7 +25,7 @@ int job_region_open(struct job_runtime *runtime, size_t size, struct job_region 
     if (!runtime || !out || size == 0 || size > size_max)
         return -EINVAL;
     struct root *root = (struct root *)runtime;   /* its first member */
-    if (root->pid != getpid())
+    if (root_is_forked(root))
         return -EPERM;
     struct job_region *region = alloc_lines(root, sizeof *region + size);
     if (!region)

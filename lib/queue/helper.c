@@ -88,7 +88,7 @@ void helper_job_init(struct helper_job *job, void (*run)(struct helper_job *job)
 
 static void run_mails(struct helper *helper)
 {
-    struct job_mail *mail = mailbox_take(&helper->mailbox);
+    struct job_mail *last, *mail = mailbox_take(&helper->mailbox, &last);
     while (mail) {
         struct job_mail *next = mail->job_next; /* the job may be gone, or posted anew, when it has run */
         mail->job_deliver(mail);

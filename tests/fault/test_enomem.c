@@ -1,0 +1,264 @@
+/* test_enomem.c — the n-th request for memory fails, for every n: an errno, nothing leaked, everything as before.
+ *
+ * The linker puts the functions below in front of those by which the library gets memory (see tests/CMakeLists.txt).
+ */
+#include "base/root.h"
+#include "support/fixture.h"
+
+#pragma GCC diagnostic ignored "-Wmissing-prototypes" /* the linker calls them by name */
+
+static bool is_armed;
+static unsigned asked, fails_at;
+static struct job_runtime *runtime;
+
+static bool fails(void)
+{
+    return is_armed && ++asked == fails_at;
+}
+
+void *__real_alloc_zeroed(struct root *root, size_t bytes);
+void *__real_alloc_lines(struct root *root, size_t bytes);
+void *__real_calloc(size_t count, size_t bytes);
+int __real_sys_reserve(size_t bytes, void **address);
+int __real_sys_reserve_small(size_t bytes, void **address);
+int __real_sys_memfd_shared(const char *name, size_t bytes, int *fd, void **address);
+int __real_sys_eventfd(void);
+int __real_sys_fork_guard(atomic_u32 **guard);
+
+void *__wrap_alloc_zeroed(struct root *root, size_t bytes)
+{
+    return fails() ? NULL : __real_alloc_zeroed(root, bytes);
+}
+
+void *__wrap_alloc_lines(struct root *root, size_t bytes)
+{
+    return fails() ? NULL : __real_alloc_lines(root, bytes);
+}
+
+void *__wrap_calloc(size_t count, size_t bytes)
+{
+    return fails() ? NULL : __real_calloc(count, bytes);
+}
+
+int __wrap_sys_reserve(size_t bytes, void **address)
+{
+    return fails() ? -ENOMEM : __real_sys_reserve(bytes, address);
+}
+
+int __wrap_sys_reserve_small(size_t bytes, void **address)
+{
+    return fails() ? -ENOMEM : __real_sys_reserve_small(bytes, address);
+}
+
+int __wrap_sys_memfd_shared(const char *name, size_t bytes, int *fd, void **address)
+{
+    return fails() ? -ENOMEM : __real_sys_memfd_shared(name, bytes, fd, address);
+}
+
+int __wrap_sys_eventfd(void)
+{
+    return fails() ? -EMFILE : __real_sys_eventfd();
+}
+
+int __wrap_sys_fork_guard(atomic_u32 **guard)
+{
+    return fails() ? -ENOMEM : __real_sys_fork_guard(guard);
+}
+
+static void disarm(void)
+{
+    is_armed = false;
+}
+
+/* Each does its work, undoes it, and returns the first error it met, with nothing left behind. */
+
+static int open_runtime(void)
+{
+    struct job_runtime *another = NULL;
+    int err = job_runtime_open(&another, &(struct job_runtime_options){.memory_limit_bytes = 1 << 20});
+    disarm();
+    ck_assert(err == 0 || another == NULL);
+    ck_assert_ok(job_runtime_close(&another));
+    return err;
+}
+
+static int open_arena(void)
+{
+    struct job_arena *arena = NULL;
+    int err = job_arena_open(runtime, &arena, &(struct job_arena_options){.limit_bytes = 1 << 20});
+    disarm();
+    ck_assert(err == 0 || arena == NULL);
+    ck_assert_ok(job_arena_close(&arena));
+    return err;
+}
+
+static int open_region(void)
+{
+    struct job_region *region = NULL;
+    int err = job_region_open(runtime, 100, &region);
+    disarm();
+    ck_assert(err == 0 || region == NULL);
+    job_region_release(&region);
+    return err;
+}
+
+static int open_pool(void)
+{
+    struct job_pool *pool = NULL;
+    uint64_t mask = 1;
+    struct job_pool_options options = {.workers = 1, .affinity = &mask, .affinity_words = 1};
+    int err = job_pool_open(runtime, &pool, &options);
+    disarm();
+    ck_assert(err == 0 || pool == NULL);
+    ck_assert_ok(job_pool_close(&pool));
+    return err;
+}
+
+static int run_loop(void)
+{
+    struct job_loop *loop = NULL;
+    int err = job_loop_open(runtime, &loop, NULL);
+    if (err == 0)
+        err = job_loop_run(loop);
+    disarm();
+    ck_assert_ok(job_loop_close(&loop, 0));
+    return err;
+}
+
+static int close_loop(void)
+{
+    struct job_loop *loop = NULL;
+    disarm();
+    ck_assert_ok(job_loop_open(runtime, &loop, NULL));
+    is_armed = true;
+    int err = job_loop_close(&loop, 0);
+    disarm();
+    ck_assert(err == 0 || loop != NULL); /* nothing was lost: it is closed the next time */
+    ck_assert_ok(job_loop_close(&loop, 0));
+    return err;
+}
+
+static bool is_closed;
+
+static void on_data(struct job_stream *stream, struct job_buf **in)
+{
+    (void)in;
+    job_stream_close(stream);
+}
+
+static void on_end(struct job_stream *stream, int status)
+{
+    (void)status;
+    job_stream_close(stream);
+}
+
+static void on_closed(struct job_stream *stream)
+{
+    (void)stream;
+    is_closed = true;
+}
+
+static const struct job_stream_events events = {.data = on_data, .end = on_end, .closed = on_closed};
+
+static int serve_stream(void)
+{
+    struct job_loop *loop = NULL;
+    struct job_stream stream = {0};
+    int fds[2], err;
+    disarm();
+    fixture_pair(fds);
+    ck_assert_ok(job_loop_open(runtime, &loop, NULL));
+    is_armed = true;
+    is_closed = false;
+    err = job_stream_adopt(loop, &stream, fds[1], &events);
+    if (err < 0) {
+        close(fds[1]);
+        is_closed = true;
+    }
+    fixture_write(fds[0], "x", 1);
+    int ran = job_loop_run(loop);
+    disarm();
+    ck_assert_ok(job_loop_close(&loop, 0));
+    ck_assert(is_closed);
+    close(fds[0]);
+    return err < 0 ? err : ran;
+}
+
+static int split_and_write(void)
+{
+    struct job_buf *buf = NULL, *rest = NULL;
+    int err = job_buf_alloc(job_runtime_arena(runtime), 100, NULL, &buf);
+    if (err == 0)
+        err = job_buf_write(buf, "0123456789", 10);
+    if (err == 0)
+        err = job_buf_split(&buf, 5, &rest);
+    if (err == 0)
+        err = job_buf_write(buf, "abc", 3);
+    if (err == 0)
+        err = job_buf_append(buf, &rest);
+    if (err == 0)
+        err = job_buf_flatten(&buf);
+    disarm();
+    char bytes[13];
+    size_t len = job_buf_len(buf) < sizeof bytes ? job_buf_len(buf) : sizeof bytes;
+    ck_assert_ok(job_buf_read(buf, 0, bytes, len));
+    ck_assert(err < 0 ? memcmp(bytes, "0123456789", len) == 0 : memcmp(bytes, "01234abc56789", 13) == 0);
+    job_buf_free(&buf);
+    job_buf_free(&rest);
+    return err;
+}
+
+static const struct {
+    const char *name;
+    int (*run)(void);
+    unsigned least;      /* requests that it makes: the test reaches what it is for */
+    bool can_do_without; /* of some: it goes on, with a copy more or less */
+} scenarios[] = {
+    {"open_runtime", open_runtime, 5, false}, {"open_arena", open_arena, 4, false},
+    {"open_region", open_region, 1, false},   {"open_pool", open_pool, 3, true},
+    {"run_loop", run_loop, 5, false},         {"close_loop", close_loop, 1, false},
+    {"serve_stream", serve_stream, 1, true},  {"split_and_write", split_and_write, 1, false},
+};
+
+START_TEST(the_nth_request_for_memory_fails_and_nothing_is_lost)
+{
+    struct job_counts before, after;
+    struct job_buf *first = NULL;
+    runtime = fixture_runtime();
+    ck_assert_ok(job_buf_alloc(job_runtime_arena(runtime), 1, NULL, &first)); /* the helper runs from here on */
+    job_buf_free(&first);
+    job_runtime_counts(runtime, &before);
+    int descriptors = fixture_descriptors();
+    unsigned n = 0;
+    int err;
+    do {
+        asked = 0;
+        fails_at = ++n;
+        is_armed = true;
+        err = scenarios[_i].run();
+        disarm();
+        job_runtime_counts(runtime, &after);
+        bool is_refused = err == -ENOMEM || err == -EMFILE;
+        bool is_told = err == 0 ? asked < n || scenarios[_i].can_do_without : is_refused;
+        ck_assert_msg(is_told, "%s, request %u: %s", scenarios[_i].name, n, job_strerror(err));
+        ck_assert_msg(after.allocations == before.allocations, "%s, request %u: %d blocks leaked", scenarios[_i].name,
+                      n, (int)(after.allocations - before.allocations));
+        ck_assert_uint_eq(after.bufs + after.regions + after.tasks + after.handles + after.fds, 0);
+        ck_assert_uint_eq(after.threads, before.threads);
+        ck_assert_int_eq(fixture_descriptors(), descriptors);
+    } while (asked >= n);
+    ck_assert_uint_gt(n, scenarios[_i].least);
+    fixture_close(runtime);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("enomem");
+    TCase *tcase = tcase_create("enomem");
+    tcase_set_timeout(tcase, 60);
+    tcase_add_loop_test(tcase, the_nth_request_for_memory_fails_and_nothing_is_lost, 0,
+                        sizeof scenarios / sizeof scenarios[0]);
+    suite_add_tcase(suite, tcase);
+    return fixture_run(suite);
+}
