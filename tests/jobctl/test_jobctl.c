@@ -256,7 +256,7 @@ START_TEST(a_stopped_process_is_read_as_any_other)
     ck_assert_int_eq(run("%s stat %d --json", JOBCTL, (int)service.pid), 0);
 
     ck_assert(holds(".stopped and .state == \"stopped\" and [.problems[].kind] == [\"stopped\"]"));
-    ck_assert(holds("[.runtimes[0].threads[] | .kernel.state == \"stopped\"] == [true, true, true]"));
+    ck_assert(holds("[.runtimes[0].threads[] | .kernel.state == \"stopped\"] | length >= 3 and all"));
 }
 END_TEST
 
@@ -265,7 +265,7 @@ START_TEST(rates_are_of_the_interval)
     start("idle", NULL);
 
     ck_assert_int_eq(run("%s stat %d --json --interval 0.05", JOBCTL, (int)service.pid), 0);
-    ck_assert(holds(".interval_s >= 0.05 and ([.runtimes[0].threads[] | .rates.turns] | length == 3)"));
+    ck_assert(holds(".interval_s >= 0.05 and ([.runtimes[0].threads[] | .rates.turns] | length >= 3)"));   /* loop, pool threads, and the helper */
     ck_assert_int_eq(run("%s stat %d -i 0.05", JOBCTL, (int)service.pid), 0);
     ck_assert(says("out", "/s"));
 }
