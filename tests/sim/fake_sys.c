@@ -115,6 +115,13 @@ int sys_release(void *address, size_t bytes)
     return 0;
 }
 
+int sys_commit(void *address, size_t bytes)
+{
+    (void)address;
+    (void)bytes;
+    return 0;
+}
+
 int sys_decommit(void *address, size_t bytes)
 {
     (void)address;
