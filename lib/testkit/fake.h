@@ -34,12 +34,12 @@ struct fake_request {
 struct fake_completion {
     struct list node;             /* ring->held or ring->backlog */
     struct fake_request *request; /* NULL: of none */
-    struct io_uring_cqe cqe;
     uint64_t due;                 /* the step */
     void *target;                 /* where the bytes go when it is posted */
     uint8_t *bytes;
     size_t len;
     bool is_buffer;               /* the target is a lent buffer */
+    struct io_uring_cqe cqe;      /* last: liburing lets it end in an array of no length */
 };
 
 struct fake_buffer {
