@@ -41,9 +41,10 @@ int job_runtime_open(struct job_runtime **out, const struct job_runtime_options 
     if (!out)
         return -EINVAL;
     options = options ? options : &defaults;
-    struct job_runtime *runtime = calloc(1, sizeof *runtime);
+    struct job_runtime *runtime = aligned_alloc(CACHE_LINE, sizeof *runtime);
     if (!runtime)
         return -ENOMEM;
+    memset(runtime, 0, sizeof *runtime);
     struct root *root = &runtime->root;
     root->log = (struct log){.hook = options->log, .arg = options->log_arg};
     root->pid = getpid();

@@ -33,15 +33,18 @@ typedef void job_task_done_fn(struct job_task *task, int status);
 struct job_task {
     /* Yours while the task is idle, and the task function's while it runs. */
     struct job_buf *buf;
-    struct job_pool *pool;             /* as given to init, for your job_submit(); not touched by the library */
     void *data;                        /* not touched by the library */
 
-    /* The library's. First what a pool thread touches, so that little moves between two CPUs; then what only the submitter does. */
+    /* The library's: what a pool thread touches. With the above it is one cache line, when the task begins at one. */
     job_task_run_fn *job_run;
     void *job_home;
     struct job_mail job_mail;
     uint32_t job_state;
     int32_t job_status;
+
+    struct job_pool *pool;             /* as given to init, for your job_submit(); not touched by the library */
+
+    /* The library's: what only the submitter touches. */
     job_task_done_fn *job_done;
     struct job_handle *job_handle;
     struct job_pool *job_pool;
@@ -51,7 +54,7 @@ struct job_task {
     struct job_region *job_regions[4];
     uint32_t job_region_count;
     uint32_t job_reserved0;
-    uint64_t job_reserved[3];
+    uint64_t job_reserved[2];
 };
 
 /**

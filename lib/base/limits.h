@@ -35,8 +35,8 @@ enum {
     LANE_LENGTH_MAX = 1 << 24,
     DEQUE_LENGTH = LIMIT(256, 4),                        /* as Tokio's; what does not fit goes to the pool's mailbox */
     SEARCH_GAP_MAX = LIMIT(32, 2),                       /* pauses (15 ns) between two looks of a searcher: docs/decisions/002 */
-    MAILS_AHEAD = 8,                                     /* a mail names the one so many before it, to be fetched: docs/decisions/002 */
-    DEQUE_AHEAD = 4,                                     /* items whose lines a thief fetches ahead; see docs/decisions/002 */
+    MAILS_AHEAD = 16,                                    /* a mail names the one so many before it, to be fetched: docs/decisions/002 */
+    DEQUE_AHEAD = 8,                                     /* items whose lines a thief fetches ahead; see docs/decisions/002 */
     POOL_WORKERS_MAX = 1024,
     POOL_LANES_MAX = LIMIT(256, 4),                      /* loops that submit to one pool */
     FAIRNESS_TICK = LIMIT(61, 3),                        /* a busy worker looks at the lanes every 61 tasks, as Go does */

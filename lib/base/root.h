@@ -7,6 +7,7 @@
 
 #include "base/atomic.h"
 #include "base/features.h"
+#include "base/limits.h"
 #include "base/log.h"
 
 struct helper;
@@ -25,7 +26,7 @@ struct root {
     uint64_t (*now_ns)(void);     /* monotonic; tests put a virtual clock here */
 
     /* any thread: the ledger. What is not zero at close is reported by name. */
-    atomic_u64 allocations;       /* alloc.c */
+    atomic_u64 allocations __attribute__((aligned(CACHE_LINE)));       /* alloc.c */
     atomic_u64 bufs;              /* bufs in anybody's hands: code, op, task, queue */
     atomic_u64 regions;
     atomic_u64 tasks;             /* submitted and not yet done */

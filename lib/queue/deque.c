@@ -21,7 +21,7 @@
 void deque_init(struct deque *deque, void **slots, uint64_t length, uint64_t start)
 {
     assert(is_power_of_two(length));
-    *deque = (struct deque){.top_seen = start, .mask = length - 1, .slots = slots};
+    *deque = (struct deque){.top_seen = start, .bottom_seen = start, .mask = length - 1, .slots = slots};
     store_relaxed(&deque->top, start);   /* no other thread knows it yet */
     store_relaxed(&deque->bottom, start);
 }
@@ -61,6 +61,15 @@ void *deque_take(struct deque *deque)
     return is_ours ? item : NULL;
 }
 
+/* Fetches what the next thieves will touch: some slots, and behind them an item. */
+static void fetch_ahead(struct deque *deque, uint64_t top, uint64_t bottom)
+{
+    if (bottom - top <= DEQUE_AHEAD)
+        return;
+    __builtin_prefetch(&deque->slots[(top + 2 * DEQUE_AHEAD) & deque->mask]);
+    prefetch_for_write(load_relaxed(&deque->slots[(top + DEQUE_AHEAD) & deque->mask]));   /* only an address, perhaps stale */
+}
+
 void *deque_steal(struct deque *deque)
 {
     uint64_t top = load_seq_cst(&deque->top);   /* T1; pairs with store_seq_cst in deque_take */
@@ -68,14 +77,30 @@ void *deque_steal(struct deque *deque)
         uint64_t bottom = load_seq_cst(&deque->bottom);   /* T2; pairs with store_seq_cst in deque_take, store_release in deque_push */
         if ((int64_t)(bottom - top) <= 0)
             return NULL;
-        void *item = load_relaxed(&deque->slots[top & deque->mask]);
+        void *item = load_relaxed(&deque->slots[top & deque->mask]);   /* believed only if the exchange succeeds */
         JOB_MARK(deque_thief_has_read);
-        if (cas_seq_cst(&deque->top, &top, top + 1)) {   /* T4; pairs with cas_seq_cst in deque_take, load_acquire in deque_push */
-            if (bottom - top > DEQUE_AHEAD)
-                prefetch_for_write(load_relaxed(&deque->slots[(top + DEQUE_AHEAD) & deque->mask]));   /* only an address, perhaps stale */
+        if (cas_seq_cst(&deque->top, &top, top + 1))   /* T4; pairs with cas_seq_cst in deque_take, load_acquire in deque_push */
+            return item;
+        /* `top` is what another thief made of it: every failure is somebody's success. */
+    }
+}
+
+void *deque_poll(struct deque *deque)
+{
+    uint64_t top = load_seq_cst(&deque->top);   /* T1; pairs with cas_seq_cst below */
+    for (;;) {
+        uint64_t bottom = load_acquire(&deque->bottom_seen);   /* pairs with store_release below: the slots are visible to whom it was */
+        if ((int64_t)(bottom - top) <= 0) {
+            bottom = load_seq_cst(&deque->bottom);   /* T2; pairs with store_release in deque_push */
+            if ((int64_t)(bottom - top) <= 0)
+                return NULL;
+            store_release(&deque->bottom_seen, bottom);   /* pairs with load_acquire above; an older one than there was does no harm */
+        }
+        void *item = load_relaxed(&deque->slots[top & deque->mask]);   /* believed only if the exchange succeeds */
+        if (cas_seq_cst(&deque->top, &top, top + 1)) {   /* T4; pairs with load_acquire in deque_push */
+            fetch_ahead(deque, top, bottom);
             return item;
         }
-        /* `top` is what another thief made of it: every failure is somebody's success. */
     }
 }
 

@@ -12,6 +12,7 @@
 struct deque {
     /* any thread */
     atomic_u64 top __attribute__((aligned(CACHE_LINE)));
+    atomic_u64 bottom_seen;   /* deque_poll(): bottom was there once */
     /* written by the owner */
     atomic_u64 bottom __attribute__((aligned(CACHE_LINE)));
     uint64_t top_seen;   /* the owner's: top was there once; it only grows */
@@ -31,6 +32,10 @@ void *deque_take(struct deque *deque);
 
 /* The oldest, or NULL: empty. Any thread. */
 void *deque_steal(struct deque *deque);
+
+/* As deque_steal(), for a deque whose owner never takes: bottom only grows then, and a thief reads it, which the owner writes at every
+ * push, only when it has come to the last one that any thief saw. */
+void *deque_poll(struct deque *deque);
 
 /* How many items there are, or were a moment ago. Any thread; for the owner it is an upper bound. */
 uint64_t deque_count(struct deque *deque);

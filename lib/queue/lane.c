@@ -47,10 +47,7 @@ unsigned lane_count(struct lane *lane)
 
 bool lane_push(struct lane *lane, void *item)
 {
-    if (!deque_push(&lane->deque, item))
-        return false;
-    counter_add(&lane->submitted, 1);
-    return true;
+    return deque_push(&lane->deque, item);
 }
 
 static bool is_half_free(struct lane *lane)
@@ -60,7 +57,7 @@ static bool is_half_free(struct lane *lane)
 
 void *lane_pop(struct lane *lane)
 {
-    void *item = deque_steal(&lane->deque);   /* C1 */
+    void *item = deque_poll(&lane->deque);   /* C1 */
     if (!item)
         return NULL;
     if (load_seq_cst(&lane->is_room_wanted) && is_half_free(lane) &&     /* C2; pairs with exchange_seq_cst in lane_want_room */

@@ -24,7 +24,6 @@ struct lane {
     /* any thread */
     atomic_u32 use;                 /* enum lane_use */
     atomic_u32 is_room_wanted;      /* set by the loop, taken by the consumer that makes room */
-    atomic_u64 submitted;           /* single writer: the loop */
     struct deque deque;
 };
 
@@ -46,7 +45,13 @@ static inline bool lane_is_empty(struct lane *lane)
     return lane_count(lane) == 0;
 }
 
-/* How many were taken so far; only differences mean something. Any thread. */
+/* How many went in so far. Any thread. */
+static inline uint64_t lane_pushed(struct lane *lane)
+{
+    return load_relaxed(&lane->deque.bottom);   /* a count; it starts at 0 */
+}
+
+/* How many were taken so far. Any thread. */
 static inline uint64_t lane_taken(struct lane *lane)
 {
     return load_relaxed(&lane->deque.top);   /* a hint */

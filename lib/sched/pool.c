@@ -328,7 +328,7 @@ void job_pool_stats(const struct job_pool *pool, struct job_pool_stats *stats)
     };
     unsigned lanes = load_acquire(&pool->lane_count);   /* pairs with store_release in add_lane */
     for (unsigned i = 0; i < lanes; i++)
-        stats->submitted += load_relaxed(&pool->lanes[i]->submitted);
+        stats->submitted += lane_pushed(pool->lanes[i]);
     for (unsigned i = 0; i < pool->thread_count; i++) {
         const struct pool_thread *thread = &pool->threads[i];
         stats->run += load_relaxed(&thread->run);
