@@ -275,12 +275,12 @@ static void cancel_rest(struct job_pool *pool)
         while ((task = lane_pop(pool->lanes[i])))
             pool_run_task(pool, NULL, task);
     }
-    struct job_mail *last = NULL;
-    struct job_mail *mail = mailbox_take(&pool->inbox, &last);
-    while (mail) {
-        struct job_mail *next = mail->job_next;
-        pool_run_task(pool, NULL, container_of(mail, struct job_task, job_mail));
-        mail = next;
+    struct job_mail *mail;
+    while ((mail = pool_take_inbox(pool, &(struct job_mail *){NULL}))) {
+        for (struct job_mail *next; mail; mail = next) {
+            next = mail->job_next;
+            pool_run_task(pool, NULL, container_of(mail, struct job_task, job_mail));
+        }
     }
     self()->pool_thread = before;
 }

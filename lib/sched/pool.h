@@ -49,6 +49,7 @@ struct job_pool {
     /* any thread */
     struct park park;
     struct mailbox inbox;        /* tasks from threads that have no lane, and what a deque could not hold */
+    struct job_mail *leftover;   /* atomic; a part of the inbox that was taken, oldest first; steal.c */
     struct lane *lanes[POOL_LANES_MAX];   /* atomic; filled from the front, never removed */
     atomic_u32 lane_count;
     atomic_u32 is_stopping;      /* tasks are cancelled instead of run */
@@ -87,6 +88,7 @@ void pool_run_task(struct job_pool *pool, struct pool_thread *thread, struct job
 struct job_task *find_own(struct pool_thread *thread);
 struct job_task *find_shared(struct pool_thread *thread);
 struct job_task *find_stolen(struct pool_thread *thread);
+struct job_mail *pool_take_inbox(struct job_pool *pool, struct job_mail **last);   /* oldest first; *last may stay NULL */
 bool pool_has_work(struct job_pool *pool);
 bool pool_has_forked_work(struct job_pool *pool);   /* besides lanes */
 

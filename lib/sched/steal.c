@@ -10,25 +10,58 @@ static struct job_task *task_of(struct job_mail *mail)
     return mail ? container_of(mail, struct job_task, job_mail) : NULL;
 }
 
-/* Takes the whole inbox: the first is ours, the rest goes where others can steal it: our deque, and back to the inbox. */
+/* What came without a lane, oldest first: what an earlier look left over, else the whole inbox. */
+struct job_mail *pool_take_inbox(struct job_pool *pool, struct job_mail **last)
+{
+    struct job_mail *mail = NULL;
+    if (load_relaxed(&pool->leftover))   /* a hint that saves an exchange; whoever sets it notifies */
+        mail = exchange_acq_rel(&pool->leftover, NULL);   /* pairs with cas_acq_rel in leave_over */
+    *last = NULL;
+    return mail ? mail : mailbox_take(&pool->inbox, last);
+}
+
+/* Keeps a chain in order for the next who looks, so that a million tasks are reversed once and not for each deque that they fill. */
+static void leave_over(struct job_pool *pool, struct job_mail *mail, struct job_mail *last)
+{
+    struct job_mail *nothing = NULL;
+    if (cas_acq_rel(&pool->leftover, &nothing, mail))   /* pairs with exchange_acq_rel in pool_take_inbox */
+        return;
+    JOB_MARK(steal_two_leftovers);   /* another thread was faster with what came later */
+    for (last = last ? last : mail; last->job_next;)
+        last = last->job_next;
+    mailbox_post_chain(&pool->inbox, mail, last);
+}
+
+/* Moves the next tasks of a chain into an empty deque, where others can steal them, so that its owner, who takes what was pushed last,
+ * finds the oldest first. Returns what is left of the chain. */
+static struct job_mail *fill_deque(struct deque *deque, struct job_mail *mail)
+{
+    struct job_task *tasks[DEQUE_LENGTH];
+    unsigned count = 0;
+    for (; mail && count < DEQUE_LENGTH; mail = mail->job_next)
+        tasks[count++] = task_of(mail);
+    while (count > 0) {
+        bool is_pushed = deque_push(deque, tasks[--count]);
+        assert(is_pushed);
+    }
+    return mail;
+}
+
+/* The first is ours. What our deque cannot hold, or must not get in front of what it holds, is left over. */
 static struct job_task *find_in_inbox(struct pool_thread *thread)
 {
     struct job_pool *pool = thread->pool;
     struct job_mail *last = NULL;
-    struct job_mail *mail = mailbox_take(&pool->inbox, &last);
+    struct job_mail *mail = pool_take_inbox(pool, &last);
     struct job_task *first = task_of(mail);
     if (!first)
         return NULL;
     mail = mail->job_next;
     bool has_more = mail != NULL;
-    while (mail) {
-        struct job_mail *next = mail->job_next;
-        if (!deque_push(&thread->deque, task_of(mail)))
-            break;
-        mail = next;
-    }
+    if (has_more && deque_is_empty(&thread->deque))
+        mail = fill_deque(&thread->deque, mail);
     if (mail)
-        mailbox_post_chain(&pool->inbox, mail, last);
+        leave_over(pool, mail, last);
     if (has_more)
         park_notify(&pool->park);
     return first;
@@ -88,7 +121,7 @@ bool pool_has_work(struct job_pool *pool)
 
 bool pool_has_forked_work(struct job_pool *pool)
 {
-    if (!mailbox_is_empty(&pool->inbox))
+    if (!mailbox_is_empty(&pool->inbox) || load_acquire(&pool->leftover))   /* pairs with cas_acq_rel in leave_over */
         return true;
     for (unsigned i = 0; i < pool->thread_count; i++) {
         if (!deque_is_empty(&pool->threads[i].deque))

@@ -356,6 +356,63 @@ static int thread_count(void)
     return count;
 }
 
+enum { EARLY = 3000, LATE = 2000 };
+
+static struct numbered {
+    struct job_task task;
+    unsigned number;
+    unsigned ran_as;
+} numbered[EARLY + LATE];
+static unsigned run_count;
+
+static void runs_numbered(struct job_task *task)
+{
+    struct numbered *one = job_container_of(task, struct numbered, task);
+    one->ran_as = run_count++;   /* one worker */
+}
+
+static void submit_numbered(unsigned from, unsigned to)
+{
+    for (unsigned i = from; i < to; i++) {
+        numbered[i].number = i;
+        ck_assert_ok(job_task_init(&numbered[i].task, pool, runs_numbered, tells));
+        ck_assert_ok(job_submit(pool, &numbered[i].task, NULL));
+    }
+}
+
+/* The first of many tasks of the inbox: more come while the rest of them is left over. */
+static void submits_the_late(struct job_task *task)
+{
+    (void)task;
+    sem_post(&begun);
+    sem_wait(&gate);
+}
+
+START_TEST(later_tasks_do_not_overtake_what_is_left_of_a_full_inbox)
+{
+    struct job_task blocker = {0}, second = {0};
+    ck_assert_ok(job_pool_open(runtime, &pool, &(struct job_pool_options){.workers = 1}));
+    run_count = 0;
+    ck_assert_ok(job_task_init(&blocker, pool, blocks, tells));
+    ck_assert_ok(job_task_init(&second, pool, submits_the_late, tells));
+    ck_assert_ok(job_submit(pool, &blocker, NULL));
+    sem_wait(&begun);
+    ck_assert_ok(job_submit(pool, &second, NULL));
+    submit_numbered(0, EARLY);
+
+    sem_post(&gate);
+    sem_wait(&begun);   /* `second` was the oldest of the inbox; the rest is in the deque and left over */
+    submit_numbered(EARLY, EARLY + LATE);
+    sem_post(&gate);
+    for (unsigned i = 0; i < EARLY + LATE + 2; i++)
+        sem_wait(&ended);
+
+    ck_assert_uint_eq(run_count, EARLY + LATE);
+    for (unsigned i = 0; i < EARLY; i++)
+        ck_assert_msg(numbered[i].ran_as < EARLY + 512, "task %u ran as number %u", i, numbered[i].ran_as);
+}
+END_TEST
+
 START_TEST(a_thousand_pools_leave_no_thread_and_no_memory)
 {
     struct job_counts before, after;
@@ -399,6 +456,7 @@ int main(void)
     tcase_add_test(tcase, an_inline_task_runs_what_it_submits_after_itself);
     tcase_add_test(tcase, a_stopped_inline_pool_refuses);
     tcase_add_test(tcase, every_call_with_a_pool_is_refused_in_a_forked_child);
+    tcase_add_test(tcase, later_tasks_do_not_overtake_what_is_left_of_a_full_inbox);
     tcase_add_test(tcase, a_thousand_pools_leave_no_thread_and_no_memory);
     suite_add_tcase(suite, tcase);
     return fixture_run(suite);
