@@ -89,7 +89,7 @@ static void submit(struct conn *conn)
         must(0 <= job_task_when_writable(&conn->task, again));
         conn->is_waiting = true;
     } else {
-        must(!"submit: 0 or -EAGAIN");
+        must(err == 0 || err == -EAGAIN);
     }
 }
 
