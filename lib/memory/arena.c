@@ -271,6 +271,7 @@ static struct slot *carve(struct job_arena *arena, unsigned index, unsigned clas
         slot_init(arena, first + i, first->index, class, arena_chunk_memory(arena, index) + i * size, size);
         first[i].index = (index << (CHUNK_BITS - SLOT_MIN_BITS)) + i;
         store_relaxed(&first[i].next, first[i].index + 2);   /* the one behind; the last is linked by depot_push() */
+        annotate_unpoison(first[i].memory, size);
         if (was_used)
             annotate_slot_freed(first[i].memory, size);   /* what another class left there is not this one's pattern */
         else

@@ -85,8 +85,8 @@ static void run_trim(struct helper_job *job)
 
 void arena_commit_init(struct job_arena *arena)
 {
-    helper_job_init(&arena->ahead, run_ahead);
-    helper_job_init(&arena->trim, run_trim);
+    helper_job_init(&arena->ahead, arena->root->helper, run_ahead);
+    helper_job_init(&arena->trim, arena->root->helper, run_trim);
     arena->trim_after_ns = trim_after_ns;
 }
 

@@ -54,7 +54,7 @@ int helper_open(struct root *root, struct helper **out)
     helper->root = root;
     mailbox_init(&helper->mailbox, helper_wake);
     list_init(&helper->waiting);
-    helper_job_init(&helper->end, helper_end);
+    helper_job_init(&helper->end, helper, helper_end);
     *out = helper;
     return 0;
 }
@@ -80,9 +80,9 @@ static void deliver_job(struct job_mail *mail)
     job->run(job);
 }
 
-void helper_job_init(struct helper_job *job, void (*run)(struct helper_job *job))
+void helper_job_init(struct helper_job *job, struct helper *helper, void (*run)(struct helper_job *job))
 {
-    *job = (struct helper_job){.run = run, .mail.job_deliver = deliver_job};
+    *job = (struct helper_job){.run = run, .helper = helper, .mail.job_deliver = deliver_job};
     list_init(&job->node);
 }
 
@@ -181,7 +181,6 @@ void helper_post(struct helper *helper, struct helper_job *job)
 {
     if (!helper || exchange_acq_rel(&job->is_posted, 1)) /* pairs with store_release in deliver_job */
         return;
-    job->helper = helper;
     helper_start(helper);
     mailbox_post(&helper->mailbox, &job->mail);
 }
@@ -219,7 +218,7 @@ void helper_forget(struct helper *helper, struct helper_job *job)
     if (state != HELPER_RUNNING)
         return; /* it never ran anything */
     struct forget forget = {.target = job};
-    helper_job_init(&forget.job, forget_run);
+    helper_job_init(&forget.job, helper, forget_run);
     helper_post(helper, &forget.job);          /* behind the job, if that is posted */
     while (load_acquire(&forget.is_done) == 0) /* pairs with store_release in forget_run */
         (void)sys_futex_wait(&forget.is_done, 0, UINT64_MAX);

@@ -16,13 +16,13 @@ struct root;
 struct helper_job {
     /* fixed after init */
     void (*run)(struct helper_job *job); /* on the helper's thread */
+    struct helper *helper;
     /* any thread */
     atomic_u32 is_posted; /* from a post until `run` begins */
     struct job_mail mail;
     /* the helper's thread */
     struct list node; /* among those that wait for their time */
     uint64_t due_ns;
-    struct helper *helper;
 };
 
 /* 0, or -ENOMEM. */
@@ -32,7 +32,7 @@ int helper_open(struct root *root, struct helper **helper);
  * are done. NULL is fine. */
 void helper_close(struct helper **helper);
 
-void helper_job_init(struct helper_job *job, void (*run)(struct helper_job *job));
+void helper_job_init(struct helper_job *job, struct helper *helper, void (*run)(struct helper_job *job));
 
 /* Runs the job soon, once; nothing when it is posted already. Any thread. Where no thread can be had the job never
  * runs: nothing here may be needed for more than speed. A NULL helper never runs anything. */
