@@ -7,7 +7,7 @@
 JOB_BEGIN_DECLS
 
 struct job_arena_options {
-    size_t limit_bytes;        /* 0: as the runtime's default arena. Rounded up to slots, not beyond */
+    size_t limit_bytes;        /* 0: a quarter of the smallest memory limit above us, or of RAM. Rounded up to 4 KiB, not beyond */
     size_t reserve_bytes;      /* what loops' receive rings leave to those who compute: at least one output a pool thread, else
                                   tasks fail with -ENOMEM while all memory waits to be received into; 0: a quarter of the limit */
     const char *name;          /* for logs and jobctl; copied, cut to 31 bytes */
@@ -29,6 +29,7 @@ struct job_arena_stats {
 /**
  * Opens an arena of its own, for instance to bound one part of a service.
  *
+ * @param options  NULL or {0}: defaults
  * @return 0, or -EINVAL (limit below one page-sized slot or above 4 TiB, reserve above the limit), -ENOMEM (no address space), -EPERM (in
  *         a forked child); *arena is unchanged on error
  * Thread: any.
@@ -40,7 +41,7 @@ JOB_API int job_arena_open(struct job_runtime *runtime, struct job_arena **arena
  * Closes an arena; *arena becomes NULL.
  *
  * @return 0, or -EBUSY: bufs of it live, or a loop or pool still uses it (counts are logged; nothing changes);
- *         -EINVAL: it is the runtime's default arena
+ *         -EINVAL: it is the runtime's default arena, or arena is NULL. NULL in *arena is allowed
  * Thread: any, while no other uses the arena.
  */
 JOB_API int job_arena_close(struct job_arena **arena);

@@ -19,7 +19,7 @@ JOB_BEGIN_DECLS
 struct job_buf;
 
 struct job_buf_options {
-    size_t headroom;        /* bytes that job_buf_prepend() can rely on; 0: whatever the slot leaves, at most 64 and often so */
+    size_t headroom;        /* bytes that job_buf_prepend() can rely on; 0: what the slot leaves, often 64 or more, perhaps none */
     bool page_aligned;      /* data starts on a page and there is no headroom: for O_DIRECT */
 };
 
@@ -27,9 +27,10 @@ struct job_buf_options {
  * Allocates an empty buf with room for at least `room` contiguous bytes. Sizes up to 1 MiB come from slots of 4, 16, 64, 256
  * and 1024 KiB; larger ones from a run of adjacent chunks.
  *
- * @param buf   receives it; the caller owns it
- * @return 0, or -ENOMEM: the arena's limit is reached (a limit of ours, never the system's); -EINVAL: room is above 1 GiB, or
- *         arena or buf is NULL; *buf is unchanged on error
+ * @param options  NULL or {0}: defaults
+ * @param buf      receives it; the caller owns it
+ * @return 0, or -ENOMEM: the arena's limit is reached (a limit of ours, never the system's); -EINVAL: room or headroom is above 1 GiB,
+ *         or arena or buf is NULL; *buf is unchanged on error
  * Thread: any. Does not block on a loop thread; elsewhere it may touch fresh memory.
  */
 JOB_API int job_buf_alloc(struct job_arena *arena, size_t room, const struct job_buf_options *options,
@@ -75,9 +76,9 @@ JOB_API int job_buf_write(struct job_buf *buf, const void *bytes, size_t len);
 JOB_API int job_buf_read(const struct job_buf *buf, size_t offset, void *bytes, size_t len);
 
 /**
- * Links *tail behind buf; no byte of a large tail is copied. Adjacent pieces of one slot grow together again; a tail of less
- * than an eighth of the last segment's room is copied into it when it fits, so that small pieces do not pin large slots (the
- * runtime counts such bytes as copied).
+ * Links *tail behind buf; no byte of a large tail is copied. Adjacent pieces of one slot grow together again; a first segment of
+ * the tail that is shorter than an eighth of buf's room is copied there, so that small pieces do not pin large slots (the runtime
+ * counts such bytes as copied).
  *
  * @param tail  *tail becomes NULL on success; an empty one is freed
  * @return 0, or -EINVAL: one is NULL, both are the same, or their arenas belong to different runtimes; -EOVERFLOW: too many segments

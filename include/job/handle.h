@@ -3,6 +3,9 @@
  * Every handle has the same life: opened → callbacks → job_*_close() (any time, also in its own callback; more than once is
  * harmless) → `closed`, exactly once, from the loop, never inside the call, after its last operation and its last task. After
  * `closed` the library does not touch its memory: that is where to free it.
+ *
+ * Open clears the memory, but for `data`, so it may hold anything before; it must not move until `closed`. To close a handle that was never
+ * opened and is zero does nothing.
  */
 #ifndef JOB_HANDLE_H
 #define JOB_HANDLE_H

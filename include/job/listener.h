@@ -32,7 +32,7 @@ struct job_listener {
 struct job_listener_options {
     const char *address;   /* numeric IPv4 or IPv6; NULL: 127.0.0.1. "0.0.0.0" or "::" for all */
     uint16_t port;         /* 0: the kernel chooses, see job_listener_port() */
-    int backlog;           /* 0: 1024 */
+    int backlog;           /* 0: 1024; the kernel's somaxconn may cut it */
     bool reuse_port;       /* several sockets share the port; the kernel spreads connections by hash */
 };
 
@@ -40,6 +40,7 @@ struct job_listener_options {
  * Opens a listener and starts accepting. Accepted sockets have TCP_NODELAY and close-on-exec. When descriptors run out
  * (EMFILE, ENFILE) accepting pauses and goes on when a handle of this loop closes one, or after 100 ms.
  *
+ * @param options   NULL or {0}: defaults
  * @param accepted  called on the loop for each connection
  * @return 0, or -EINVAL: an argument is NULL or the address is not numeric; -EADDRINUSE, -EADDRNOTAVAIL, -EACCES, -EMFILE and
  *         what else socket(2), bind(2) and listen(2) say; -ECANCELED: the loop is closing; -EPERM: another thread's loop;

@@ -37,7 +37,8 @@ struct job_loop_stats {
     unsigned handles, ops;        /* open now, in flight now */
 };
 
-/* A function to call on a loop; the caller supplies the memory and leaves it alone until the call has begun. */
+/* A function to call on a loop; the caller supplies the memory, zero but for `run` and `data`, and leaves it alone until `run` begins:
+ * then it may be posted again, or freed. */
 struct job_call {
     void (*run)(struct job_call *call);
     void *data;                    /* not touched by the library */
@@ -49,8 +50,9 @@ struct job_call {
 };
 
 /**
- * Opens a loop. The ring itself is made by the thread that calls job_loop_run().
+ * Opens a loop. Its ring belongs to the thread that first calls job_loop_run().
  *
+ * @param options  NULL or {0}: defaults
  * @return 0, or
  *         -EINVAL   an option is out of range, or the arena's limit cannot hold the receive ring (the sum is logged)
  *         -ENOMEM   no memory

@@ -15,7 +15,8 @@ struct job_pool_options {
                                   JOB_POOL_INLINE: no threads. Each task runs inside job_submit(), or, when that is called by a
                                   task of an inline pool, when that task has ended: for tests and debugging */
     int nice;                  /* added to the opener's: -20 to 19; below 0 needs the privilege, else it is logged and left */
-    unsigned queue_limit;      /* tasks that each submitting loop may have queued; 0: 1024; rounded up to a power of two */
+    unsigned queue_limit;      /* tasks of handles that each submitting loop may have queued; 0: 1024; rounded up to a power of two.
+                                  Tasks without a handle are not bounded */
     const char *name;          /* of the threads: name/0, name/1 …; NULL: "pool"; cut so that 15 bytes suffice */
     const uint64_t *affinity;  /* words of a CPU mask, bit i of word w is CPU 64*w+i, below 1024; NULL: the opener's */
     size_t affinity_words;
@@ -32,6 +33,7 @@ struct job_pool_stats {
 /**
  * Opens a pool and starts its threads.
  *
+ * @param options  NULL or {0}: defaults
  * @return 0, or -EINVAL (more than 1024 workers, queue_limit above 2^24, nice out of range, an affinity without a usable CPU),
  *         -ENOMEM, -EAGAIN (the system refuses threads), -EPERM (forked); nothing is left behind on error
  * Thread: any. The threads block all signals.

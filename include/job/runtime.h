@@ -30,7 +30,8 @@ struct job_counts {
     uint64_t fds;            /* descriptors of loops and handles */
     uint64_t threads;        /* of the library; one more, the helper, from the first use of memory until the runtime closes */
     uint64_t allocations;    /* blocks of heap memory besides buffers */
-    uint64_t copied_bytes;   /* payload bytes copied by the library since open: copybreak and flatten; never reset */
+    uint64_t copied_bytes;   /* payload bytes copied by the library of its own accord: small receives, short tails of job_buf_append(),
+                                job_buf_flatten(); since open, never reset */
 };
 
 /**

@@ -64,7 +64,8 @@ JOB_API int job_stream_accept(struct job_stream *stream, struct job_incoming *in
                               const struct job_stream_events *events);
 
 /**
- * Makes a stream of a connected stream socket (TCP or Unix), which the stream owns from then on.
+ * Makes a stream of a connected stream socket (TCP or Unix), which the stream owns from then on. The options of the
+ * socket stay as they are; TCP_NODELAY is the caller's to set.
  *
  * @return as job_stream_accept(); -ENOTSOCK: not a stream socket; -EBADF. On error the caller still owns fd
  * Thread: loop thread, or before start.
@@ -87,7 +88,8 @@ JOB_API bool job_stream_is_paused(const struct job_stream *stream);
  *
  * @param buf  *buf becomes NULL on success; on error nothing changes
  * @return 0, or -EINVAL: an argument or *buf is NULL; -EPIPE: shut down already; -ECANCELED: closing; -EPERM: not the loop's
- *         thread; -EAGAIN: as job_stream_accept(); or the errno with which the stream failed (-ECONNRESET …)
+ *         thread; -EAGAIN: as job_stream_accept(); -EOVERFLOW: more than 2^20 segments are queued; or the errno with which the stream
+ *         failed (-ECONNRESET …)
  * Thread: loop thread.
  * Shutdown: job_stream_close() drops what is queued and gives it back; job_stream_shutdown() sends it first.
  */

@@ -22,7 +22,7 @@ struct job_timer {
  * Opens a timer; it is not armed.
  *
  * @param fired  called on the loop when the time has come
- * @return 0, or -EINVAL: an argument is NULL; -ENOMEM: no room in the loop's timer heap; -ECANCELED: the loop is closing;
+ * @return 0, or -EINVAL: an argument is NULL; -ENOMEM: no memory; -ECANCELED: the loop is closing;
  *         -EPERM: another thread's loop
  * Thread: loop thread, or before start.
  */
