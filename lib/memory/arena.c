@@ -49,7 +49,10 @@ static int map_arena(struct job_arena *arena)
 static void unmap_arena(struct job_arena *arena)
 {
     size_t bytes = (size_t)arena->chunk_count << CHUNK_BITS;
-    annotate_unpoison(arena->mapped, bytes + CHUNK_BYTES);
+    for (unsigned i = 0; i < arena->chunk_count; i++) {   /* not all of the range: its shadow would be written, an eighth of it */
+        if (arena->chunks[i].was_used)
+            annotate_unpoison(arena_chunk_memory(arena, i), CHUNK_BYTES);
+    }
     (void)sys_release(arena->mapped, bytes + CHUNK_BYTES);
     (void)sys_release(arena->slots, (size_t)arena->chunk_count * CHUNK_SLOTS_MAX * sizeof(struct slot));
 }
