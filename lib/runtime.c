@@ -31,6 +31,8 @@ static void find_features(struct root *root)
         log_write(&root->log, JOB_LOG_WARNING, "JOB_DISABLE: unknown feature at \"%s\"", unknown);
     feature_found(&root->features, FEATURE_SPIN);
     feature_found(&root->features, FEATURE_COPYBREAK);
+    if (sys_slice() > 0)
+        feature_found(&root->features, FEATURE_SLICES);
     if (sys_membarrier() == 0)
         feature_found(&root->features, FEATURE_MEMBARRIER);
 }

@@ -55,6 +55,10 @@ enum {
     RECEIVE_SLOTS_MAX = 1 << 15,                         /* the kernel's limit for a buffer ring */
     INFLIGHT_MAX = 1 << 20,                              /* ops of one loop */
 
+    /* time slices; docs/decisions/004 */
+    LOOP_SLICE_NS = 100000,                              /* the kernel's least: a loop that wakes need not wait for a tick */
+    POOL_SLICE_NS = 100000000,                           /* its most: whoever is more urgent comes first */
+
     /* loop */
     TURN_COMPLETIONS_MAX = LIMIT(1024, 8),               /* callbacks before the turn goes on to mail and timers */
     TURN_MAILS_MAX = LIMIT(1024, 8),

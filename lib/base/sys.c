@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <linux/membarrier.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -174,6 +175,36 @@ int sys_io_uring_register(int fd, unsigned opcode, void *arg, unsigned count)
 int sys_gettid(void)
 {
     return (int)syscall(SYS_gettid);
+}
+
+/* As the kernel's struct sched_attr: libc's headers of Debian 12 have none. */
+struct thread_attributes {
+    uint32_t size, policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t runtime, deadline, period;
+};
+
+static bool read_attributes(struct thread_attributes *attributes)
+{
+    *attributes = (struct thread_attributes){.size = sizeof *attributes};
+    return syscall(SYS_sched_getattr, 0, attributes, sizeof *attributes, 0) == 0 && attributes->policy == SCHED_OTHER;
+}
+
+uint64_t sys_slice(void)
+{
+    struct thread_attributes attributes;
+    return read_attributes(&attributes) ? attributes.runtime : 0;
+}
+
+void sys_set_slice(uint64_t slice_ns)
+{
+    struct thread_attributes attributes;
+    if (!read_attributes(&attributes))
+        return;
+    attributes.runtime = slice_ns;
+    (void)syscall(SYS_sched_setattr, 0, &attributes, 0);   /* a wish */
 }
 
 void sys_thread_name(const char *name)

@@ -43,6 +43,11 @@ int sys_memfd_shared(const char *name, size_t bytes, int *fd, void **address);
 int sys_io_uring_register(int fd, unsigned opcode, void *arg, unsigned count);
 
 int sys_gettid(void);
+/* The calling thread's time slice, under the policy SCHED_OTHER alone: who has a shorter one is served sooner after it has slept. 100 us to
+ * 100 ms. 0: the kernel (below 6.12) or the policy knows none. */
+uint64_t sys_slice(void);
+void sys_set_slice(uint64_t slice_ns);
+
 void sys_thread_name(const char *name);      /* the calling thread; cut to 15 bytes */
 
 #endif

@@ -111,6 +111,7 @@ struct entered {
     struct job_loop *loop;
     struct stats_line *line;
     sigset_t signals;
+    uint64_t slice_ns;
 };
 
 static int enter(struct job_loop *loop, struct entered *before)
@@ -136,6 +137,9 @@ static int enter(struct job_loop *loop, struct entered *before)
     (void)pthread_sigmask(SIG_BLOCK, &pipe, &before->signals);   /* cannot fail: arguments are valid */
     before->loop = me->loop;
     before->line = me->line;
+    before->slice_ns = sys_slice();
+    if (feature_is_on(&loop->root->features, FEATURE_SLICES))
+        sys_set_slice(LOOP_SLICE_NS);
     loop->is_running = true;
     me->loop = loop;
     me->line = loop->line;
@@ -155,6 +159,8 @@ static void leave(struct job_loop *loop, const struct entered *before)
         while (sigtimedwait(&pipe, NULL, &(struct timespec){0}) == SIGPIPE) {
         }
     }
+    if (feature_is_on(&loop->root->features, FEATURE_SLICES))
+        sys_set_slice(before->slice_ns);
     loop->is_running = false;
     loop_leave_lanes(loop);
     me->loop = before->loop;

@@ -172,6 +172,8 @@ static void set_up(struct pool_thread *thread)
         if (setpriority(PRIO_PROCESS, 0, before + pool->nice) < 0)
             log_write(&pool->root->log, JOB_LOG_WARNING, "pool %s: nice %d: %s", pool->name, pool->nice, job_strerror(errno));
     }
+    if (feature_is_on(&pool->root->features, FEATURE_SLICES))
+        sys_set_slice(POOL_SLICE_NS);
     self()->pool_thread = thread;
     self()->line = thread->line;
     thread->line->tid = (uint32_t)sys_gettid();

@@ -197,3 +197,13 @@ int __wrap_pthread_mutex_unlock(pthread_mutex_t *mutex)
     *(int *)mutex = 0;
     return 0;
 }
+
+uint64_t sys_slice(void)
+{
+    return 0;
+}
+
+void sys_set_slice(uint64_t slice_ns)
+{
+    (void)slice_ns;
+}

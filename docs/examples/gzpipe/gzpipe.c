@@ -171,7 +171,7 @@ int main(int argc, char **argv)
         {"port", 1, NULL, 'p'}, {"ping-port", 1, NULL, 'q'}, {"workers", 1, NULL, 'w'}, {"inline", 0, NULL, 'i'}, {0}};
     static const int numbers[] = {SIGINT, SIGTERM};
     struct job_listener_options data = {0}, ping = {0};
-    struct job_pool_options workers = {.name = "gzip", .nice = 5};
+    struct job_pool_options workers = {.name = "gzip", .nice = 19};
     struct job_signal signals;
     for (int option; (option = getopt_long(argc, argv, "", names, NULL)) != -1;) {
         switch (option) {

@@ -1,4 +1,6 @@
 /* test_loop.c — run, stop, calls from other threads, deferred calls, and the end of a loop. */
+#include "base/limits.h"
+#include "base/sys.h"
 #include "support/fixture.h"
 
 static struct job_runtime *runtime;
@@ -291,6 +293,30 @@ START_TEST(close_closes_what_is_open_and_runs_calls_that_wait)
 }
 END_TEST
 
+static uint64_t slice_inside;
+
+static void note_slice(struct job_call *call)
+{
+    (void)call;
+    slice_inside = sys_slice();
+}
+
+START_TEST(a_running_loop_has_a_short_time_slice_and_gives_back_what_was)
+{
+    struct job_call call = {.run = note_slice};
+    uint64_t before = sys_slice();
+
+    ck_assert_ok(job_loop_call(loop, &call));
+    ck_assert_int_eq(job_loop_run(loop), 0);
+
+    ck_assert_uint_eq(sys_slice(), before);
+    if (before > 0 && !getenv("JOB_DISABLE"))   /* kernel 6.12 */
+        ck_assert_uint_eq(slice_inside, LOOP_SLICE_NS);
+    else
+        ck_assert_uint_eq(slice_inside, before);
+}
+END_TEST
+
 START_TEST(bad_options_are_refused)
 {
     struct job_loop *other = NULL;
@@ -348,6 +374,7 @@ int main(void)
     tcase_add_test(tcase, no_call_of_many_threads_is_lost_and_a_sleeping_loop_is_woken);
     tcase_add_test(tcase, a_deferred_call_runs_at_the_end_of_the_turn_and_one_deferred_there_in_the_next);
     tcase_add_test(tcase, close_closes_what_is_open_and_runs_calls_that_wait);
+    tcase_add_test(tcase, a_running_loop_has_a_short_time_slice_and_gives_back_what_was);
     tcase_add_test(tcase, bad_options_are_refused);
     tcase_add_test(tcase, two_hundred_loops_leave_no_descriptor_and_no_memory);
     suite_add_tcase(suite, tcase);
