@@ -1,7 +1,7 @@
 /* annotate.h — what the sanitizers cannot see by themselves, and a quarantine for what no sanitizer sees: the kernel.
  *
- * In checked builds a free slot is filled with a pattern that is verified when it is taken again: whoever wrote into freed memory,
- * also the kernel, is found. Under ASan it is poisoned besides.
+ * In checked builds a free slot is filled with a pattern that is verified when it is taken again (memory/owner.h): whoever wrote into
+ * freed memory, also the kernel, is found. Under ASan it is poisoned besides.
  */
 #ifndef JOB_BASE_ANNOTATE_H
 #define JOB_BASE_ANNOTATE_H
@@ -48,22 +48,15 @@ void __tsan_release(void *address);
 
 #ifdef JOB_CHECKED
 void quarantine_fill(uint8_t *memory, size_t size);
-void quarantine_verify(const uint8_t *memory, size_t size);
+bool quarantine_is_intact(const uint8_t *memory, size_t from, size_t to);   /* of the slot that begins at `memory` */
 #else
 #define quarantine_fill(memory, size) ((void)0)
-#define quarantine_verify(memory, size) ((void)0)
 #endif
 
 static inline void annotate_slot_freed(uint8_t *memory, size_t size)
 {
     quarantine_fill(memory, size);
     annotate_poison(memory, size);
-}
-
-static inline void annotate_slot_taken(uint8_t *memory, size_t size)
-{
-    annotate_unpoison(memory, size);
-    quarantine_verify(memory, size);
 }
 
 #endif

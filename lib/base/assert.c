@@ -6,6 +6,7 @@
 
 #include "base/atomic.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,10 +14,21 @@
 
 _Noreturn void assert_failed(const char *expression, const char *file, int line)
 {
+    assert_failed_text("assertion failed: %s (%s:%d)", expression, file, line);
+}
+
+_Noreturn void assert_failed_text(const char *format, ...)
+{
+    static const char prefix[] = "libjob: ";
     char text[512];
-    int len = snprintf(text, sizeof text, "libjob: assertion failed: %s (%s:%d)\n", expression, file, line);
-    if (len > 0)
-        (void)!write(STDERR_FILENO, text, (size_t)len < sizeof text ? (size_t)len : sizeof text - 1);
+    va_list args;
+    memcpy(text, prefix, sizeof prefix);
+    va_start(args, format);
+    (void)vsnprintf(text + sizeof prefix - 1, sizeof text - sizeof prefix, format, args);
+    va_end(args);
+    size_t len = strlen(text);
+    text[len] = '\n';   /* over the zero: there is always room for one byte */
+    (void)!write(STDERR_FILENO, text, len + 1);
     abort();
 }
 

@@ -12,6 +12,9 @@
 #undef assert
 _Noreturn void assert_failed(const char *expression, const char *file, int line);
 
+/* For an invariant whose breach is better told in words. */
+_Noreturn void assert_failed_text(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
 #define assert(expression)                                                                                             \
     (__builtin_expect(!!(expression), 1) ? (void)0 : assert_failed(#expression, __FILE__, __LINE__))
 

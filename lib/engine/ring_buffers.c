@@ -11,6 +11,7 @@
 #include "base/alloc.h"
 #include "base/bits.h"
 #include "memory/arena.h"
+#include "memory/owner.h"
 
 enum { RECEIVE_GROUP = 0 };   /* one buffer group a ring */
 
@@ -76,7 +77,7 @@ void ring_buffers_close(struct ring_buffers *buffers)
     arena_unstarve(buffers->arena, &buffers->starved);
     for (unsigned id = 0; buffers->slots && id < buffers->capacity; id++) {
         if (buffers->slots[id])
-            slot_put(buffers->slots[id]);
+            ring_buffers_put(buffers, id);
     }
     if (buffers->shared)
         (void)munmap(buffers->shared, shared_bytes(buffers));
@@ -104,6 +105,7 @@ static bool lend_some(struct ring_buffers *buffers)
         buffers->slots[id] = slot;
         size_t room;
         uint8_t *bytes = slot_room(slot, &room);
+        owner_lend(slot);
         io_uring_buf_ring_add(buffers->shared, bytes, (unsigned)room, (unsigned short)id,
                               io_uring_buf_ring_mask(buffers->capacity), added++);
     }
@@ -129,7 +131,8 @@ void ring_buffers_grow(struct ring_buffers *buffers)
         buffers->wanted = (unsigned)min_size((size_t)buffers->wanted * 2, most);
 }
 
-struct job_buf *ring_buffers_take(struct ring_buffers *buffers, unsigned id, size_t len)
+/* The slot that was lent under `id`, or NULL. */
+static struct slot *take_back(struct ring_buffers *buffers, unsigned id)
 {
     if (id >= buffers->capacity || !buffers->slots[id])
         return NULL;
@@ -138,11 +141,28 @@ struct job_buf *ring_buffers_take(struct ring_buffers *buffers, unsigned id, siz
     buffers->free_ids[buffers->free_count++] = (uint16_t)id;
     assert(buffers->available > 0);
     buffers->available--;
+    return slot;
+}
+
+struct job_buf *ring_buffers_take(struct ring_buffers *buffers, unsigned id, size_t len)
+{
+    struct slot *slot = take_back(buffers, id);
+    if (!slot)
+        return NULL;
+    size_t room;
+    size_t begin = (size_t)(slot_room(slot, &room) - slot->memory);
+    owner_check_untouched(slot, 0, begin);   /* the kernel has filled `len` bytes of the room and nothing else */
+    owner_check_untouched(slot, begin + len, slot->size);
+    owner_unlend(slot);
     return slot_buf(slot, len);
 }
 
+/* What it holds is not looked at: the receive may have been cancelled behind its data. */
 void ring_buffers_put(struct ring_buffers *buffers, unsigned id)
 {
-    struct job_buf *buf = ring_buffers_take(buffers, id, 0);
-    job_buf_free(&buf);
+    struct slot *slot = take_back(buffers, id);
+    if (!slot)
+        return;
+    owner_unlend(slot);
+    slot_put(slot);
 }

@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "io/stream.h"
+#include "memory/owner.h"
 
 static void send_completed(struct op *op, const struct completion *completion);
 
@@ -50,9 +51,11 @@ static int send_start(struct job_stream *stream)
     op->send.vector = (struct iovec *)stream->job_send_vector;
     op->send.count = fill_vector(stream);
     int err = loop->engine->type->start(loop->engine, op);
-    if (err == 0)
-        handle_hold(&stream->handle);
-    return err;
+    if (err < 0)
+        return err;
+    owner_pass(stream->job_sending, BUF_CODE, BUF_OP);
+    handle_hold(&stream->handle);
+    return 0;
 }
 
 /* All that was being sent is with the kernel: the queue is next, or the user is told. */
@@ -60,6 +63,7 @@ static void send_next(struct job_stream *stream)
 {
     job_buf_free(&stream->job_sending);
     stream->job_sending = job_buf_take(&stream->job_queue);
+    owner_pass(stream->job_sending, BUF_QUEUE, BUF_CODE);
     if (stream->job_sending) {
         int err = send_start(stream);
         if (err < 0)
@@ -76,6 +80,7 @@ static void send_completed(struct op *op, const struct completion *completion)
 {
     struct job_stream *stream = job_container_of(op, struct job_stream, job_send_op);
     assert(stream->job_sending);
+    owner_pass(stream->job_sending, BUF_OP, BUF_CODE);
     if (completion->res > 0) {
         stream->job_sent += (uint64_t)completion->res;
         line_count(stream->handle.job_loop->line, COUNTER_SENT_BYTES, (uint64_t)completion->res);
@@ -96,6 +101,18 @@ static void send_completed(struct op *op, const struct completion *completion)
     handle_release(&stream->handle);
 }
 
+static int enqueue(struct job_stream *stream, struct job_buf **buf)
+{
+    int err = 0;
+    owner_pass(stream->job_queue, BUF_QUEUE, BUF_CODE);
+    if (stream->job_queue)
+        err = job_buf_append(stream->job_queue, buf);
+    else
+        stream->job_queue = job_buf_take(buf);
+    owner_pass(stream->job_queue, BUF_CODE, BUF_QUEUE);
+    return err;
+}
+
 int job_stream_send(struct job_stream *stream, struct job_buf **buf)
 {
     if (!stream || !buf || !*buf)
@@ -108,12 +125,9 @@ int job_stream_send(struct job_stream *stream, struct job_buf **buf)
         return stream->job_error;
     if (stream_has(stream, STREAM_SHUT_WANTED))
         return -EPIPE;
-    if (stream->job_sending && stream->job_queue)
-        return job_buf_append(stream->job_queue, buf);
-    if (stream->job_sending) {
-        stream->job_queue = job_buf_take(buf);
-        return 0;
-    }
+    owner_check_slow(*buf);
+    if (stream->job_sending)
+        return enqueue(stream, buf);
     stream->job_sending = job_buf_take(buf);
     int err = send_start(stream);
     if (err < 0)
@@ -153,6 +167,7 @@ void stream_send_cancel(struct job_stream *stream)
 
 void stream_send_drop(struct job_stream *stream)
 {
+    owner_pass(stream->job_queue, BUF_QUEUE, BUF_CODE);
     job_buf_free(&stream->job_queue);
     if (!op_is_in_flight(stream_send_op(stream)))
         job_buf_free(&stream->job_sending);

@@ -13,6 +13,7 @@
 #include "base/self.h"
 #include "memory/arena.h"
 #include "memory/cache.h"
+#include "memory/owner.h"
 #include "memory/slot.h"
 #include "stats/line.h"
 
@@ -154,7 +155,7 @@ void job_buf_free(struct job_buf **pointer)
     struct job_buf *buf = pointer ? *pointer : NULL;
     if (!buf)
         return;
-    assert(buf->owner == BUF_CODE);   /* else: freed twice, or part of another buf */
+    owner_check(buf);   /* else: freed twice, or part of another buf */
     assert_slow(buf_is_valid(buf));
     *pointer = NULL;
     count_bufs(buf, -1);
@@ -181,7 +182,10 @@ struct job_buf *job_buf_next(const struct job_buf *segment)
 
 void *job_buf_data(const struct job_buf *segment)
 {
-    return segment ? segment->data : NULL;
+    if (!segment)
+        return NULL;
+    owner_check_live(segment);
+    return segment->data;
 }
 
 size_t job_buf_segment_len(const struct job_buf *segment)
@@ -191,6 +195,7 @@ size_t job_buf_segment_len(const struct job_buf *segment)
 
 void *job_buf_room(const struct job_buf *buf, size_t *len)
 {
+    owner_check_slow(buf);
     if (len)
         *len = buf ? tail_room(buf->last) : 0;
     return buf ? buf->last->data + buf->last->len : NULL;
@@ -236,6 +241,7 @@ int job_buf_read(const struct job_buf *buf, size_t offset, void *bytes, size_t l
 
 int job_buf_extend(struct job_buf *buf, size_t len)
 {
+    owner_check_slow(buf);
     if (!buf || len > tail_room(buf->last))
         return -EINVAL;
     buf->last->len += (uint32_t)len;
@@ -245,6 +251,7 @@ int job_buf_extend(struct job_buf *buf, size_t len)
 
 void *job_buf_prepend(struct job_buf *buf, size_t len)
 {
+    owner_check_slow(buf);
     if (!buf || len > offset_of(buf) - buf->low)
         return NULL;
     buf->data -= len;
@@ -290,7 +297,8 @@ int job_buf_append(struct job_buf *buf, struct job_buf **tail_pointer)
     struct job_buf *tail = tail_pointer ? *tail_pointer : NULL;
     if (!buf || !tail || buf == tail || root_of(buf) != root_of(tail))
         return -EINVAL;
-    assert(buf->owner == BUF_CODE && tail->owner == BUF_CODE);
+    owner_check(buf);
+    owner_check(tail);
     if (buf->segments + tail->segments > BUF_SEGMENTS_MAX)
         return -EOVERFLOW;
     *tail_pointer = NULL;
@@ -313,6 +321,7 @@ int job_buf_append(struct job_buf *buf, struct job_buf **tail_pointer)
 
 int job_buf_write(struct job_buf *buf, const void *bytes, size_t len)
 {
+    owner_check_slow(buf);
     if (!buf || (!bytes && len > 0))
         return -EINVAL;
     struct job_buf *more = NULL;
@@ -368,7 +377,7 @@ int job_buf_split(struct job_buf **pointer, size_t n, struct job_buf **rest_poin
     struct job_buf *buf = pointer ? *pointer : NULL;
     if (!buf || !rest_pointer || n > buf->total)
         return -EINVAL;
-    assert(buf->owner == BUF_CODE);
+    owner_check(buf);
     struct job_buf *segment = buf, *before = NULL;
     uint32_t segments = 1;
     size_t left = n;
@@ -403,7 +412,7 @@ int job_buf_consume(struct job_buf **pointer, size_t n)
     struct job_buf *buf = pointer ? *pointer : NULL;
     if (!buf || n > buf->total)
         return -EINVAL;
-    assert(buf->owner == BUF_CODE);
+    owner_check(buf);
     while (buf->next && n >= buf->len) {   /* whole segments go; the last one stays, perhaps empty */
         struct job_buf *next = buf->next;
         n -= buf->len;
@@ -421,6 +430,7 @@ int job_buf_consume(struct job_buf **pointer, size_t n)
 
 int job_buf_truncate(struct job_buf *buf, size_t n)
 {
+    owner_check_slow(buf);
     if (!buf || n > buf->total)
         return -EINVAL;
     struct job_buf *segment = buf;
@@ -447,6 +457,7 @@ int job_buf_truncate(struct job_buf *buf, size_t n)
 int job_buf_flatten(struct job_buf **pointer)
 {
     struct job_buf *buf = pointer ? *pointer : NULL;
+    owner_check_slow(buf);
     if (!buf)
         return -EINVAL;
     if (buf->segments == 1)

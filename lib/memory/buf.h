@@ -14,6 +14,11 @@ enum buf_owner {
     BUF_FREE,       /* nobody: the descriptor is in a cache */
     BUF_CODE,       /* whoever holds the pointer */
     BUF_SEGMENT,    /* part of the buf before it */
+    /* only in checked builds; memory/owner.h */
+    BUF_TASK,       /* a task that waits for its turn; its function and its `done` are code */
+    BUF_QUEUE,      /* a stream that will send it */
+    BUF_OP,         /* an operation in flight */
+    BUF_KERNEL,     /* a descriptor whose slot is lent to receive into */
 };
 
 struct job_buf {

@@ -17,6 +17,7 @@
 #include "base/bits.h"
 #include "memory/arena.h"
 #include "memory/cache.h"
+#include "memory/owner.h"
 
 unsigned slot_class_for(size_t bytes)
 {
@@ -117,8 +118,9 @@ struct job_buf *slot_buf(struct slot *slot, size_t len)
 static struct slot *took(struct slot *slot)
 {
     if (slot) {
+        annotate_unpoison(slot->memory, slot->size);
+        owner_check_untouched(slot, 0, slot->size);
         slot->generation++;
-        annotate_slot_taken(slot->memory, slot->size);
     }
     return slot;
 }

@@ -7,6 +7,8 @@
  * What is left in a task when `done` returns goes back, unless the task is not ours to look at any more: `done` may have submitted it anew
  * (then another thread may have it, or have freed it by now), made it wait for room, or ended it by job_task_fini(). Each of these says so
  * through job_leaving, which points to a word on the deliverer's stack while `done` runs.
+ *
+ * The buf in it is the task's while it waits, and code's while the task function or `done` runs (memory/owner.h).
  */
 #include "sched/task.h"
 
@@ -16,6 +18,7 @@
 #include "base/limits.h"
 #include "base/list.h"
 #include "base/self.h"
+#include "memory/owner.h"
 #include "sched/pool.h"
 
 _Static_assert(sizeof(((struct job_task *)0)->job_regions) / sizeof(struct job_region *) == TASK_REGIONS_MAX, "room for all");
@@ -34,6 +37,7 @@ bool task_submit(struct job_task *task)
         return false;
     task_keep(task);
     task->job_status = 0;
+    owner_pass(task->buf, BUF_CODE, BUF_TASK);
     store_relaxed(&task->job_state, TASK_QUEUED);   /* published by the queue that it goes into */
     return true;
 }
@@ -42,6 +46,7 @@ void task_submit_undo(struct job_task *task)
 {
     assert(task_state(task) == TASK_QUEUED);
     store_relaxed(&task->job_state, TASK_IDLE);     /* nobody else knows the task */
+    owner_pass(task->buf, BUF_TASK, BUF_CODE);
 }
 
 enum task_owed task_begin(struct job_task *task)
@@ -49,6 +54,7 @@ enum task_owed task_begin(struct job_task *task)
     /* An exchange, half the price of a compare-and-swap here: a cancelled task looks as if it ran until its end, which only turns the
      * answer of a second cancel from "was cancelled" into "runs"; both are -EALREADY. */
     uint32_t before = exchange_acquire(&task->job_state, TASK_RUNNING);   /* pairs with cas_acq_rel in task_cancel: one of the two wins */
+    owner_pass(task->buf, BUF_TASK, BUF_CODE);
     if (before == TASK_QUEUED)
         return TASK_OWES_RUN;
     assert(before == TASK_CANCELLED);
@@ -60,6 +66,7 @@ void task_end(struct job_task *task, int status)
 {
     if (status != 0)
         task->job_status = status;
+    owner_pass(task->buf, BUF_CODE, BUF_TASK);
     store_release(&task->job_state, TASK_ENDED);   /* pairs with cas_acq_rel in task_cancel; the mail that follows publishes the rest */
 }
 
@@ -106,13 +113,19 @@ int job_task_give(struct job_task *task, struct job_buf **buf)
         return -EINVAL;
     if (!is_mine(task) || task->buf)
         return -EBUSY;
+    owner_check_slow(*buf);
     task->buf = job_buf_take(buf);
+    if (task_state(task) == TASK_IDLE)   /* else its function gives it to itself */
+        owner_pass(task->buf, BUF_CODE, BUF_TASK);
     return 0;
 }
 
 struct job_buf *job_task_take(struct job_task *task)
 {
-    return task && is_mine(task) ? job_buf_take(&task->buf) : NULL;
+    if (!task || !is_mine(task))
+        return NULL;
+    owner_pass(task->buf, BUF_TASK, BUF_CODE);
+    return job_buf_take(&task->buf);
 }
 
 int job_task_share(struct job_task *task, struct job_region *region)
@@ -140,8 +153,8 @@ void job_task_set_status(struct job_task *task, int status)
 
 void task_drop(struct job_task *task)
 {
-    if (task->buf)
-        job_buf_free(&task->buf);
+    owner_pass(task->buf, BUF_TASK, BUF_CODE);
+    job_buf_free(&task->buf);
     while (task->job_region_count > 0)
         job_region_release(&task->job_regions[--task->job_region_count]);
 }
@@ -166,6 +179,7 @@ void task_deliver(struct job_task *task)
     bool is_left = true;
     assert(task_state(task) == TASK_ENDED);
     task->job_leaving = &is_left;
+    owner_pass(task->buf, BUF_TASK, BUF_CODE);
     store_relaxed(&task->job_state, TASK_IDLE);   /* the deliverer owns it; later hand-overs order themselves */
     if (task->job_done)
         task->job_done(task, task->job_status);

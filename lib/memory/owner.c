@@ -1,0 +1,92 @@
+/* owner.c — the owner word of checked builds: each hand-over changes it, each use looks at it.
+ *
+ * Whoever moves or looks owns the buf at that moment, or is the very mistake that is looked for; so the word needs no atomic.
+ *
+ * Poison is laid on whole granules (8 bytes) inside a piece's window. The shadow of a granule at its edge is shared with the neighbour
+ * piece, which may live on another thread.
+ */
+#include "memory/owner.h"
+
+#ifdef JOB_CHECKED
+
+#include "base/annotate.h"
+#include "base/bits.h"
+
+enum { GRANULE = 8 };
+
+static const char *const names[] = {
+    [BUF_FREE] = "nobody (it is free)", [BUF_CODE] = "code",        [BUF_SEGMENT] = "the buf before it",
+    [BUF_TASK] = "a task",              [BUF_QUEUE] = "a send queue", [BUF_OP] = "an op in flight",
+    [BUF_KERNEL] = "the kernel",
+};
+
+static _Noreturn void used_by_other(const struct job_buf *buf, enum buf_owner user, const char *function)
+{
+    assert_failed_text("buf %p generation %u belongs to %s, used by %s in %s()", (const void *)buf, buf->slot->generation,
+                       names[buf->owner], names[user], function);
+}
+
+void owner_expect(const struct job_buf *buf, enum buf_owner user, const char *function)
+{
+    if (buf && buf->owner != user)
+        used_by_other(buf, user, function);
+}
+
+void owner_expect_live(const struct job_buf *segment, const char *function)
+{
+    if (segment->owner == BUF_FREE || segment->owner == BUF_KERNEL)
+        used_by_other(segment, BUF_CODE, function);
+}
+
+static void poison_window(const struct job_buf *segment, bool is_code)
+{
+    uint8_t *memory = segment->slot->memory;
+    size_t from = round_up(segment->low, GRANULE), to = segment->high / GRANULE * GRANULE;
+    if (from >= to)
+        return;
+    if (is_code)
+        annotate_unpoison(memory + from, to - from);
+    else
+        annotate_poison(memory + from, to - from);
+}
+
+void owner_move(struct job_buf *buf, enum buf_owner from, enum buf_owner to, const char *function)
+{
+    if (!buf || buf->owner == to)
+        return;
+    owner_expect(buf, from, function);
+    buf->owner = (uint8_t)to;
+#ifdef ANNOTATE_ASAN
+    for (const struct job_buf *segment = buf; segment; segment = segment->next)
+        poison_window(segment, to == BUF_CODE);
+#else
+    (void)poison_window;
+#endif
+}
+
+void owner_lend(struct slot *slot)
+{
+    assert(slot->home.owner == BUF_FREE);
+    slot->home.owner = BUF_KERNEL;
+    slot->home.slot = slot;   /* for whoever kept a pointer to the descriptor */
+    annotate_poison(slot->memory, slot->size);
+}
+
+void owner_unlend(struct slot *slot)
+{
+    assert(slot->home.owner == BUF_KERNEL);
+    annotate_unpoison(slot->memory, slot->size);
+    slot->home.owner = BUF_FREE;
+}
+
+void owner_verify(const struct slot *slot, size_t from, size_t to, const char *function)
+{
+    if (slot->home.owner == BUF_KERNEL)
+        annotate_unpoison(slot->memory, slot->size);   /* its time is over */
+    if (quarantine_is_intact(slot->memory, from, to))
+        return;
+    assert_failed_text("buf %p generation %u belongs to %s, written to by code; found in %s()", (const void *)&slot->home,
+                       slot->generation, names[slot->home.owner], function);
+}
+
+#endif

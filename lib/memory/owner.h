@@ -1,0 +1,43 @@
+/* owner.h — who owns a buf, and how checked builds name a user who does not.
+ *
+ * The pointer that was given away is NULL, so what is left to do wrong is to keep a copy of it, or of the address of its bytes. Checked
+ * builds note each hand-over in the descriptor: whoever then uses the copy is stopped with the names of both, owner and user. The bytes
+ * are guarded besides: under ASan what does not belong to code is poisoned (the kernel does not mind), and without it what code has
+ * written into a free or lent slot is found when the slot comes back. Other builds note nothing; a whole buf is then always code's.
+ */
+#ifndef JOB_MEMORY_OWNER_H
+#define JOB_MEMORY_OWNER_H
+
+#include "memory/slot.h"
+
+#ifdef JOB_CHECKED
+void owner_expect(const struct job_buf *buf, enum buf_owner user, const char *function);
+void owner_expect_live(const struct job_buf *segment, const char *function);
+void owner_move(struct job_buf *buf, enum buf_owner from, enum buf_owner to, const char *function);
+void owner_lend(struct slot *slot);
+void owner_unlend(struct slot *slot);
+void owner_verify(const struct slot *slot, size_t from, size_t to, const char *function);
+
+/* Code uses a whole buf: it must own it. The first one is in every build; the second one costs other builds nothing and lets NULL pass. */
+#define owner_check(buf) owner_expect((buf), BUF_CODE, __func__)
+#define owner_check_slow(buf) owner_expect((buf), BUF_CODE, __func__)
+
+/* Code looks at a segment: its descriptor must not be free. */
+#define owner_check_live(segment) owner_expect_live((segment), __func__)
+
+/* A hand-over. Nothing when `to` owns it already; NULL is allowed. Whoever owns it. */
+#define owner_pass(buf, from, to) owner_move((buf), (from), (to), __func__)
+
+/* Bytes `from` to `to` of a free or lent slot are as they were when it became that. */
+#define owner_check_untouched(slot, from, to) owner_verify((slot), (from), (to), __func__)
+#else
+#define owner_check(buf) assert((buf)->owner == BUF_CODE)
+#define owner_check_slow(buf) ((void)(buf))
+#define owner_check_live(segment) ((void)(segment))
+#define owner_pass(buf, from, to) ((void)(buf))
+#define owner_lend(slot) ((void)(slot))     /* to the kernel: a slot without pieces */
+#define owner_unlend(slot) ((void)(slot))
+#define owner_check_untouched(slot, from, to) ((void)(slot), (void)(from), (void)(to))
+#endif
+
+#endif
