@@ -94,9 +94,8 @@ static bool lend_some(struct ring_buffers *buffers)
 {
     int added = 0;
     while (buffers->available + (unsigned)added < buffers->wanted) {
-        /* A slot that is too large is better than none, but only for what the loop needs. */
-        unsigned last = buffers->available + (unsigned)added < buffers->count ? SLOT_CLASSES - 1 : buffers->class;
-        struct slot *slot = slot_take_spare(buffers->arena, buffers->class, last);
+        bool is_needed = buffers->available + (unsigned)added < buffers->count;   /* else it only wants more */
+        struct slot *slot = slot_take_spare(buffers->arena, buffers->class, is_needed);
         if (!slot)
             break;
         assert(buffers->free_count > 0);

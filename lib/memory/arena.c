@@ -1,9 +1,10 @@
 /* arena.c — how an arena opens, grows chunk by chunk, re-uses what has become empty, and closes.
  *
  * The range of addresses is reserved at open and never moves. A chunk (2 MiB, a huge page) belongs to one size class; when a class
- * runs dry at the limit, chunks of other classes whose slots are all in their depot are taken from them. All of this happens under
- * one lock, off the fast path: what is in depots and caches needs no lock. -ENOMEM is only said after a look under the lock, so it is
- * never a passing state.
+ * runs dry at the limit, chunks of other classes whose slots are all in their depot are taken from them. In an arena of a single chunk
+ * that is the last resort: a small slot cut from it would take the place of all large ones for as long as it lives. All of this happens
+ * under one lock, off the fast path: what is in depots and caches needs no lock. -ENOMEM is only said after a look under the lock, so
+ * it is never a passing state.
  *
  * Accepted risk: a loop that has to grow may wait for another thread that is growing at that moment, some microseconds of carving or
  * at most a walk over all free slots.
@@ -359,14 +360,14 @@ static struct slot *retire_and_carve(struct job_arena *arena, unsigned class)
     return slot;
 }
 
-struct slot *arena_grow(struct job_arena *arena, unsigned class)
+struct slot *arena_grow(struct job_arena *arena, unsigned class, bool may_retire)
 {
     size_t size = slot_class_bytes(class);
     arena_note_out(arena, size);
     arena_lock(&arena->lock);
     struct slot *slot = pop_or_carve(arena, class);
     arena_unlock(&arena->lock);
-    if (!slot)
+    if (!slot && may_retire)
         slot = retire_and_carve(arena, class);
     if (!slot) {
         arena_note_back(arena, size);

@@ -94,8 +94,9 @@ void arena_note_back(struct job_arena *arena, size_t bytes);
 /* As arena_note_out(), but only if the reserve stays. Any thread. */
 bool arena_claim_spare(struct job_arena *arena, size_t bytes);
 
-/* Carves a chunk for the class, or makes an empty chunk of another class one of this; the slot, or NULL at the limit. */
-struct slot *arena_grow(struct job_arena *arena, unsigned class);
+/* Carves a chunk for the class or, where it may retire one, makes an empty chunk of another class one of this; the slot, or NULL at the
+ * limit. */
+struct slot *arena_grow(struct job_arena *arena, unsigned class, bool may_retire);
 
 /* A run of adjacent chunks of so many bytes; NULL at the limit or when no run is adjacent. */
 struct slot *arena_take_run(struct job_arena *arena, size_t bytes);
@@ -148,6 +149,11 @@ static inline void arena_count_failed(struct job_arena *arena)
 static inline struct slot *arena_slot(struct job_arena *arena, uint32_t index)
 {
     return &arena->slots[index];
+}
+
+static inline bool arena_is_one_chunk(const struct job_arena *arena)
+{
+    return arena->limit <= CHUNK_BYTES;
 }
 
 /* The depots; slot.c. */

@@ -130,7 +130,7 @@ static int buf_alloc(struct job_arena *arena, size_t room, const struct job_buf_
     size_t bytes = room + (options->page_aligned ? 0 : options->headroom);
     unsigned class = slot_class_for(bytes);
     struct slot *slot = class == SLOT_RUN ? arena_take_run(arena, bytes)
-                        : is_spare        ? slot_take_spare(arena, class, class)
+                        : is_spare        ? slot_take_spare(arena, class, false)
                                           : slot_take(arena, class);
     if (!slot)
         return -ENOMEM;

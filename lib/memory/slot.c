@@ -125,30 +125,50 @@ static struct slot *took(struct slot *slot)
     return slot;
 }
 
-static struct slot *take_of_class(struct job_arena *arena, unsigned class)
+/* How hard to try, in this order: what is free; where that ruins nothing, an empty chunk of another class; any empty chunk. */
+enum take { TAKE_FREE, TAKE_HARMLESS, TAKE_ANY };
+
+static struct slot *take_of_class(struct job_arena *arena, unsigned class, enum take take)
 {
     struct slot *slot = cache_take(arena, class);
-    return slot ? slot : arena_grow(arena, class);
+    if (slot || take == TAKE_FREE)
+        return slot;
+    return arena_grow(arena, class, take == TAKE_ANY || !arena_is_one_chunk(arena));
 }
 
+/* At the limit a slot that is too large is better than none; and better than the only chunk cut up for a small slot, since until that
+ * comes back nobody would find a large one. */
 struct slot *slot_take(struct job_arena *arena, unsigned class)
 {
-    struct slot *slot = NULL;
-    for (; !slot && class < SLOT_CLASSES; class++)   /* at the limit a slot that is too large is better than none */
-        slot = take_of_class(arena, class);
+    struct slot *slot = take_of_class(arena, class, TAKE_HARMLESS);
+    for (unsigned larger = class + 1; !slot && larger < SLOT_CLASSES; larger++)
+        slot = take_of_class(arena, larger, TAKE_FREE);
+    for (; !slot && class < SLOT_CLASSES; class++)   /* the larger ones again: it may have come back meanwhile */
+        slot = take_of_class(arena, class, TAKE_ANY);
     if (!slot)
         arena_count_failed(arena);
     return took(slot);
 }
 
-struct slot *slot_take_spare(struct job_arena *arena, unsigned class, unsigned last)
+static struct slot *claim_and_take(struct job_arena *arena, unsigned class, enum take take)
 {
-    struct slot *slot = NULL;
-    for (; !slot && class <= last && arena_claim_spare(arena, slot_class_bytes(class)); class++) {
-        slot = take_of_class(arena, class);   /* counts itself */
-        arena_note_back(arena, slot_class_bytes(class));
-        arena_wake_starved(arena);
-    }
+    if (!arena_claim_spare(arena, slot_class_bytes(class)))
+        return NULL;
+    struct slot *slot = take_of_class(arena, class, take);   /* counts itself */
+    arena_note_back(arena, slot_class_bytes(class));
+    arena_wake_starved(arena);
+    return slot;
+}
+
+struct slot *slot_take_spare(struct job_arena *arena, unsigned class, bool is_needed)
+{
+    struct slot *slot = claim_and_take(arena, class, TAKE_HARMLESS);
+    if (!is_needed)
+        return took(slot);
+    for (unsigned larger = class + 1; !slot && larger < SLOT_CLASSES; larger++)
+        slot = claim_and_take(arena, larger, TAKE_FREE);
+    for (; !slot && class < SLOT_CLASSES; class++)
+        slot = claim_and_take(arena, class, TAKE_ANY);
     return took(slot);
 }
 

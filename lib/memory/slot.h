@@ -34,9 +34,9 @@ _Static_assert(sizeof(struct slot) == 128, "two cache lines a slot");
 /* A free slot, or NULL: the limit is reached. Nobody owns a piece of it yet: slot_buf() or slot_put() follows. */
 struct slot *slot_take(struct job_arena *arena, unsigned class);
 
-/* As slot_take(), of a class up to `last`, but leaves the arena's reserve to those who compute: for receive rings and other
- * conveniences. */
-struct slot *slot_take_spare(struct job_arena *arena, unsigned class, unsigned last);
+/* As slot_take(), but leaves the arena's reserve to those who compute: for receive rings and conveniences. What is not needed takes
+ * neither a slot that is too large nor the only chunk. */
+struct slot *slot_take_spare(struct job_arena *arena, unsigned class, bool is_needed);
 
 /* Gives a slot without pieces back. Any thread. */
 void slot_put(struct slot *slot);

@@ -38,7 +38,7 @@ static void deliver_all(struct job_mail *mail)
 /* As if it were a class of its own: only when so many bytes are spare. */
 static struct slot *try_to_take(struct loop *loop)
 {
-    return arena_spare(world.arena) < loop->waiter.bytes ? NULL : slot_take_spare(world.arena, 0, SLOT_CLASSES - 1);
+    return arena_spare(world.arena) < loop->waiter.bytes ? NULL : slot_take_spare(world.arena, 0, true);
 }
 
 /* What a receive ring does: take, else register, look again, sleep. */
@@ -191,7 +191,7 @@ static void greedy_loop(void *arg)
 {
     (void)arg;
     struct slot *slot;
-    while ((slot = slot_take_spare(world.arena, 0, SLOT_CLASSES - 1))) {
+    while ((slot = slot_take_spare(world.arena, 0, true))) {
         assert(ring_count < 2);
         ring_slots[ring_count++] = slot;
     }

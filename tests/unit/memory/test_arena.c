@@ -254,7 +254,7 @@ START_TEST(a_ring_leaves_the_reserve_to_those_who_compute)
     unsigned count = 0;
     ck_assert_ok(
         arena_open(&root, &arena, &(struct job_arena_options){.limit_bytes = MIB, .reserve_bytes = 256 * KIB}));
-    while ((slots[count] = slot_take_spare(arena, 1, 1)))
+    while ((slots[count] = slot_take_spare(arena, 1, false)))
         count++;
     ck_assert_uint_eq(count, 48);
     ck_assert_uint_eq(exhaust(arena, 16 * KIB, bufs, 100), 16);
@@ -274,11 +274,47 @@ START_TEST(a_ring_takes_a_slot_of_another_class_rather_than_starve)
     ck_assert_uint_eq(count, 64);
     for (unsigned i = 0; i < count; i += 32) /* one of each chunk: none is empty, but memory is spare */
         job_buf_free(&bufs[i]);
-    struct slot *slot = slot_take_spare(arena, 1, SLOT_CLASSES - 1);
+    struct slot *slot = slot_take_spare(arena, 1, true);
     ck_assert_ptr_nonnull(slot);
     ck_assert_uint_eq(slot->size, 64 * KIB);
     slot_put(slot);
     free_all(bufs, count);
+    memory_close(&root, arena);
+}
+END_TEST
+
+START_TEST(a_small_buf_does_not_take_the_place_of_all_large_slots)
+{
+    enum { SLOTS = 8 };
+    struct job_arena *arena = NULL;
+    struct slot *slots[SLOTS];
+    ck_assert_ok(arena_open(&root, &arena, &(struct job_arena_options){.limit_bytes = SLOTS * 16 * KIB,
+                                                                       .cache_slots_max = JOB_ARENA_NO_CACHE}));
+    slot_put(slot_take(arena, 1)); /* the only chunk: eight slots of 16 KiB, all free */
+
+    ck_assert_ptr_null(slot_take_spare(arena, 0, false)); /* a convenience: rather nothing */
+    struct job_buf *small = memory_buf(arena, 1, 1);  /* a need: a slot that is too large */
+
+    for (unsigned i = 0; i < SLOTS - 1; i++)
+        ck_assert_ptr_nonnull(slots[i] = slot_take(arena, 1));
+    for (unsigned i = 0; i < SLOTS - 1; i++)
+        slot_put(slots[i]);
+    job_buf_free(&small);
+    memory_close(&root, arena);
+}
+END_TEST
+
+START_TEST(an_empty_chunk_of_small_slots_becomes_one_of_large_slots)
+{
+    struct job_arena *arena = NULL;
+    ck_assert_ok(arena_open(&root, &arena, &(struct job_arena_options){.limit_bytes = 128 * KIB}));
+    slot_put(slot_take(arena, 0));
+
+    struct slot *slot = slot_take_spare(arena, 1, true);
+
+    ck_assert_ptr_nonnull(slot);
+    ck_assert_uint_eq(slot->size, 16 * KIB);
+    slot_put(slot);
     memory_close(&root, arena);
 }
 END_TEST
@@ -407,6 +443,8 @@ int main(void)
     tcase_add_test(tcase, holders_that_do_not_fit_are_refused_with_the_sum_in_the_log);
     tcase_add_test(tcase, a_ring_leaves_the_reserve_to_those_who_compute);
     tcase_add_test(tcase, a_ring_takes_a_slot_of_another_class_rather_than_starve);
+    tcase_add_test(tcase, a_small_buf_does_not_take_the_place_of_all_large_slots);
+    tcase_add_test(tcase, an_empty_chunk_of_small_slots_becomes_one_of_large_slots);
     tcase_add_test(tcase, a_cache_is_bounded_and_gives_all_back_when_it_goes);
     tcase_add_test(tcase, an_arena_without_caches_strands_nothing);
     tcase_add_test(tcase, who_starves_is_told_once_when_enough_is_back_and_not_before);
