@@ -17,6 +17,7 @@
  * happens every ten seconds). Accepted: at the limit, in the milliseconds of a trim, a loop may wait for the end of the
  * sorting.
  */
+#include "base/annotate.h"
 #include "base/bits.h"
 #include "base/sys.h"
 #include "memory/arena.h"
@@ -99,6 +100,7 @@ void arena_commit_fini(struct job_arena *arena)
 /* The pages of a chunk that nobody can reach go. */
 static void chunk_leaves(struct job_arena *arena, unsigned index)
 {
+    annotate_unpoison(arena_chunk_memory(arena, index), CHUNK_BYTES);  /* close looks only at chunks that were used */
     (void)sys_decommit(arena_chunk_memory(arena, index), CHUNK_BYTES); /* cannot fail: the range is mapped */
     arena_lock(&arena->lock);
     arena->chunks[index] = (struct chunk){0};

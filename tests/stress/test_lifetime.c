@@ -254,16 +254,12 @@ static void prepare_world(unsigned sequence)
     dice.state = seed_now;
 }
 
-static unsigned number(const char *name, unsigned otherwise)
-{
-    const char *text = getenv(name);
-    return text ? (unsigned)atoi(text) : otherwise;
-}
-
 START_TEST(each_buf_and_each_task_has_exactly_one_end)
 {
     uint64_t first = fixture_random("each_buf_and_each_task_has_exactly_one_end").state;
-    unsigned sequences = number("SEQUENCES", getenv("SEED") ? 1 : SEQUENCES_DEFAULT);
+    unsigned sequences = fixture_rounds("SEQUENCES", getenv("SEED") ? 1 : SEQUENCES_DEFAULT);
+    bool is_fixed = WORLD_IS_FAKE && !getenv("STEPS");   /* on the fake kernel it is the sequences that are many */
+    unsigned steps = is_fixed ? STEPS_DEFAULT : fixture_rounds("STEPS", STEPS_DEFAULT);
     int descriptors = fixture_descriptors();
     struct job_pool_options options = {.workers = WORLD_IS_FAKE ? JOB_POOL_INLINE : 2, .queue_limit = 4};
     runtime = fixture_runtime();
@@ -272,7 +268,7 @@ START_TEST(each_buf_and_each_task_has_exactly_one_end)
     for (unsigned i = 0; i < sequences; i++) {
         seed_now = first + i;
         prepare_world(i);
-        run_sequence(number("STEPS", STEPS_DEFAULT));
+        run_sequence(steps);
     }
 
     ck_assert_uint_gt(submitted, 0);

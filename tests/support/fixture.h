@@ -78,6 +78,20 @@ static inline struct random fixture_random(const char *test)
     return (struct random){seed};
 }
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { FIXTURE_SLOWER = 10 };
+#else
+enum { FIXTURE_SLOWER = 1 };
+#endif
+
+/* How often a long test repeats itself: under a sanitizer a tenth, since each time costs there ten times as much. The environment
+ * variable `name` says it exactly. */
+static inline unsigned fixture_rounds(const char *name, unsigned rounds)
+{
+    const char *text = getenv(name);
+    return text ? (unsigned)atoi(text) : (rounds + FIXTURE_SLOWER - 1) / FIXTURE_SLOWER;
+}
+
 static inline int fixture_descriptors(void)
 {
     int count = 0;

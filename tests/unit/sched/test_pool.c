@@ -418,8 +418,7 @@ START_TEST(a_thousand_pools_leave_no_thread_and_no_memory)
     struct job_counts before, after;
     job_runtime_counts(runtime, &before);
     int threads = thread_count();
-    const char *text = getenv("POOLS");
-    unsigned pools = text ? (unsigned)atoi(text) : 1000;
+    unsigned pools = fixture_rounds("POOLS", 1000);
     for (unsigned i = 0; i < pools; i++) {
         struct job_task tasks[4];
         ck_assert_ok(job_pool_open(runtime, &pool, &(struct job_pool_options){.workers = 1 + i % 2, .no_spin = i % 2}));
