@@ -8,8 +8,9 @@ JOB_BEGIN_DECLS
 
 struct job_arena_options {
     size_t limit_bytes;        /* 0: a quarter of the smallest memory limit above us, or of RAM. Rounded up to 4 KiB, not beyond */
-    size_t reserve_bytes;      /* what loops' receive rings leave to those who compute: at least one output a pool thread, else
-                                  tasks fail with -ENOMEM while all memory waits to be received into; 0: a quarter of the limit */
+    size_t reserve_bytes;      /* what loops' receive rings leave to those who compute, else tasks fail with -ENOMEM while all memory
+                                  waits to be received into; 0: a quarter of the limit. The runtime's own arena leaves at least
+                                  16 KiB for each pool thread; for others it is the opener's to say */
     const char *name;          /* for logs and jobctl; copied, cut to 31 bytes */
     size_t cache_slots_max;    /* slots that a thread keeps per size class; 0: 64; all caches hold at most an eighth of the arena;
                                   JOB_ARENA_NO_CACHE: none, each free goes where every thread finds it */

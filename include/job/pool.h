@@ -34,7 +34,8 @@ struct job_pool_stats {
  * Opens a pool and starts its threads.
  *
  * @param options  NULL or {0}: defaults
- * @return 0, or -EINVAL (more than 1024 workers, queue_limit above 2^24, nice out of range, an affinity without a usable CPU),
+ * @return 0, or -EINVAL (more than 1024 workers, queue_limit above 2^24, nice out of range, an affinity without a usable CPU, or the
+ *         runtime's memory limit cannot hold 16 KiB of output a worker beside what its loops hold; the sum is logged),
  *         -ENOMEM, -EAGAIN (the system refuses threads), -EPERM (forked); nothing is left behind on error
  * Thread: any. The threads block all signals.
  */

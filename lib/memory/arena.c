@@ -58,11 +58,17 @@ static void unmap_arena(struct job_arena *arena)
     (void)sys_release(arena->slots, (size_t)arena->chunk_count * CHUNK_SLOTS_MAX * sizeof(struct slot));
 }
 
+static void set_reserve(struct job_arena *arena)
+{
+    store_relaxed(&arena->reserve, max_size(arena->reserve_least, arena->outputs));   /* a bound, met at the next claim: orders nothing */
+}
+
 static void set_limits(struct job_arena *arena, const struct job_arena_options *options)
 {
     arena->limit = options->limit_bytes ? options->limit_bytes : container_memory() / 4;
     arena->limit = round_up(min_size(arena->limit, arena_limit_most + 1), arena_limit_least);
-    arena->reserve = options->reserve_bytes ? options->reserve_bytes : arena->limit / 4;
+    arena->reserve_least = options->reserve_bytes ? options->reserve_bytes : arena->limit / 4;
+    set_reserve(arena);
     size_t slots = options->cache_slots_max == JOB_ARENA_NO_CACHE ? 0
                    : options->cache_slots_max                     ? options->cache_slots_max
                                                                   : CACHE_SLOTS_MAX;
@@ -85,7 +91,7 @@ int arena_open(struct root *root, struct job_arena **out, const struct job_arena
     set_limits(arena, options);
     int err = -EINVAL;
     size_t chunks = (arena->limit >> CHUNK_BITS) + 2;   /* a partial one, and one to move to */
-    if (arena->limit > arena_limit_most || arena->reserve > arena->limit)
+    if (arena->limit > arena_limit_most || arena->reserve_least > arena->limit)
         goto free_arena;
     err = -ENOMEM;
     arena->chunk_count = (unsigned)chunks;
@@ -161,24 +167,34 @@ int job_arena_close(struct job_arena **arena)
     return err;
 }
 
-int arena_hold(struct job_arena *arena, size_t bytes)
+/* Whoever holds memory adds to one of the two sums, if all of them still fit: then whatever others do, each can make progress. */
+static int hold(struct job_arena *arena, size_t rings, size_t outputs)
 {
     arena_lock(&arena->lock);
-    size_t others = arena->reserve + arena->cache_bytes;
-    size_t left = arena->limit > others + arena->held ? arena->limit - others - arena->held : 0;
-    bool fits = bytes <= left;
-    if (fits)
-        arena->held += bytes;
-    size_t sum = arena->held + others + (fits ? 0 : bytes);
+    size_t reserve = max_size(arena->reserve_least, arena->outputs + outputs);
+    size_t others = arena->held + arena->cache_bytes;
+    size_t left = arena->limit > others ? arena->limit - others : 0;
+    bool fits = rings <= left && reserve <= left - rings;
+    size_t sum = others + rings + reserve;
+    if (fits) {
+        arena->held += rings;
+        arena->outputs += outputs;
+        set_reserve(arena);
+    }
     arena_unlock(&arena->lock);
     arena_publish(arena);
     if (fits)
         return 0;
     log_write(&arena->root->log, JOB_LOG_ERROR,
-              "arena %s: receive rings, the reserve and caches need %zu bytes, its limit is %zu: raise the limit or lower "
-              "receive_slots",
+              "arena %s: receive rings, caches, and the reserve or an output for each pool thread need %zu bytes, its limit is %zu: "
+              "raise the limit, or lower receive_slots or the number of workers",
               arena->name, sum, arena->limit);
     return -EINVAL;
+}
+
+int arena_hold(struct job_arena *arena, size_t bytes)
+{
+    return hold(arena, bytes, 0);
 }
 
 void arena_unhold(struct job_arena *arena, size_t bytes)
@@ -188,6 +204,21 @@ void arena_unhold(struct job_arena *arena, size_t bytes)
     arena->held -= bytes;
     arena_unlock(&arena->lock);
     arena_publish(arena);
+}
+
+int arena_hold_outputs(struct job_arena *arena, size_t bytes)
+{
+    return hold(arena, 0, bytes);
+}
+
+void arena_unhold_outputs(struct job_arena *arena, size_t bytes)
+{
+    arena_lock(&arena->lock);
+    assert(arena->outputs >= bytes);
+    arena->outputs -= bytes;
+    set_reserve(arena);
+    arena_unlock(&arena->lock);
+    arena_wake_starved(arena);   /* what was reserved may be spare now */
 }
 
 void arena_share_cache(struct job_arena *arena, int caches)
@@ -201,7 +232,7 @@ void arena_share_cache(struct job_arena *arena, int caches)
 
 size_t arena_spare(struct job_arena *arena)
 {
-    size_t taken = load_seq_cst(&arena->out) + arena->reserve;   /* pairs with fetch_sub_seq_cst in arena_note_back */
+    size_t taken = load_seq_cst(&arena->out) + load_relaxed(&arena->reserve);   /* pairs with fetch_sub_seq_cst in arena_note_back */
     return taken < arena->limit ? arena->limit - taken : 0;
 }
 
@@ -220,8 +251,9 @@ void arena_note_back(struct job_arena *arena, size_t bytes)
 bool arena_claim_spare(struct job_arena *arena, size_t bytes)
 {
     uint64_t out = load_seq_cst(&arena->out);   /* pairs with fetch_sub_seq_cst in arena_note_back */
+    uint64_t reserve = load_relaxed(&arena->reserve);   /* a bound: orders nothing */
     do {
-        if (out + bytes + arena->reserve > arena->limit)
+        if (out + bytes + reserve > arena->limit)
             return false;
     } while (!cas_seq_cst(&arena->out, &out, out + bytes));   /* pairs with itself: two that look at once do not both get it */
     stats_arena_use(arena->shown, (int64_t)bytes);

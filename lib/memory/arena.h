@@ -44,7 +44,7 @@ struct job_arena {
     struct chunk *chunks;
     unsigned chunk_count;
     size_t limit;
-    size_t reserve;          /* what receive rings leave to those who compute */
+    size_t reserve_least;    /* what was asked for */
     unsigned cache_max[SLOT_CLASSES];
     size_t cache_bytes;      /* of all caches together */
     uint64_t trim_after_ns;
@@ -56,6 +56,7 @@ struct job_arena {
     atomic_u32 waking;       /* threads that are posting to waiters that they took */
     atomic_u64 failed, starved_count;
     atomic_u64 cache_share;  /* bytes that one cache may hold now */
+    atomic_u64 reserve;      /* what receive rings leave to those who compute: never less than their outputs; changes under the lock */
     atomic_u32 users;        /* caches and rings */
 
     struct helper_job ahead; /* posted by who carves */
@@ -69,6 +70,7 @@ struct job_arena {
     pthread_mutex_t lock;
     size_t carved;           /* bytes of chunks in use */
     size_t held;             /* what rings need at least */
+    size_t outputs;          /* what pool threads need at least: one each */
     unsigned next_unused;    /* no chunk before it is unused */
     unsigned committed;      /* chunks that may have pages */
     unsigned caches;
@@ -79,10 +81,14 @@ enum { CHUNK_SLOTS_MAX = 1 << (CHUNK_BITS - SLOT_MIN_BITS), CHUNK_BYTES = 1 << C
 int arena_open(struct root *root, struct job_arena **arena, const struct job_arena_options *options);
 int arena_close(struct job_arena **arena);
 
-/* A receive ring announces what it needs at least: -EINVAL, with the sum in the log, when the limit cannot hold all of these and the
- * reserve. */
+/* A receive ring announces what it needs at least: -EINVAL, with the sum in the log, when the limit cannot hold all of these, the caches
+ * and the reserve. */
 int arena_hold(struct job_arena *arena, size_t bytes);
 void arena_unhold(struct job_arena *arena, size_t bytes);
+
+/* Pool threads announce their outputs: the reserve is at least the sum of these. -EINVAL as above. */
+int arena_hold_outputs(struct job_arena *arena, size_t bytes);
+void arena_unhold_outputs(struct job_arena *arena, size_t bytes);
 
 /* Bytes that a receive ring may still take: zero when only the reserve is left. */
 size_t arena_spare(struct job_arena *arena);

@@ -16,6 +16,7 @@
 #include "base/container.h"
 #include "base/self.h"
 #include "base/sys.h"
+#include "memory/arena.h"
 #include "stats/line.h"
 
 bool pool_is_stopping(const struct job_pool *pool)
@@ -203,6 +204,12 @@ static int pool_init(struct job_pool *pool, struct root *root, const struct job_
     return 0;
 }
 
+/* Each thread can fill one buf while receive rings have all the rest: a slot as large as those that it is given to read. */
+static size_t outputs_bytes(const struct job_pool *pool)
+{
+    return pool->thread_count * (size_t)RECEIVE_SLOT_BYTES_DEFAULT;
+}
+
 static void pool_free(struct job_pool *pool)
 {
     struct root *root = pool->root;
@@ -240,15 +247,19 @@ int job_pool_open(struct job_runtime *runtime, struct job_pool **out, const stru
     err = pool_init(pool, root, options);
     if (err < 0)
         goto free_pool;
+    err = arena_hold_outputs(root->arena, outputs_bytes(pool));
+    if (err < 0)
+        goto free_pool;
     (void)pthread_mutex_init(&pool->lock, NULL);
     err = pool_threads_start(pool);
     if (err < 0)
-        goto destroy_lock;
+        goto unhold_outputs;
     (void)fetch_add_relaxed(&root->users, 1);   /* ledger: orders nothing */
     *out = pool;
     return 0;
-destroy_lock:
+unhold_outputs:
     (void)pthread_mutex_destroy(&pool->lock);
+    arena_unhold_outputs(root->arena, outputs_bytes(pool));
 free_pool:
     pool_free(pool);
     return err;
@@ -301,6 +312,7 @@ int job_pool_close(struct job_pool **pointer)
     inline_wait(pool);
     pool_threads_join(pool);
     cancel_rest(pool);
+    arena_unhold_outputs(pool->root->arena, outputs_bytes(pool));
     store_release(&pool->is_closed, 1);   /* pairs with load_acquire in is_closed (loop/submit.c) */
     (void)fetch_sub_relaxed(&pool->root->users, 1);   /* ledger */
     *pointer = NULL;

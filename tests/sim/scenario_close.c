@@ -156,7 +156,7 @@ static void pool_stopper(void *arg)
 
 static void set_up(unsigned workers, unsigned tasks, unsigned queue_limit, void (*ending)(void *))
 {
-    world_open(1, 0, 0);
+    world_open(16, 0, 0);   /* an output for each pool thread fits */
     memset(&thing, 0, sizeof thing);
     task_count = tasks;
     submitted = started = done = cancelled = waiting = closed = 0;

@@ -134,7 +134,7 @@ static void close_at_once(void *arg)
 
 static void set_up(unsigned workers, unsigned meet, job_task_run_fn *run)
 {
-    world_open(1, 0, 0);
+    world_open(16, 0, 0);   /* an output for each pool thread fits */
     accepted = started = done = cancelled = 0;
     meeting = meet;
     bell_init(&home);

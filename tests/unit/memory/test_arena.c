@@ -247,6 +247,32 @@ START_TEST(holders_that_do_not_fit_are_refused_with_the_sum_in_the_log)
 }
 END_TEST
 
+START_TEST(the_reserve_is_at_least_an_output_for_each_pool_thread)
+{
+    root.log.hook = remember;
+    struct job_arena *arena = NULL; /* 512 KiB of it are for caches */
+    struct job_arena_options options = {.limit_bytes = 4 * MIB, .reserve_bytes = MIB, .name = "tight"};
+    ck_assert_ok(arena_open(&root, &arena, &options));
+    ck_assert_ok(arena_hold(arena, 2 * MIB));
+
+    ck_assert_ok(arena_hold_outputs(arena, MIB)); /* what is reserved anyway */
+    ck_assert_uint_eq(arena_spare(arena), 3 * MIB);
+    ck_assert_int_eq(arena_hold_outputs(arena, MIB / 2 + 1), -EINVAL);
+    ck_assert_ptr_nonnull(strstr(logged, "4194305")); /* 2 MiB + 512 KiB + 1 MiB + 512 KiB + 1 */
+    ck_assert_uint_eq(arena_spare(arena), 3 * MIB);
+    ck_assert_ok(arena_hold_outputs(arena, MIB / 2));
+    ck_assert_uint_eq(arena_spare(arena), 2 * MIB + MIB / 2);
+    ck_assert_int_eq(arena_hold(arena, 1), -EINVAL);
+    ck_assert_int_eq(arena_hold_outputs(arena, SIZE_MAX / 2), -EINVAL);
+    arena_unhold_outputs(arena, MIB + MIB / 2);
+    ck_assert_uint_eq(arena_spare(arena), 3 * MIB);
+    ck_assert_ok(arena_hold(arena, MIB / 2));
+
+    arena_unhold(arena, 2 * MIB + MIB / 2);
+    memory_close(&root, arena);
+}
+END_TEST
+
 START_TEST(a_ring_leaves_the_reserve_to_those_who_compute)
 {
     struct job_arena *arena = NULL;
@@ -441,6 +467,7 @@ int main(void)
     tcase_add_test(tcase, runs_find_adjacent_chunks_and_leave_no_trace);
     tcase_add_test(tcase, a_run_can_be_a_gibibyte);
     tcase_add_test(tcase, holders_that_do_not_fit_are_refused_with_the_sum_in_the_log);
+    tcase_add_test(tcase, the_reserve_is_at_least_an_output_for_each_pool_thread);
     tcase_add_test(tcase, a_ring_leaves_the_reserve_to_those_who_compute);
     tcase_add_test(tcase, a_ring_takes_a_slot_of_another_class_rather_than_starve);
     tcase_add_test(tcase, a_small_buf_does_not_take_the_place_of_all_large_slots);

@@ -50,6 +50,23 @@ static void tells(struct job_task *task, int status)
     sem_post(&ended);
 }
 
+START_TEST(a_limit_that_cannot_hold_an_output_for_each_worker_is_refused)
+{
+    struct job_runtime *tight = NULL;
+    struct job_pool *other = NULL;
+    ck_assert_ok(job_runtime_open(&tight, &(struct job_runtime_options){.memory_limit_bytes = 256 << 10}));
+
+    ck_assert_int_eq(job_pool_open(tight, &other, &(struct job_pool_options){.workers = 15}), -EINVAL);
+    ck_assert_ptr_null(other);
+    for (int i = 0; i < 3; i++) {   /* 14 x 16 KiB and an eighth for caches */
+        ck_assert_ok(job_pool_open(tight, &other, &(struct job_pool_options){.workers = 14}));
+        ck_assert_int_eq(job_pool_open(tight, &pool, &(struct job_pool_options){.workers = 1}), -EINVAL);
+        ck_assert_ok(job_pool_close(&other));
+    }
+    fixture_close(tight);
+}
+END_TEST
+
 START_TEST(bad_options_open_nothing)
 {
     const uint64_t none[2] = {0, 0}, above[17] = {[16] = 1};
@@ -445,6 +462,7 @@ int main(void)
     TCase *tcase = tcase_create("pool");
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_set_timeout(tcase, 60);
+    tcase_add_test(tcase, a_limit_that_cannot_hold_an_output_for_each_worker_is_refused);
     tcase_add_test(tcase, bad_options_open_nothing);
     tcase_add_test(tcase, the_default_is_a_worker_a_cpu_that_this_process_may_use);
     tcase_add_test(tcase, threads_have_the_affinity_the_name_and_the_nice_that_were_asked_for_and_no_signals);
