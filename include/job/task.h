@@ -58,7 +58,8 @@ struct job_task {
 };
 
 /**
- * Makes an idle task of the caller's memory, whatever that held: one that owns something is ended first, by job_task_fini().
+ * Makes an idle task of the caller's memory, whatever that held: one that owns something is ended first, by job_task_fini(). In a task's
+ * own `done` it makes the next task of the same memory.
  *
  * @param pool  kept in task->pool; may be NULL
  * @return 0, or -EINVAL: task or run is NULL. `done` may be NULL

@@ -7,6 +7,7 @@
 #define JOB_BASE_SELF_H
 
 struct cache;
+struct delivery;
 struct inline_run;
 struct job_loop;
 struct job_task;
@@ -19,6 +20,7 @@ struct self {
     struct job_loop *loop;             /* the loop that this thread runs now */
     struct pool_thread *pool_thread;   /* the pool thread that this is */
     struct job_task *task;             /* whose function runs on this thread now */
+    struct delivery *delivery;         /* whose `done` runs on this thread now; sched/task.c */
     struct inline_run *inline_run;     /* inline pools at work on this thread; sched/inline.c */
 };
 

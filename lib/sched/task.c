@@ -6,7 +6,8 @@
  *
  * What is left in a task when `done` returns goes back, unless the task is not ours to look at any more: `done` may have submitted it anew
  * (then another thread may have it, or have freed it by now), made it wait for room, or ended it by job_task_fini(). Each of these says so
- * through job_leaving, which points to a word on the deliverer's stack while `done` runs.
+ * through job_leaving, which points to a word on the deliverer's stack while `done` runs. job_task_init() in `done` makes another task of
+ * the memory; it may not believe what that holds, so it finds the word by the thread. Deliveries nest: `done` may submit to an inline pool.
  *
  * The buf in it is the task's while it waits, and code's while the task function or `done` runs (memory/owner.h).
  */
@@ -22,6 +23,21 @@
 #include "sched/pool.h"
 
 _Static_assert(sizeof(((struct job_task *)0)->job_regions) / sizeof(struct job_region *) == TASK_REGIONS_MAX, "room for all");
+
+struct delivery {
+    const struct job_task *task;   /* only ever compared */
+    bool is_left;                  /* what the task owns goes back when its `done` returns */
+    struct delivery *outer;
+};
+
+/* Its memory becomes a new task: if `done` of the former one runs here, nothing of the new one goes back. */
+static void forget_former(const struct job_task *task)
+{
+    for (struct delivery *delivery = self()->delivery; delivery; delivery = delivery->outer) {
+        if (delivery->task == task)
+            delivery->is_left = false;
+    }
+}
 
 void task_keep(struct job_task *task)
 {
@@ -89,6 +105,7 @@ int job_task_init(struct job_task *task, struct job_pool *pool, job_task_run_fn 
 {
     if (!task || !run)
         return -EINVAL;
+    forget_former(task);
     void *data = task->data;
     memset(task, 0, sizeof *task);
     task->data = data;
@@ -176,15 +193,18 @@ int job_task_fini(struct job_task *task)
 
 void task_deliver(struct job_task *task)
 {
-    bool is_left = true;
+    struct self *me = self();
+    struct delivery delivery = {.task = task, .is_left = true, .outer = me->delivery};
     assert(task_state(task) == TASK_ENDED);
-    task->job_leaving = &is_left;
+    task->job_leaving = &delivery.is_left;
+    me->delivery = &delivery;
     owner_pass(task->buf, BUF_TASK, BUF_CODE);
     store_relaxed(&task->job_state, TASK_IDLE);   /* the deliverer owns it; later hand-overs order themselves */
     if (task->job_done)
         task->job_done(task, task->job_status);
-    if (!is_left)
-        return;   /* queued anew, waiting for room, or gone: not ours to touch */
+    me->delivery = delivery.outer;
+    if (!delivery.is_left)
+        return;   /* queued anew, waiting for room, another task, or gone: not ours to touch */
     task->job_leaving = NULL;
     task_drop(task);
 }

@@ -239,6 +239,62 @@ START_TEST(in_its_done_a_task_may_be_given_a_buf_and_submitted_anew)
 }
 END_TEST
 
+static void second_phase(struct job_task *t)
+{
+    char text[4] = "";
+    ck_assert_ptr_nonnull(t->buf);
+    ck_assert_int_eq(job_buf_read(t->buf, 0, text, 4), 0);
+    ck_assert_int_eq(memcmp(text, "next", 4), 0);
+}
+
+static void begins_second_phase(struct job_task *t, int status)
+{
+    struct job_buf *next = new_buf("next");
+    ck_assert_int_eq(status, 0);
+    ck_assert_ok(job_task_init(t, pool, second_phase, tells));
+    ck_assert_ok(job_task_give(t, &next));
+    ck_assert_ok(job_submit(pool, t, NULL));
+}
+
+START_TEST(in_its_done_a_task_may_become_another_one_which_keeps_what_it_is_given)
+{
+    ck_assert_ok(job_task_init(&task, pool, nothing, begins_second_phase));
+    ck_assert_ok(job_submit(pool, &task, NULL));   /* one thread: the second phase runs when this `done` has returned */
+    sem_wait(&ended);
+    ck_assert_int_eq(done_status, 0);
+    ck_assert_uint_eq(live_bufs(), 0);
+}
+END_TEST
+
+static void runs_another_inside_and_is_made_anew(struct job_task *outer, int status)
+{
+    static struct job_pool *inline_pool;
+    struct job_task inner;
+    struct job_buf *buf = new_buf("x"), *kept = new_buf("y");
+    ck_assert_int_eq(status, 0);
+    ck_assert_ok(job_pool_open(runtime, &inline_pool, &(struct job_pool_options){.workers = JOB_POOL_INLINE}));
+    ck_assert_ok(job_task_init(&inner, inline_pool, nothing, NULL));
+    ck_assert_ok(job_task_give(&inner, &buf));
+    ck_assert_ok(job_submit(inline_pool, &inner, NULL));   /* its end is delivered inside of ours */
+    ck_assert_uint_eq(live_bufs(), 1);
+    ck_assert_ok(job_task_init(outer, pool, second_phase, NULL));
+    ck_assert_ok(job_task_give(outer, &kept));
+    ck_assert_int_eq(job_pool_close(&inline_pool), 0);
+    sem_post(&ended);
+}
+
+START_TEST(what_a_new_task_in_the_place_of_the_ended_one_owns_stays_also_when_it_is_not_submitted)
+{
+    ck_assert_ok(job_task_init(&task, pool, nothing, runs_another_inside_and_is_made_anew));
+    ck_assert_ok(job_submit(pool, &task, NULL));
+    sem_wait(&ended);
+    ck_assert_int_eq(job_pool_close(&pool), 0);   /* that `done` has returned */
+    ck_assert_uint_eq(live_bufs(), 1);
+    ck_assert_ok(job_task_fini(&task));
+    ck_assert_uint_eq(live_bufs(), 0);
+}
+END_TEST
+
 static void frees_itself(struct job_task *t, int status)
 {
     ck_assert_int_eq(status, 0);
@@ -296,6 +352,8 @@ int main(void)
     tcase_add_test(tcase, the_function_takes_gives_shares_and_sets_the_status_and_what_is_left_goes_back);
     tcase_add_test(tcase, of_cancel_and_begin_exactly_one_wins);
     tcase_add_test(tcase, in_its_done_a_task_may_be_given_a_buf_and_submitted_anew);
+    tcase_add_test(tcase, in_its_done_a_task_may_become_another_one_which_keeps_what_it_is_given);
+    tcase_add_test(tcase, what_a_new_task_in_the_place_of_the_ended_one_owns_stays_also_when_it_is_not_submitted);
     tcase_add_test(tcase, in_its_done_a_task_may_be_ended_and_its_memory_freed);
     tcase_add_test(tcase, a_task_submits_follow_up_work);
     suite_add_tcase(suite, tcase);
