@@ -25,8 +25,9 @@ struct job_listener {
     void *job_node[2];
     int job_fd;
     uint16_t job_port;
-    uint16_t job_flags;
-    uint64_t job_reserved[2];
+    uint16_t job_reserved0;
+    uint64_t job_told_ns;
+    uint64_t job_reserved[1];
 };
 
 struct job_listener_options {
@@ -38,7 +39,8 @@ struct job_listener_options {
 
 /**
  * Opens a listener and starts accepting. Accepted sockets have TCP_NODELAY and close-on-exec. When descriptors run out
- * (EMFILE, ENFILE) accepting pauses and goes on when a handle of this loop closes one, or after 100 ms.
+ * (EMFILE, ENFILE) accepting pauses and goes on when a handle of this loop closes one, or after 100 ms; the log is warned, at most
+ * every 10 s.
  *
  * @param options   NULL or {0}: defaults
  * @param accepted  called on the loop for each connection

@@ -65,6 +65,7 @@ enum {
     TURN_TIMERS_MAX = LIMIT(1024, 8),
     LISTEN_BACKLOG_DEFAULT = 1024,
     LISTEN_RETRY_NS = 100000000,                         /* a descriptor may become free where nobody tells us; unmeasured */
+    LISTEN_TELL_S = 10,                                  /* 1600 warnings in 10 s from a hostile network, when each pause was told */
 
     /* stats */
     STATS_THREADS_MAX = LIMIT(256, 16),

@@ -27,9 +27,6 @@ static struct list *waiter_node(struct job_listener *listener)
 
 static void accept_completed(struct op *op, const struct completion *completion);
 
-/* What the user is told of once, until accepting works again. */
-enum { LISTENER_PAUSED = 1 };
-
 static void wait_for_descriptor(struct job_listener *listener)
 {
     struct job_loop *loop = listener->handle.job_loop;
@@ -56,7 +53,6 @@ static void connection_arrived(struct job_listener *listener, int fd)
 {
     struct job_loop *loop = listener->handle.job_loop;
     line_count(loop->line, COUNTER_ACCEPTED, 1);
-    listener->job_flags = 0;
     int one = 1;
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);   /* fails on what is not TCP: fine */
     struct job_incoming incoming = {.fd = fd, .listener = listener};
@@ -68,14 +64,22 @@ static void connection_arrived(struct job_listener *listener, int fd)
     }
 }
 
+/* At the limit each connection that goes lets one more in, and accepting pauses again: strangers decide how often, so the log is told now
+ * and then. */
+static void tell_of_pause(struct job_listener *listener, int err)
+{
+    struct job_loop *loop = listener->handle.job_loop;
+    if (listener->job_told_ns != 0 && loop->now_ns - listener->job_told_ns < LISTEN_TELL_S * UINT64_C(1000000000))
+        return;
+    listener->job_told_ns = loop->now_ns;
+    log_write(&loop->root->log, JOB_LOG_WARNING, "listener on port %u: %s; accepting pauses", listener->job_port, job_strerror(err));
+}
+
 /* Passing errors do not come here (the engine goes on), so at once would be in vain. */
 static void accept_failed(struct job_listener *listener, int err)
 {
-    struct job_loop *loop = listener->handle.job_loop;
     JOB_MARK(listener_out_of_descriptors);
-    if (listener->job_flags != LISTENER_PAUSED)
-        log_write(&loop->root->log, JOB_LOG_WARNING, "listener on port %u: %s; accepting pauses", listener->job_port, job_strerror(err));
-    listener->job_flags = LISTENER_PAUSED;
+    tell_of_pause(listener, err);
     wait_for_descriptor(listener);
 }
 

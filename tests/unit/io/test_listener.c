@@ -135,6 +135,55 @@ START_TEST(a_listener_without_descriptors_goes_on_when_somebody_else_frees_one)
 }
 END_TEST
 
+static unsigned warned_count;
+
+static void counts_warnings(void *arg, enum job_log_level level, const char *text)
+{
+    (void)arg, (void)text;
+    warned_count += level == JOB_LOG_WARNING;
+}
+
+enum { VISITORS = 40 };
+
+static void turns_away(struct job_listener *l, struct job_incoming *incoming)
+{
+    (void)incoming;
+    if (++accepted_count == VISITORS)
+        job_listener_close(l, closed);
+}
+
+/* One descriptor is free: each connection that is turned away lets the next one in, and accepting pauses again. */
+START_TEST(a_listener_at_the_limit_does_not_let_strangers_fill_the_log)
+{
+    struct job_runtime *other = NULL;
+    struct job_loop *other_loop = NULL;
+    struct rlimit before, low;
+    int clients[VISITORS];
+    warned_count = 0;
+    ck_assert_ok(job_runtime_open(&other, &(struct job_runtime_options){.log = counts_warnings}));
+    ck_assert_ok(job_loop_open(other, &other_loop, NULL));
+    ck_assert_ok(job_listener_open(other_loop, &listener, NULL, turns_away));
+    for (int i = 0; i < VISITORS; i++)
+        clients[i] = fixture_connect(job_listener_port(&listener));
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+    int highest = dup(0);
+    low = (struct rlimit){(rlim_t)highest + 1, before.rlim_max};
+    close(highest);
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &low), 0);
+
+    ck_assert_int_eq(job_loop_run(other_loop), 0);
+
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+    ck_assert_uint_eq(accepted_count, VISITORS);
+    ck_assert_uint_ge(warned_count, 1);
+    ck_assert_uint_lt(warned_count, VISITORS / 4);   /* one every 10 s */
+    for (int i = 0; i < VISITORS; i++)
+        close(clients[i]);
+    ck_assert_int_eq(job_loop_close(&other_loop, 0), 0);
+    fixture_close(other);
+}
+END_TEST
+
 START_TEST(bad_arguments_and_refusals_of_the_kernel_leave_nothing_open)
 {
     int descriptors = fixture_descriptors();
@@ -172,6 +221,7 @@ int main(void)
     tcase_add_test(tcase, what_the_callback_does_not_take_is_closed_and_close_inside_it_comes_later_and_once);
     tcase_add_test(tcase, a_descriptor_that_is_taken_stays_open);
     tcase_add_test(tcase, a_listener_without_descriptors_goes_on_when_somebody_else_frees_one);
+    tcase_add_test(tcase, a_listener_at_the_limit_does_not_let_strangers_fill_the_log);
     tcase_add_test(tcase, bad_arguments_and_refusals_of_the_kernel_leave_nothing_open);
     suite_add_tcase(suite, tcase);
     return fixture_run(suite);
