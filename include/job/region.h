@@ -11,9 +11,10 @@ struct job_region;
 /* Offsets are in bytes and naturally aligned; each access is sequentially consistent. */
 
 /**
- * Opens a region of `size` zero bytes, with one reference.
+ * Opens a region of `size` zero bytes, with one reference. It counts against the runtime's memory limit, as bufs of its default arena do.
  *
- * @return 0, or -EINVAL (size 0 or above 1 GiB), -ENOMEM, -EPERM (in a forked child); *region unchanged on error
+ * @return 0, or -EINVAL (size 0 or above 1 GiB), -ENOMEM (the limit is reached, or the system has none), -EPERM (in a forked child);
+ *         *region unchanged on error
  * Thread: any.
  */
 JOB_API int job_region_open(struct job_runtime *runtime, size_t size, struct job_region **region);

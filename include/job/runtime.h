@@ -13,7 +13,8 @@ enum job_log_level { JOB_LOG_ERROR, JOB_LOG_WARNING, JOB_LOG_INFO, JOB_LOG_DEBUG
 
 struct job_runtime_options {
     const char *name;            /* shown by jobctl, copied, cut to 31 bytes; NULL: the program's name */
-    size_t memory_limit_bytes;   /* of the default arena; 0: a quarter of the smallest memory limit above us, or of RAM */
+    size_t memory_limit_bytes;   /* of the default arena, and of regions, which count with it; 0: a quarter of the smallest memory limit
+                                    above us, or of RAM */
     /* The library's only voice. Called on any thread, possibly on several at once; text is valid during the call. NULL: silence.
      * It must not call back into the library. */
     void (*log)(void *arg, enum job_log_level level, const char *text);

@@ -478,6 +478,51 @@ void arena_put_run(struct slot *slot)
     arena_wake_starved(arena);
 }
 
+/* Under the lock. */
+static bool charge(struct job_arena *arena, size_t bytes)
+{
+    if (!can_carve(arena, bytes))
+        return false;
+    arena->carved += bytes;
+    arena->charged += bytes;
+    return true;
+}
+
+/* Chunks that are empty make room; their pages go back with the next trims. */
+int arena_charge(struct job_arena *arena, size_t bytes)
+{
+    arena_note_out(arena, bytes);
+    arena_lock(&arena->lock);
+    bool fits = charge(arena, bytes);
+    arena_unlock(&arena->lock);
+    if (!fits) {
+        arena_lock(&arena->trimming);
+        arena_lock(&arena->lock);
+        retire_others(arena, SLOT_RUN);
+        fits = charge(arena, bytes);
+        arena_unlock(&arena->lock);
+        arena_unlock(&arena->trimming);
+    }
+    if (!fits) {
+        arena_note_back(arena, bytes);
+        arena_wake_starved(arena);
+    }
+    arena_publish(arena);
+    return fits ? 0 : -ENOMEM;
+}
+
+void arena_uncharge(struct job_arena *arena, size_t bytes)
+{
+    arena_lock(&arena->lock);
+    assert(arena->charged >= bytes);
+    arena->charged -= bytes;
+    arena->carved -= bytes;
+    arena_unlock(&arena->lock);
+    arena_note_back(arena, bytes);
+    arena_publish(arena);
+    arena_wake_starved(arena);
+}
+
 void arena_publish(struct job_arena *arena)
 {
     arena_lock(&arena->lock);

@@ -68,7 +68,8 @@ struct job_arena {
     /* under the lock: only growing, shrinking and runs */
     pthread_mutex_t trimming;   /* taken before the other: while depots are searched for empty chunks */
     pthread_mutex_t lock;
-    size_t carved;           /* bytes of chunks in use */
+    size_t carved;           /* bytes of chunks in use, and what is charged */
+    size_t charged;          /* of memory elsewhere that counts against the limit */
     size_t held;             /* what rings need at least */
     size_t outputs;          /* what pool threads need at least: one each */
     unsigned next_unused;    /* no chunk before it is unused */
@@ -107,6 +108,10 @@ struct slot *arena_grow(struct job_arena *arena, unsigned class, bool may_retire
 /* A run of adjacent chunks of so many bytes; NULL at the limit or when no run is adjacent. */
 struct slot *arena_take_run(struct job_arena *arena, size_t bytes);
 void arena_put_run(struct slot *slot);
+
+/* Memory that is not in chunks counts against the limit as if it were: 0, or -ENOMEM. Any thread. */
+int arena_charge(struct job_arena *arena, size_t bytes);
+void arena_uncharge(struct job_arena *arena, size_t bytes);
 
 /* A thread gets or loses its cache: what each may hold changes. */
 void arena_share_cache(struct job_arena *arena, int caches);

@@ -209,7 +209,7 @@ static unsigned trim_class(struct job_arena *arena, unsigned class, unsigned mos
 static size_t idle_bytes(struct job_arena *arena)
 {
     arena_lock(&arena->lock);
-    size_t committed = (size_t)arena->committed << CHUNK_BITS;
+    size_t committed = ((size_t)arena->committed << CHUNK_BITS) + arena->charged;   /* which is in `out` as well */
     arena_unlock(&arena->lock);
     size_t busy = load_relaxed(&arena->out) + ((size_t)COMMIT_AHEAD_CHUNKS << CHUNK_BITS); /* an estimate */
     return committed > busy ? committed - busy : 0;

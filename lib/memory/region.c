@@ -1,24 +1,49 @@
 /* region.c — counted shared bytes, touched only by sequentially consistent atomic operations on checked cells.
  *
- * The struct and its cells are one block. Every owner holds a reference; the last release frees.
+ * The struct and its cells are one block of the heap, charged to the runtime's arena: regions and bufs share one limit. When chunks have
+ * all of it but are not full, a slot of theirs serves instead. Every owner holds a reference; the last release frees.
  */
 #include "job/region.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/bits.h"
 #include "base/limits.h"
 #include "base/root.h"
+#include "memory/arena.h"
 
 struct job_region {
     struct root *root;
+    struct slot *slot;   /* that it lies in; NULL: on the heap */
     size_t size;
     atomic_u32 references;
     uint8_t cells[] __attribute__((aligned(64)));
 };
 
 static const size_t size_max = (size_t)1 << 30;
+
+static size_t block_bytes(size_t size)
+{
+    return round_up(sizeof(struct job_region) + size, CACHE_LINE);
+}
+
+static struct job_region *in_slot(struct job_arena *arena, size_t bytes)
+{
+    unsigned class = slot_class_for(bytes);
+    if (class == SLOT_RUN) {
+        arena_count_failed(arena);
+        return NULL;
+    }
+    struct slot *slot = slot_take(arena, class);
+    if (!slot)
+        return NULL;
+    struct job_region *region = memset(slot->memory, 0, bytes);
+    region->slot = slot;
+    return region;
+}
 
 int job_region_open(struct job_runtime *runtime, size_t size, struct job_region **out)
 {
@@ -27,7 +52,12 @@ int job_region_open(struct job_runtime *runtime, size_t size, struct job_region 
     struct root *root = (struct root *)runtime;   /* its first member */
     if (root_is_forked(root))
         return -EPERM;
-    struct job_region *region = alloc_lines(root, sizeof *region + size);
+    struct job_region *region = NULL;
+    bool is_charged = arena_charge(root->arena, block_bytes(size)) == 0;
+    if (!is_charged)
+        region = in_slot(root->arena, block_bytes(size));
+    else if (!(region = alloc_lines(root, block_bytes(size))))
+        arena_uncharge(root->arena, block_bytes(size));
     if (!region)
         return -ENOMEM;
     region->root = root;
@@ -56,8 +86,15 @@ void job_region_release(struct job_region **pointer)
     if (fetch_sub_acq_rel(&region->references, 1) > 1)   /* pairs with itself: the last one sees all writes */
         return;
     struct root *root = region->root;
+    struct slot *slot = region->slot;
+    size_t bytes = block_bytes(region->size);
     (void)fetch_sub_relaxed(&root->regions, 1);   /* ledger */
+    if (slot) {
+        slot_put(slot);
+        return;
+    }
     alloc_free(root, region);
+    arena_uncharge(root->arena, bytes);
 }
 
 size_t job_region_size(const struct job_region *region)

@@ -2,17 +2,20 @@
 #include "support/memory.h"
 
 static struct root root;
-static struct job_runtime *runtime; /* a region needs the root only */
+static struct job_runtime *runtime; /* a region needs the root and its arena only */
+
+enum { LIMIT_BYTES = 8 << 20 };
 
 static void set_up(void)
 {
     runtime = (struct job_runtime *)memory_root(&root);
+    root.arena = memory_arena(&root, LIMIT_BYTES);
 }
 
 static void tear_down(void)
 {
     ck_assert_uint_eq(load_relaxed(&root.regions), 0); /* one thread by now */
-    ck_assert_uint_eq(load_relaxed(&root.allocations), 0);
+    memory_close(&root, root.arena);
 }
 
 static struct job_region *region_of(size_t size)
@@ -36,6 +39,69 @@ START_TEST(S02_a_region_is_zero_and_its_size_fixed)
         job_region_release(&region);
         ck_assert_ptr_null(region);
     }
+}
+END_TEST
+
+static struct job_arena_stats arena_now(void)
+{
+    struct job_arena_stats stats;
+    job_arena_stats(root.arena, &stats);
+    return stats;
+}
+
+START_TEST(regions_and_bufs_share_one_limit)
+{
+    enum { MIB = 1 << 20 };
+    struct job_region *regions[16] = {0}, *one_more = NULL;
+    struct job_buf *buf = NULL;
+    unsigned count = 0;
+
+    while (count < 16 && job_region_open(runtime, MIB, &regions[count]) == 0)
+        count++;
+    ck_assert_uint_eq(count, 7); /* a bit more than 1 MiB each, with what the library needs of its own */
+    ck_assert_uint_eq(arena_now().failed, 1);
+    ck_assert_uint_gt(arena_now().used_bytes, 7 * MIB);
+    ck_assert_uint_le(arena_now().committed_bytes, LIMIT_BYTES);
+    ck_assert_int_eq(job_buf_alloc(root.arena, MIB, NULL, &buf), -ENOMEM);
+    ck_assert_ok(job_buf_alloc(root.arena, MIB / 4, NULL, &buf));
+    job_buf_free(&buf);
+
+    job_region_release(&regions[--count]);
+    ck_assert_ok(job_buf_alloc(root.arena, MIB, NULL, &buf));
+    ck_assert_int_eq(job_region_open(runtime, MIB, &one_more), -ENOMEM);
+    job_buf_free(&buf);
+    ck_assert_ok(job_region_open(runtime, MIB, &one_more)); /* the chunks that the bufs have left make room */
+    job_region_release(&one_more);
+    while (count > 0)
+        job_region_release(&regions[--count]);
+    ck_assert_uint_eq(arena_now().used_bytes, 0);
+}
+END_TEST
+
+START_TEST(a_region_lies_in_a_slot_when_chunks_have_all_memory)
+{
+    struct job_buf *bufs[4] = {0};
+    struct job_region *region = NULL;
+    uint32_t value = 1;
+    for (int i = 0; i < 4; i++) { /* four chunks of 2 MiB, of which little is used */
+        ck_assert_ok(job_buf_alloc(root.arena, (size_t)4000 << (2 * i), NULL, &bufs[i]));
+        memset(job_buf_room(bufs[i], NULL), 0xFF, 100);
+    }
+    job_buf_free(&bufs[0]); /* its chunk is empty, but for what the region takes */
+    ck_assert_ok(job_buf_alloc(root.arena, 4000, NULL, &bufs[0]));
+    uint64_t blocks = load_relaxed(&root.allocations); /* one thread */
+
+    region = region_of(3000);
+
+    ck_assert_uint_eq(load_relaxed(&root.allocations), blocks);
+    for (size_t at = 0; at < 3000; at += 4) {
+        ck_assert_ok(job_region_load32(region, at, &value));
+        ck_assert_uint_eq(value, 0);
+    }
+    job_region_release(&region);
+    for (int i = 0; i < 4; i++)
+        job_buf_free(&bufs[i]);
+    ck_assert_uint_eq(arena_now().used_bytes, 0);
 }
 END_TEST
 
@@ -210,6 +276,8 @@ int main(void)
     TCase *tcase = tcase_create("region");
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_test(tcase, S02_a_region_is_zero_and_its_size_fixed);
+    tcase_add_test(tcase, regions_and_bufs_share_one_limit);
+    tcase_add_test(tcase, a_region_lies_in_a_slot_when_chunks_have_all_memory);
     tcase_add_test(tcase, S02_open_refuses_bad_sizes_and_null);
     tcase_add_test(tcase, a_cell_is_refused_exactly_when_it_is_misaligned_or_reaches_past_the_end);
     tcase_add_test(tcase, no_operation_touches_a_refused_cell);
