@@ -41,8 +41,8 @@ struct job_loop {
     size_t receive_slot_bytes;   /* of a slot of the receive ring: what "small" is measured against */
     bool may_spin;
 
-    /* any thread */
-    struct mailbox mailbox;
+    /* any thread, so on lines of their own: whoever posts takes the line, and the loop would miss what stands beside */
+    struct mailbox mailbox __attribute__((aligned(CACHE_LINE)));
     atomic_u32 stop;             /* enum loop_stop */
     struct job_mail stop_mail;   /* posted once per request to stop: it wakes a loop that sleeps */
 
@@ -52,7 +52,7 @@ struct job_loop {
     } published;
 
     /* loop thread */
-    struct self *owner;          /* atomic, set once: the thread that ran it first; NULL before */
+    struct self *owner __attribute__((aligned(CACHE_LINE)));   /* atomic, set once: the thread that ran it first; NULL before */
     bool is_running;
     bool is_closing;
     uint64_t now_ns;

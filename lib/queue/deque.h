@@ -10,15 +10,15 @@
 #include "base/limits.h"
 
 struct deque {
+    /* fixed after init: not beside what is written, since thieves read it at every look */
+    void **slots __attribute__((aligned(CACHE_LINE)));   /* atomic */
+    uint64_t mask;
     /* any thread */
     atomic_u64 top __attribute__((aligned(CACHE_LINE)));
     atomic_u64 bottom_seen;   /* deque_poll(): bottom was there once */
-    /* written by the owner */
+    /* the owner's; thieves read bottom */
     atomic_u64 bottom __attribute__((aligned(CACHE_LINE)));
-    uint64_t top_seen;   /* the owner's: top was there once; it only grows */
-    /* fixed after init */
-    uint64_t mask;
-    void **slots;        /* atomic */
+    uint64_t top_seen;        /* top was there once; it only grows */
 };
 
 /* slots: memory for `length` of them, a power of two. start: where the indices begin; tests begin near the end. */
