@@ -4,6 +4,7 @@
  * run at all; the looks are far apart (much longer than any spin), and being far apart is what they are for.
  */
 #include <dirent.h>
+#include <semaphore.h>
 
 #include "support/fixture.h"
 
@@ -143,12 +144,118 @@ START_TEST(after_work_an_idle_pool_and_an_idle_loop_are_not_run_at_all)
 }
 END_TEST
 
+enum { CONNECTIONS = 100, LONG_WINDOW_S = 2 };
+
+static struct job_listener listener;
+static struct job_stream streams[CONNECTIONS];
+static unsigned opened, answered, half_closed;
+static sem_t settled;
+
+static void stream_data(struct job_stream *stream, struct job_buf **in)
+{
+    if (stream == &streams[0])
+        job_stream_pause(stream);   /* what it gets from now on waits */
+    ck_assert_ok(job_stream_send(stream, in));
+}
+
+static void stream_end(struct job_stream *stream, int status)
+{
+    (void)stream;
+    ck_assert_int_eq(status, 0);
+    half_closed++;
+}
+
+static void stream_sent(struct job_stream *stream, int status)
+{
+    (void)stream;
+    ck_assert_int_eq(status, 0);
+    answered++;
+}
+
+static void accepted(struct job_listener *l, struct job_incoming *incoming)
+{
+    static const struct job_stream_events events = {.data = stream_data, .end = stream_end, .sent = stream_sent};
+    (void)l;
+    ck_assert_ok(job_stream_accept(&streams[opened++], incoming, &events));
+}
+
+static void look_whether_settled(struct job_call *call)
+{
+    if (answered == CONNECTIONS && half_closed == 1)
+        sem_post(&settled);
+    else
+        ck_assert_ok(job_loop_call(loop, call));
+}
+
+static void connect_all(int clients[CONNECTIONS])
+{
+    struct job_call call = {.run = look_whether_settled};
+    char byte;
+    for (unsigned i = 0; i < CONNECTIONS; i++) {
+        clients[i] = fixture_connect(job_listener_port(&listener));
+        fixture_write(clients[i], "x", 1);
+        ck_assert_uint_eq(fixture_read(clients[i], &byte, 1), 1);
+    }
+    fixture_write(clients[0], "waits", 5);
+    ck_assert_int_eq(send(clients[1], "!", 1, MSG_OOB), 1);   /* nobody reads that: it stays at the socket */
+    ck_assert_int_eq(shutdown(clients[2], SHUT_WR), 0);
+    ck_assert_ok(job_loop_call(loop, &call));
+    sem_wait(&settled);
+}
+
+START_TEST(idle_connections_a_parked_pool_and_their_loop_are_not_run_at_all_for_two_seconds)
+{
+    pthread_t thread;
+    int clients[CONNECTIONS];
+    struct job_call call = {.run = start_work};
+    struct job_loop_stats loop_before, loop_after;
+    struct job_pool_stats pool_before, pool_after;
+    struct job_runtime *runtime = fixture_runtime();
+    ck_assert_ok(job_pool_open(runtime, &pool, &(struct job_pool_options){.workers = WORKERS, .name = "idle"}));
+    ck_assert_ok(job_loop_open(runtime, &loop, NULL));
+    sem_init(&settled, 0, 0);
+    ck_assert_ok(job_listener_open(loop, &listener, NULL, accepted));
+    ck_assert_ok(job_loop_call(loop, &call));
+    ck_assert_int_eq(pthread_create(&thread, NULL, loop_main, NULL), 0);
+    connect_all(clients);
+
+    do {
+        wait_until_asleep();
+        job_pool_stats(pool, &pool_before);
+    } while (pool_before.run < TASKS);
+    job_loop_stats(loop, &loop_before);
+    struct activity before = read_activity();
+    (void)nanosleep(&(struct timespec){.tv_sec = LONG_WINDOW_S}, NULL);   /* the window that is looked at; nothing waits for it */
+    struct activity after = read_activity();
+    job_loop_stats(loop, &loop_after);
+    job_pool_stats(pool, &pool_after);
+
+    ck_assert_uint_ge(loop_before.handles, CONNECTIONS + 1);
+    ck_assert_uint_eq(loop_after.turns, loop_before.turns);
+    ck_assert_uint_eq(loop_after.waits, loop_before.waits);
+    ck_assert_uint_eq(pool_after.parked, pool_before.parked);
+    ck_assert_uint_eq(pool_after.woken, pool_before.woken);
+    ck_assert_uint_eq(before.count, WORKERS + 1);
+    ck_assert_uint_eq(after.count, before.count);
+    ck_assert_uint_eq(after.asleep, after.count);
+    ck_assert_uint_eq(after.switches, before.switches);
+
+    job_loop_stop(loop);
+    (void)pthread_join(thread, NULL);
+    ck_assert_int_eq(job_pool_close(&pool), 0);
+    fixture_close(runtime);
+    for (unsigned i = 0; i < CONNECTIONS; i++)
+        close(clients[i]);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("idle");
     TCase *tcase = tcase_create("idle");
     tcase_set_timeout(tcase, 30);
     tcase_add_test(tcase, after_work_an_idle_pool_and_an_idle_loop_are_not_run_at_all);
+    tcase_add_test(tcase, idle_connections_a_parked_pool_and_their_loop_are_not_run_at_all_for_two_seconds);
     suite_add_tcase(suite, tcase);
     return fixture_run(suite);
 }
