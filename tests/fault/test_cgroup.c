@@ -1,7 +1,7 @@
 /* test_cgroup.c — in a container whose memory ends, a service hears -ENOMEM and lives.
  *
- * A memory cgroup of our own below the one that we are in, v1 or v2, removed afterwards. Where it cannot be made, or does not kill who takes
- * more than it allows, nothing can be shown and the test is skipped.
+ * A memory cgroup of our own below the one that we are in, v1 or v2, removed afterwards. Where it cannot be made, or does not kill who
+ * takes more than it allows, nothing can be shown and the test is skipped.
  */
 #include <limits.h>
 #include <sched.h>
