@@ -33,8 +33,6 @@ static void find_features(struct root *root)
     feature_found(&root->features, FEATURE_COPYBREAK);
     if (sys_slice() > 0)
         feature_found(&root->features, FEATURE_SLICES);
-    if (sys_membarrier() == 0)
-        feature_found(&root->features, FEATURE_MEMBARRIER);
 }
 
 int job_runtime_open(struct job_runtime **out, const struct job_runtime_options *options)

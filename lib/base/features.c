@@ -7,10 +7,9 @@
 #include "base/assert.h"
 
 static const char *const names[] = {
-    [FEATURE_NO_IOWAIT] = "no_iowait",       [FEATURE_RWF_NOSIGNAL] = "rwf_nosignal",
-    [FEATURE_NO_SQARRAY] = "no_sqarray",     [FEATURE_MEMBARRIER] = "membarrier",
-    [FEATURE_SPIN] = "spin",                 [FEATURE_COPYBREAK] = "copybreak",
-    [FEATURE_RECEIVE_CAP] = "receive_cap",   [FEATURE_SLICES] = "slices",
+    [FEATURE_NO_IOWAIT] = "no_iowait",     [FEATURE_SPIN] = "spin",
+    [FEATURE_RECEIVE_CAP] = "receive_cap", [FEATURE_COPYBREAK] = "copybreak",
+    [FEATURE_SLICES] = "slices",
 };
 _Static_assert(ARRAY_COUNT(names) == FEATURE_COUNT, "each feature has a name");
 

@@ -11,9 +11,6 @@
 
 enum feature {
     FEATURE_NO_IOWAIT,        /* an idle ring does not count as waiting for I/O (kernel 6.15) */
-    FEATURE_RWF_NOSIGNAL,     /* a write by the ring to a broken pipe says EPIPE without SIGPIPE */
-    FEATURE_NO_SQARRAY,       /* ring without the indirection array (kernel 6.6) */
-    FEATURE_MEMBARRIER,       /* thieves pay the owner's fence */
     FEATURE_SPIN,             /* spin before sleeping, loops and pool threads */
     FEATURE_RECEIVE_CAP,      /* a receive with many completions ends after so many bytes (kernel 6.17) */
     FEATURE_COPYBREAK,        /* small receives are appended to the stream's open buf */

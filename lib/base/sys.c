@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
-#include <linux/membarrier.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -44,15 +43,6 @@ int sys_futex_wait(atomic_u32 *word, uint32_t expected, uint64_t timeout_ns)
 int sys_futex_wake(atomic_u32 *word, unsigned count)
 {
     return result(syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, count > INT_MAX ? INT_MAX : count, NULL, NULL, 0));
-}
-
-int sys_membarrier(void)
-{
-    int err = result(syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0));
-    if (err != -EPERM)
-        return err;
-    err = result(syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0));
-    return err < 0 ? err : result(syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0));
 }
 
 static uint64_t read_clock(clockid_t clock)

@@ -15,9 +15,6 @@ int sys_futex_wait(atomic_u32 *word, uint32_t expected, uint64_t timeout_ns);
 /* Wakes at most count waiters; returns how many. */
 int sys_futex_wake(atomic_u32 *word, unsigned count);
 
-/* Private expedited membarrier: 0, or -ENOSYS/-EPERM where it cannot be had. Registers itself on first use. */
-int sys_membarrier(void);
-
 uint64_t sys_clock_monotonic_ns(void);
 uint64_t sys_clock_coarse_ns(void);          /* the same clock at the last tick: some ms old, a quarter of the price */
 

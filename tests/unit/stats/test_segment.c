@@ -22,7 +22,7 @@ static struct root root;
 static void set_up(void)
 {
     root = (struct root){.pid = getpid(), .now_ns = sys_clock_monotonic_ns};
-    root.features.available = 1U << FEATURE_MEMBARRIER;
+    root.features.available = 1U << FEATURE_COPYBREAK;
     root.features.disabled = 1U << FEATURE_SPIN;
     ck_assert_int_eq(stats_open(&root, "segment under test", &root.stats), 0);
 }
@@ -79,7 +79,7 @@ START_TEST(the_header_says_which_process_and_since_when)
     ck_assert_uint_le(header->opened_ns, sys_clock_monotonic_ns());
     ck_assert_str_eq(header->name, "segment under test");
     ck_assert_str_eq(header->version, job_version_text);
-    ck_assert_uint_eq(header->features_available, 1U << FEATURE_MEMBARRIER);
+    ck_assert_uint_eq(header->features_available, 1U << FEATURE_COPYBREAK);
     ck_assert_uint_eq(header->features_disabled, 1U << FEATURE_SPIN);
 }
 END_TEST
