@@ -87,9 +87,9 @@ JOB_API bool job_stream_is_paused(const struct job_stream *stream);
  * Queues a buf for sending. Sends go out in order, whole; the stream owns the buf until the kernel has taken its bytes.
  *
  * @param buf  *buf becomes NULL on success; on error nothing changes
- * @return 0, or -EINVAL: an argument or *buf is NULL; -EPIPE: shut down already; -ECANCELED: closing; -EPERM: not the loop's
- *         thread; -EAGAIN: as job_stream_accept(); -EOVERFLOW: more than 2^20 segments are queued; or the errno with which the stream
- *         failed (-ECONNRESET …)
+ * @return 0, or -EINVAL: an argument or *buf is NULL, or bufs of another runtime than its own are queued; -EPIPE: shut down already;
+ *         -ECANCELED: closing; -EPERM: not the loop's thread; -EAGAIN: as job_stream_accept(); -EOVERFLOW: more than 2^20 segments are
+ *         queued; or the errno with which the stream failed (-ECONNRESET …)
  * Thread: loop thread.
  * Shutdown: job_stream_close() drops what is queued and gives it back; job_stream_shutdown() sends it first.
  */

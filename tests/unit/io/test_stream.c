@@ -414,6 +414,25 @@ START_TEST(bad_arguments_change_nothing)
 }
 END_TEST
 
+START_TEST(a_buf_of_another_runtime_is_refused_behind_queued_ones_and_stays_with_its_owner)
+{
+    struct job_runtime *other = fixture_runtime();
+    struct job_buf *bufs[3] = {0};
+    for (unsigned i = 0; i < 3; i++) {
+        ck_assert_ok(job_buf_alloc(job_runtime_arena(i == 2 ? other : runtime), 100, NULL, &bufs[i]));
+        ck_assert_ok(job_buf_write(bufs[i], "bytes", 5));
+    }
+    ck_assert_ok(job_stream_send(&side.stream, &bufs[0]));
+    ck_assert_ok(job_stream_send(&side.stream, &bufs[1]));
+
+    ck_assert_int_eq(job_stream_send(&side.stream, &bufs[2]), -EINVAL);
+    ck_assert_uint_eq(job_buf_len(bufs[2]), 5);
+    ck_assert_uint_eq(job_stream_queued(&side.stream), 10);
+    job_buf_free(&bufs[2]);
+    fixture_close(other);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("stream");
@@ -432,6 +451,7 @@ int main(void)
     tcase_add_test(tcase, a_peer_that_sends_single_bytes_costs_at_most_four_times_its_bytes);
     tcase_add_test(tcase, the_copy_counter_stays_zero_for_receives_of_an_eighth_of_a_slot_and_more);
     tcase_add_test(tcase, bad_arguments_change_nothing);
+    tcase_add_test(tcase, a_buf_of_another_runtime_is_refused_behind_queued_ones_and_stays_with_its_owner);
     suite_add_tcase(suite, tcase);
     return fixture_run(suite);
 }
