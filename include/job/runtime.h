@@ -16,7 +16,7 @@ struct job_runtime_options {
     size_t memory_limit_bytes;   /* of the default arena, and of regions, which count with it; 0: a quarter of the smallest memory limit
                                     above us, or of RAM */
     /* The library's only voice. Called on any thread, possibly on several at once; text is valid during the call. NULL: silence.
-     * It must not call back into the library. */
+     * It must not call back into the library. job_log_stderr() is one. */
     void (*log)(void *arg, enum job_log_level level, const char *text);
     void *log_arg;
     bool no_stats;               /* no statistics segment: jobctl cannot see this process */
@@ -65,6 +65,10 @@ JOB_API struct job_arena *job_runtime_arena(struct job_runtime *runtime);
 
 /** Reads what lives; all zero for NULL. Exact when no other thread is at work, a good approximation else. Thread: any. */
 JOB_API void job_runtime_counts(const struct job_runtime *runtime, struct job_counts *counts);
+
+/** A log hook: one line on standard error for each message but JOB_LOG_DEBUG, as "arg: level: text". `log_arg` is a string, such as the
+ * name of the service, or NULL: "libjob". Thread: any. */
+JOB_API void job_log_stderr(void *arg, enum job_log_level level, const char *text);
 
 /** A short English text for an errno value, negative (as returned by every function here) or positive; never NULL. For
  * values that mean something particular in this library the text says so (-ECANCELED, -EAGAIN, -EOWNERDEAD). Thread: any. */

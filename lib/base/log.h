@@ -1,4 +1,5 @@
-/* log.h — the one way by which the library speaks: the runtime's log hook. Nothing here prints by itself. */
+/* log.h — the one way by which the library speaks: the runtime's log hook. Nothing here prints by
+ * itself: job_log_stderr() does when the user makes it the hook. */
 #ifndef JOB_BASE_LOG_H
 #define JOB_BASE_LOG_H
 

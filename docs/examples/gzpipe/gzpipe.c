@@ -151,12 +151,6 @@ static void on_signal(struct job_signal *signal, int number)
     job_listener_close(&ping_listener, NULL);
 }
 
-static void log_line(void *arg, enum job_log_level level, const char *text)
-{
-    (void)arg, (void)level;
-    fprintf(stderr, "gzpipe: %s\n", text);
-}
-
 static void check(const char *what, int err)
 {
     if (err < 0) {
@@ -170,6 +164,7 @@ int main(int argc, char **argv)
     static const struct option names[] = {
         {"port", 1, NULL, 'p'}, {"ping-port", 1, NULL, 'q'}, {"workers", 1, NULL, 'w'}, {"inline", 0, NULL, 'i'}, {0}};
     static const int numbers[] = {SIGINT, SIGTERM};
+    struct job_runtime_options named = {.name = "gzpipe", .log = job_log_stderr, .log_arg = "gzpipe"};
     struct job_listener_options data = {0}, ping = {0};
     struct job_pool_options workers = {.name = "gzip", .nice = 19};
     struct job_signal signals;
@@ -183,7 +178,7 @@ int main(int argc, char **argv)
         }
     }
     check("signals", job_signals_block(numbers, 2));
-    check("runtime", job_runtime_open(&runtime, &(struct job_runtime_options){.name = "gzpipe", .log = log_line}));
+    check("runtime", job_runtime_open(&runtime, &named));
     check("loop", job_loop_open(runtime, &loop, &(struct job_loop_options){.receive_slot_bytes = 65536}));
     check("pool", job_pool_open(runtime, &pool, &workers));
     check("signals", job_signal_open(loop, &signals, numbers, 2, on_signal));

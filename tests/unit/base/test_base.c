@@ -163,6 +163,42 @@ START_TEST(an_unknown_feature_is_reported_and_the_others_still_count)
 }
 END_TEST
 
+/* What the hook for standard error writes there. */
+static void hear(void *arg, enum job_log_level level, const char *text, char *heard, size_t size)
+{
+    int fds[2], kept = dup(STDERR_FILENO);
+    ck_assert_int_eq(pipe(fds), 0);
+    ck_assert_int_ge(dup2(fds[1], STDERR_FILENO), 0);
+    job_log_stderr(arg, level, text);
+    ck_assert_int_ge(dup2(kept, STDERR_FILENO), 0);
+    close(fds[1]);
+    ssize_t len = read(fds[0], heard, size - 1);
+    ck_assert_int_ge(len, 0);
+    heard[len] = 0;
+    close(fds[0]);
+    close(kept);
+}
+
+START_TEST(the_hook_for_standard_error_writes_one_line_and_nothing_for_debug)
+{
+    char heard[2048], name[] = "service", *long_text = malloc(1500);
+    hear(name, JOB_LOG_WARNING, "three bufs live", heard, sizeof heard);
+    ck_assert_str_eq(heard, "service: warning: three bufs live\n");
+    hear(NULL, JOB_LOG_ERROR, "bad", heard, sizeof heard);
+    ck_assert_str_eq(heard, "libjob: error: bad\n");
+    hear(NULL, JOB_LOG_DEBUG, "small talk", heard, sizeof heard);
+    ck_assert_str_eq(heard, "");
+
+    memset(long_text, 'x', 1499);
+    long_text[1499] = 0;
+    hear(NULL, JOB_LOG_INFO, long_text, heard, sizeof heard);
+    free(long_text);
+
+    ck_assert_uint_eq(strlen(heard), LOG_TEXT_MAX + 63);
+    ck_assert_ptr_eq(strchr(heard, '\n'), heard + LOG_TEXT_MAX + 62);
+}
+END_TEST
+
 START_TEST(every_errno_has_a_text_and_the_sign_does_not_matter)
 {
     for (int err = 0; err < 200; err++) {
@@ -187,6 +223,7 @@ int main(void)
     tcase_add_test(tcase, a_list_keeps_order_at_both_ends_and_through_a_splice);
     tcase_add_test(tcase, allocations_are_zeroed_aligned_and_counted);
     tcase_add_test(tcase, the_log_hook_gets_whole_lines_and_long_ones_are_cut);
+    tcase_add_test(tcase, the_hook_for_standard_error_writes_one_line_and_nothing_for_debug);
     tcase_add_test(tcase, each_feature_has_a_name_and_its_name_disables_it_alone);
     tcase_add_test(tcase, an_unknown_feature_is_reported_and_the_others_still_count);
     tcase_add_test(tcase, every_errno_has_a_text_and_the_sign_does_not_matter);
