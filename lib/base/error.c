@@ -13,7 +13,8 @@ const char *job_strerror(int err)
     case 0: return "success";
     case EAGAIN: return "no room now; a writable callback follows";
     case ECANCELED: return "cancelled, or the owner is closing";
-    case EBUSY: return "in use";
+    case EBUSY: return "in use, or it owns one already";
+    case ENOSPC: return "no place left: of the system, or for another region of a task";
     case ENOMEM: return "the memory limit is reached";
     case EOWNERDEAD: return "the other side has died";
     case EPERM: return "not permitted, or not on this thread";
