@@ -113,10 +113,9 @@ static int enqueue(struct job_stream *stream, struct job_buf **buf)
     return err;
 }
 
-int job_stream_send(struct job_stream *stream, struct job_buf **buf)
+/* Whether anything may be sent: 0, or the errno that says why not. */
+static int check_sending(const struct job_stream *stream)
 {
-    if (!stream || !buf || !*buf)
-        return -EINVAL;
     if (!handle_is_open(&stream->handle))
         return -ECANCELED;
     if (loop_check_thread(stream->handle.job_loop) < 0)
@@ -125,13 +124,39 @@ int job_stream_send(struct job_stream *stream, struct job_buf **buf)
         return stream->job_error;
     if (stream_has(stream, STREAM_SHUT_WANTED))
         return -EPIPE;
+    return 0;
+}
+
+int job_stream_send(struct job_stream *stream, struct job_buf **buf)
+{
+    if (!stream || !buf || !*buf)
+        return -EINVAL;
+    int err = check_sending(stream);
+    if (err < 0)
+        return err;
     owner_check_slow(*buf);
     if (stream->job_sending)
         return enqueue(stream, buf);
     stream->job_sending = job_buf_take(buf);
-    int err = send_start(stream);
+    err = send_start(stream);
     if (err < 0)
         *buf = job_buf_take(&stream->job_sending);
+    return err;
+}
+
+int job_stream_write(struct job_stream *stream, const void *bytes, size_t len)
+{
+    if (!stream || (!bytes && len > 0))
+        return -EINVAL;
+    int err = check_sending(stream);   /* before the arena is touched: on another thread it is not ours to ask for */
+    struct job_buf *buf = NULL;
+    if (err == 0)
+        err = job_buf_alloc(stream->handle.job_loop->arena, len, NULL, &buf);
+    if (err == 0 && len > 0)
+        err = job_buf_write(buf, bytes, len);
+    if (err == 0)
+        err = job_stream_send(stream, &buf);
+    job_buf_free(&buf);                /* NULL, unless something failed */
     return err;
 }
 

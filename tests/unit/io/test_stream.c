@@ -341,6 +341,35 @@ START_TEST(an_empty_buf_is_sent)
 }
 END_TEST
 
+START_TEST(written_bytes_are_copied_and_arrive_in_order_with_sent_bufs)
+{
+    char line[] = "one,", text[16] = "";
+    struct job_buf *buf = NULL;
+    struct job_counts counts;
+    ck_assert_ok(job_buf_alloc(job_runtime_arena(runtime), 8, NULL, &buf));
+    ck_assert_ok(job_buf_write(buf, "two,", 4));
+    ck_assert_ok(job_stream_write(&side.stream, line, 4));
+    memset(line, '!', 4);   /* the caller's again */
+    ck_assert_ok(job_stream_send(&side.stream, &buf));
+    ck_assert_ok(job_stream_write(&side.stream, "three", 5));
+    ck_assert_ok(job_stream_write(&side.stream, NULL, 0));
+    ck_assert_uint_eq(job_stream_queued(&side.stream), 13);
+    ck_assert_ok(job_stream_shutdown(&side.stream));
+    job_runtime_counts(runtime, &counts);
+    uint64_t before = counts.bufs;
+    ck_assert_int_eq(job_stream_write(&side.stream, "late", 4), -EPIPE);
+    job_runtime_counts(runtime, &counts);
+    ck_assert_uint_eq(counts.bufs, before);
+    side.close_on_sent = true;
+
+    ck_assert_int_eq(job_loop_run(loop), 0);
+
+    ck_assert_int_eq(recv(peer, text, sizeof text, MSG_WAITALL), 13);
+    ck_assert_str_eq(text, "one,two,three");
+    ck_assert_int_eq(job_stream_write(&side.stream, "late", 4), -ECANCELED);
+}
+END_TEST
+
 static void *peer_sends_bytes(void *arg)
 {
     size_t count = *(size_t *)arg;
@@ -405,6 +434,10 @@ START_TEST(bad_arguments_change_nothing)
     ck_assert_int_eq(job_stream_send(&side.stream, &none), -EINVAL);
     ck_assert_int_eq(job_stream_send(&side.stream, NULL), -EINVAL);
     ck_assert_int_eq(job_stream_send(NULL, &none), -EINVAL);
+    ck_assert_int_eq(job_stream_write(NULL, "x", 1), -EINVAL);
+    ck_assert_int_eq(job_stream_write(&side.stream, NULL, 1), -EINVAL);
+    ck_assert_int_eq(job_stream_write(&side.stream, "x", ((size_t)1 << 30) + 1), -EINVAL);
+    ck_assert_uint_eq(job_stream_queued(&side.stream), 0);
     ck_assert_int_eq(job_stream_shutdown(NULL), -EINVAL);
     job_stream_close(NULL);
     close(pipe_fds[0]);
@@ -448,6 +481,7 @@ int main(void)
     tcase_add_test(tcase, close_inside_data_comes_back_later_and_once);
     tcase_add_test(tcase, close_with_a_queue_gives_every_buf_back);
     tcase_add_test(tcase, an_empty_buf_is_sent);
+    tcase_add_test(tcase, written_bytes_are_copied_and_arrive_in_order_with_sent_bufs);
     tcase_add_test(tcase, a_peer_that_sends_single_bytes_costs_at_most_four_times_its_bytes);
     tcase_add_test(tcase, the_copy_counter_stays_zero_for_receives_of_an_eighth_of_a_slot_and_more);
     tcase_add_test(tcase, bad_arguments_change_nothing);

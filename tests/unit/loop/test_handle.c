@@ -142,6 +142,7 @@ START_TEST(every_call_with_a_loop_is_refused_in_a_forked_child)
         is_right = is_right && job_listener_open(loop, &listener, NULL, not_accepted) == -EPERM;
         is_right = is_right && job_stream_adopt(loop, &stream, fds[0], &events) == -EPERM;
         is_right = is_right && job_stream_send(&stream, &buf) == -EPERM && job_stream_shutdown(&stream) == -EPERM;
+        is_right = is_right && job_stream_write(&stream, "x", 1) == -EPERM;
         job_stream_close(&stream);
         _exit(is_right && !job_handle_is_closing(&stream.handle) ? 0 : 1);
     }
