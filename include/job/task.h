@@ -24,9 +24,10 @@ struct job_task;
 typedef void job_task_run_fn(struct job_task *task);
 
 /* Runs on the loop of the handle that the task was submitted for, or, without a handle, on the pool thread (or on the one that closes
- * the pool). `status` is what the task function set (0 by default), or -ECANCELED: it never ran. The task is idle again in here: it may
- * be given a buf and submitted anew. A buf that is still in it when this returns goes back to its arena, and the regions are released,
- * unless it was submitted anew or waits for room. To free the task's memory in here, or to let another thread free it, call
+ * the pool). `status` is what the task function set (0 by default), or -ECANCELED: it never ran. The task is idle again in here, still with
+ * its buf and its regions: take the old buf out, then it may be given another and be submitted anew; the regions it keeps, so do not
+ * share them again. A buf that is still in it when this returns goes back to its arena, and the regions are released, unless it was
+ * submitted anew or waits for room. To free the task's memory in here, or to let another thread free it, call
  * job_task_fini() first: without that the memory is in use until this has returned. */
 typedef void job_task_done_fn(struct job_task *task, int status);
 
