@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/atomic.h"
+
 enum feature {
     FEATURE_NO_IOWAIT,        /* an idle ring does not count as waiting for I/O (kernel 6.15) */
     FEATURE_SPIN,             /* spin before sleeping, loops and pool threads */
@@ -20,7 +22,7 @@ enum feature {
 
 struct features {
     uint32_t disabled;        /* bits of enum feature */
-    uint32_t available;       /* bits that a probe has set */
+    atomic_u32 available;     /* bits that a probe has set: a loop that opens probes while others' threads look */
 };
 
 /* The name as in JOB_DISABLE and in jobctl; NULL past the end. */
@@ -34,12 +36,13 @@ void features_init(struct features *features);
 
 static inline void feature_found(struct features *features, enum feature feature)
 {
-    features->available |= 1U << feature;
+    (void)fetch_or_acq_rel(&features->available, 1U << feature);   /* pairs with itself: two that probe at once both set theirs */
 }
 
 static inline bool feature_is_on(const struct features *features, enum feature feature)
 {
-    return (features->available & ~features->disabled & (1U << feature)) != 0;
+    uint32_t available = load_relaxed(&features->available);   /* each bit for itself: orders nothing */
+    return (available & ~features->disabled & (1U << feature)) != 0;
 }
 
 #endif

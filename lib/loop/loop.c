@@ -89,7 +89,8 @@ int job_loop_open(struct job_runtime *runtime, struct job_loop **out, const stru
     err = engine_ring.open(root, &engine_options, &loop->engine);
     if (err < 0)
         goto release_line;
-    stats_set_features(root->stats, root->features.available, root->features.disabled);   /* the engine probes its own */
+    uint32_t available = load_relaxed(&root->features.available);   /* the engine has probed its own; figures for people: no order */
+    stats_set_features(root->stats, available, root->features.disabled);
     (void)fetch_add_relaxed(&root->users, 1);   /* ledger: orders nothing */
     *out = loop;
     return 0;

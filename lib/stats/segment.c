@@ -116,7 +116,7 @@ int stats_open(struct root *root, const char *name, struct stats **out)
     }
     struct stats_header *header = stats->header = memory;
     fill_header(header, root, name, size);
-    stats_set_features(stats, root->features.available, root->features.disabled);
+    stats_set_features(stats, load_relaxed(&root->features.available), root->features.disabled);   /* nobody else knows it yet */
     stats->lines = table_at(header, STATS_TABLE_THREADS);
     stats->arenas = table_at(header, STATS_TABLE_ARENAS);
     uint64_t magic;
