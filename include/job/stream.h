@@ -113,6 +113,10 @@ JOB_API int job_stream_shutdown(struct job_stream *stream);
  * comes after the last of them. A second close is ignored. Thread: loop thread. */
 JOB_API void job_stream_close(struct job_stream *stream);
 
+/** As job_stream_close(), but a TCP peer is told by a reset (ECONNRESET) and not by an end of file: for answers that were cut off, which
+ * must not look complete. A Unix socket has no reset. Thread: loop thread. */
+JOB_API void job_stream_reset(struct job_stream *stream);
+
 /** Bytes received and bytes that the kernel has taken, since open. Thread: loop thread. */
 JOB_API uint64_t job_stream_received(const struct job_stream *stream);
 JOB_API uint64_t job_stream_sent(const struct job_stream *stream);

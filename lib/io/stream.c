@@ -14,7 +14,10 @@ static void stream_closing(struct job_handle *handle)
 {
     struct job_stream *stream = job_container_of(handle, struct job_stream, handle);
     bool is_busy = op_is_in_flight(stream_receive_op(stream)) || op_is_in_flight(stream_send_op(stream));
-    if (is_busy)
+    static const struct linger at_once = {.l_onoff = 1};
+    if (stream_has(stream, STREAM_RESET))
+        (void)setsockopt(stream->job_fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);   /* the close(2) that follows resets */
+    else if (is_busy)
         (void)shutdown(stream->job_fd, SHUT_RDWR);   /* ENOTCONN when the peer was faster */
     stream_receive_cancel(stream);
     stream_send_cancel(stream);
@@ -80,6 +83,15 @@ void job_stream_close(struct job_stream *stream)
 {
     if (stream)
         (void)handle_close(&stream->handle);
+}
+
+void job_stream_reset(struct job_stream *stream)
+{
+    if (!stream || !handle_is_open(&stream->handle))
+        return;
+    if (loop_check_thread(stream->handle.job_loop) == 0)
+        stream_set(stream, STREAM_RESET);
+    (void)handle_close(&stream->handle);   /* says what is wrong with another thread */
 }
 
 uint64_t job_stream_received(const struct job_stream *stream)

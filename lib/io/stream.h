@@ -18,6 +18,7 @@ enum stream_flag {
     STREAM_SHUT_WANTED = 16,    /* shut down when the queue is empty */
     STREAM_SHUT = 32,           /* the sending direction is shut down */
     STREAM_DELIVERING = 64,     /* inside `data`: no nested delivery */
+    STREAM_RESET = 128,         /* closes by a reset */
 };
 
 enum { STREAM_VECTOR = 8 };     /* segments in one send */

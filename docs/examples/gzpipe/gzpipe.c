@@ -87,7 +87,7 @@ static void compressed(struct job_task *task, int status)
     struct conn *conn = job_container_of(task, struct conn, task);
     conn->is_working = false;
     if (status < 0 || job_stream_send(&conn->stream, &task->buf) < 0)
-        job_stream_close(&conn->stream);
+        job_stream_reset(&conn->stream);   /* members so far are a gzip file: an end of file would look like all of it */
     else
         go_on(conn);
 }

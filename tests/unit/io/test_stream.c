@@ -302,6 +302,42 @@ START_TEST(close_inside_data_comes_back_later_and_once)
 }
 END_TEST
 
+static struct job_stream reset_stream;
+
+static void reset_on_data(struct job_stream *stream, struct job_buf **in)
+{
+    ck_assert_ok(job_stream_send(stream, in));
+    job_stream_reset(stream);
+    job_stream_reset(stream);
+}
+
+static void accept_to_reset(struct job_listener *listener, struct job_incoming *incoming)
+{
+    static const struct job_stream_events to_reset = {.data = reset_on_data};
+    ck_assert_ok(job_stream_accept(&reset_stream, incoming, &to_reset));
+    job_listener_close(listener, NULL);
+}
+
+START_TEST(a_reset_does_not_look_like_an_end_of_file)
+{
+    struct job_listener listener;
+    char byte = 'x';
+    job_stream_close(&side.stream);
+    ck_assert_ok(job_listener_open(loop, &listener, NULL, accept_to_reset));
+    int client = fixture_connect(job_listener_port(&listener));
+    fixture_write(client, &byte, 1);
+
+    ck_assert_int_eq(job_loop_run(loop), 0);
+
+    ssize_t n;
+    while ((n = recv(client, &byte, 1, 0)) > 0) {
+    }
+    ck_assert_int_eq(n, -1);
+    ck_assert_int_eq(errno, ECONNRESET);
+    (void)close(client);
+}
+END_TEST
+
 START_TEST(close_with_a_queue_gives_every_buf_back)
 {
     for (int i = 0; i < 64; i++) {
@@ -479,6 +515,7 @@ int main(void)
     tcase_add_test(tcase, many_queued_bufs_of_all_sizes_arrive_in_order_and_shutdown_comes_after_them);
     tcase_add_test(tcase, a_peer_that_is_gone_fails_both_directions_once);
     tcase_add_test(tcase, close_inside_data_comes_back_later_and_once);
+    tcase_add_test(tcase, a_reset_does_not_look_like_an_end_of_file);
     tcase_add_test(tcase, close_with_a_queue_gives_every_buf_back);
     tcase_add_test(tcase, an_empty_buf_is_sent);
     tcase_add_test(tcase, written_bytes_are_copied_and_arrive_in_order_with_sent_bufs);
