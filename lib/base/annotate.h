@@ -37,11 +37,13 @@
 #endif
 #endif
 #ifdef ANNOTATE_TSAN
+enum { ANNOTATE_THREADS = 1 };   /* the sanitizer's own; it has all signals blocked */
 void __tsan_acquire(void *address);
 void __tsan_release(void *address);
 #define annotate_acquire(address) __tsan_acquire(address)
 #define annotate_release(address) __tsan_release(address)
 #else
+enum { ANNOTATE_THREADS = 0 };
 #define annotate_acquire(address) ((void)(address))
 #define annotate_release(address) ((void)(address))
 #endif

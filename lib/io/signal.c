@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <sys/signalfd.h>
 
+#include "base/annotate.h"
 #include "base/sys.h"
 #include "io/listener.h"
 #include "loop/handle.h"
@@ -38,7 +39,7 @@ static bool is_only_thread(void)
     while ((entry = readdir(tasks)))
         threads += entry->d_name[0] != '.';
     (void)closedir(tasks);
-    return threads == 1;
+    return threads <= 1 + ANNOTATE_THREADS;
 }
 
 int job_signals_block(const int *numbers, size_t count)

@@ -430,27 +430,33 @@ START_TEST(later_tasks_do_not_overtake_what_is_left_of_a_full_inbox)
 }
 END_TEST
 
+static void open_and_close_a_pool(unsigned i)
+{
+    struct job_task tasks[4];
+    ck_assert_ok(job_pool_open(runtime, &pool, &(struct job_pool_options){.workers = 1 + i % 2, .no_spin = i % 2}));
+    for (int j = 0; j < 4; j++) {
+        ck_assert_ok(job_task_init(&tasks[j], pool, nothing, only_posts));
+        ck_assert_ok(job_submit(pool, &tasks[j], NULL));
+    }
+    if (i % 4 == 0)
+        job_pool_stop(pool);
+    ck_assert_int_eq(job_pool_close(&pool), 0);
+    for (int j = 0; j < 4; j++)
+        ck_assert_int_eq(sem_trywait(&ended), 0);   /* each has had its end before close returned */
+}
+
 START_TEST(a_thousand_pools_leave_no_thread_and_no_memory)
 {
     struct job_counts before, after;
-    job_runtime_counts(runtime, &before);
-    int threads = thread_count();
     unsigned pools = fixture_rounds("POOLS", 1000);
-    for (unsigned i = 0; i < pools; i++) {
-        struct job_task tasks[4];
-        ck_assert_ok(job_pool_open(runtime, &pool, &(struct job_pool_options){.workers = 1 + i % 2, .no_spin = i % 2}));
-        for (int j = 0; j < 4; j++) {
-            ck_assert_ok(job_task_init(&tasks[j], pool, nothing, only_posts));
-            ck_assert_ok(job_submit(pool, &tasks[j], NULL));
-        }
-        if (i % 4 == 0)
-            job_pool_stop(pool);
-        ck_assert_int_eq(job_pool_close(&pool), 0);
-        for (int j = 0; j < 4; j++)
-            ck_assert_int_eq(sem_trywait(&ended), 0);   /* each has had its end before close returned */
-    }
+    open_and_close_a_pool(0);   /* a sanitizer starts a thread of its own with the first of ours */
+    int threads = thread_count();
+    job_runtime_counts(runtime, &before);
+    for (unsigned i = 0; i < pools; i++)
+        open_and_close_a_pool(i);
     job_runtime_counts(runtime, &after);
-    ck_assert_int_eq(thread_count(), threads);
+    while (thread_count() > threads)   /* the kernel ends a join a moment before the thread leaves the list */
+        sched_yield();
     ck_assert_uint_eq(after.threads, before.threads);
     ck_assert_uint_eq(after.allocations, before.allocations);
 }
