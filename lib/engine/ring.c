@@ -437,7 +437,7 @@ static int ring_wait(struct engine *engine, uint64_t deadline_ns, struct complet
     }
     if (!ring->is_wake_armed)
         arm_wake(ring);
-    if (ring->buffers.available == 0 && starved_are_many(ring))
+    if (starved_are_many(ring))   /* also when a refill came between two batches of one burst */
         ring_buffers_grow(&ring->buffers);
     ring_buffers_refill(&ring->buffers);
     issue_waiting(ring);
