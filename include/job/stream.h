@@ -95,8 +95,8 @@ JOB_API bool job_stream_is_paused(const struct job_stream *stream);
  */
 JOB_API int job_stream_send(struct job_stream *stream, struct job_buf **buf);
 
-/** Copies bytes into a buf of the loop's arena and sends that: for short answers of your own. What is sent at once while others are queued
- * is gathered there. The copy is yours, so it is not counted in `copied_bytes`.
+/** Copies bytes and sends them: for short answers of your own. They go into the room behind what is queued, or else into a new buf of the
+ * loop's arena. This copy is not counted in `copied_bytes`.
  * @return as job_stream_send(), and -EINVAL: bytes is NULL and len is not 0, or len is above 1 GiB; -ENOMEM: the arena's limit is
  *         reached; nothing was queued on error. Thread: loop thread. */
 JOB_API int job_stream_write(struct job_stream *stream, const void *bytes, size_t len);

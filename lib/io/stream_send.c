@@ -4,6 +4,7 @@
  * take is sent again from where it stopped. The queue grows by linking; nothing is allocated.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "io/stream.h"
 #include "memory/owner.h"
@@ -144,12 +145,30 @@ int job_stream_send(struct job_stream *stream, struct job_buf **buf)
     return err;
 }
 
+/* Into the free room behind what is queued: no slot is taken and no byte is copied twice. False: it does not fit. */
+static bool gather(struct job_stream *stream, const void *bytes, size_t len)
+{
+    size_t room = 0;
+    if (!stream->job_queue || len == 0)
+        return false;
+    owner_pass(stream->job_queue, BUF_QUEUE, BUF_CODE);
+    void *at = job_buf_room(stream->job_queue, &room);
+    if (len <= room) {
+        memcpy(at, bytes, len);
+        (void)job_buf_extend(stream->job_queue, len);   /* there is room, so it cannot fail */
+    }
+    owner_pass(stream->job_queue, BUF_CODE, BUF_QUEUE);
+    return len <= room;
+}
+
 int job_stream_write(struct job_stream *stream, const void *bytes, size_t len)
 {
     if (!stream || (!bytes && len > 0))
         return -EINVAL;
     int err = check_sending(stream);   /* before the arena is touched: on another thread it is not ours to ask for */
     struct job_buf *buf = NULL;
+    if (err == 0 && gather(stream, bytes, len))
+        return 0;
     if (err == 0)
         err = job_buf_alloc(stream->handle.job_loop->arena, len, NULL, &buf);
     if (err == 0 && len > 0)

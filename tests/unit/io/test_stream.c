@@ -406,6 +406,29 @@ START_TEST(written_bytes_are_copied_and_arrive_in_order_with_sent_bufs)
 }
 END_TEST
 
+START_TEST(many_small_writes_share_slots_and_are_copied_once)
+{
+    char expected[4000], text[4000];
+    struct job_counts before, after;
+    for (size_t i = 0; i < sizeof expected; i++)
+        expected[i] = (char)pattern(i);
+    ck_assert_ok(job_stream_write(&side.stream, expected, 20));
+    ck_assert_ok(job_stream_write(&side.stream, expected + 20, 20));
+    job_runtime_counts(runtime, &before);
+    for (size_t i = 40; i < sizeof expected; i += 20)
+        ck_assert_ok(job_stream_write(&side.stream, expected + i, 20));
+    job_runtime_counts(runtime, &after);
+    ck_assert_uint_eq(after.bufs, before.bufs);
+    ck_assert_uint_eq(after.copied_bytes, before.copied_bytes);
+    side.close_on_sent = true;
+
+    ck_assert_int_eq(job_loop_run(loop), 0);
+
+    ck_assert_int_eq(recv(peer, text, sizeof text, MSG_WAITALL), sizeof text);
+    ck_assert_mem_eq(text, expected, sizeof text);
+}
+END_TEST
+
 static void *peer_sends_bytes(void *arg)
 {
     size_t count = *(size_t *)arg;
@@ -518,6 +541,7 @@ int main(void)
     tcase_add_test(tcase, a_reset_does_not_look_like_an_end_of_file);
     tcase_add_test(tcase, close_with_a_queue_gives_every_buf_back);
     tcase_add_test(tcase, an_empty_buf_is_sent);
+    tcase_add_test(tcase, many_small_writes_share_slots_and_are_copied_once);
     tcase_add_test(tcase, written_bytes_are_copied_and_arrive_in_order_with_sent_bufs);
     tcase_add_test(tcase, a_peer_that_sends_single_bytes_costs_at_most_four_times_its_bytes);
     tcase_add_test(tcase, the_copy_counter_stays_zero_for_receives_of_an_eighth_of_a_slot_and_more);
