@@ -1,17 +1,8 @@
-/* guide.h — what the programs of docs/guide have besides their blocks: check(), which ends the program when a call failed. */
+/* guide.h — what the programs of docs/guide have besides their blocks. It includes nothing, so that a page names every header it needs. */
 #ifndef TESTS_DOCS_GUIDE_H
 #define TESTS_DOCS_GUIDE_H
 
-#include <job/job.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-static inline void check(const char *what, int err)
-{
-    if (err < 0) {
-        fprintf(stderr, "%s: %s\n", what, job_strerror(err));
-        exit(EXIT_FAILURE);
-    }
-}
+/* Ends the program when a call failed. */
+void check(const char *what, int err);
 
 #endif
