@@ -2,6 +2,15 @@
  *
  * Own deque first (newest: its data are in this CPU's cache), then lanes and inbox, then the others' deques (oldest: most work behind it).
  * Every FAIRNESS_TICK tasks the shared queues come first, so that a thread whose tasks fork tasks does not starve those who wait outside.
+ *
+ * The inbox is taken whole, so most of a long one must go back where others see it.
+ *   States of pool->leftover: NULL; a chain, oldest first. Nobody changes a chain while it is there: it is taken whole as well.
+ *   a thread: I1 take leftover, else the inbox, by one exchange   I2 the first task is its own; fill its deque if that is empty
+ *             I3 put the rest into leftover if that is NULL, else behind the newest of the inbox   I4 notify, when there was more than one
+ * Why no task is left while threads sleep: between I1 and I3 the rest is in one thread's hands, and the others may see nothing and go to
+ * sleep; that thread is awake, and I4, after I3, is the notice that any work from outside gives (queue/park.c).
+ * Rejected: putting the rest back into the inbox (reversed anew for each deque, 10^6 tasks took minutes; and newer ones overtook it).
+ * Accepted: when two threads put back at once, the later part may run after what was posted meanwhile.
  */
 #include "sched/pool.h"
 
