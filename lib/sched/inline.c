@@ -7,7 +7,7 @@
 #include "base/sys.h"
 #include "sched/pool.h"
 
-enum { CLOSER = 1U << 31 };   /* in pool->inline_active: somebody waits for the last one to end */
+enum { CLOSER = 1 << 30 };   /* in pool->inline_active: somebody waits for the last one to end */
 
 /* On the stack of the outermost job_submit(). */
 struct inline_run {

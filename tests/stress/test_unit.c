@@ -257,6 +257,12 @@ static size_t receive_parts(struct job_arena *arena, size_t part, size_t count, 
     return after.copied_bytes - before.copied_bytes;
 }
 
+static bool has_copybreak(void)
+{
+    const char *disabled = getenv("JOB_DISABLE");
+    return !disabled || !strstr(disabled, "copybreak");
+}
+
 START_TEST(an_eighth_of_a_slot_is_not_copied_and_single_bytes_cost_at_most_four_times_their_number)
 {
     struct job_arena *arena = NULL;
@@ -268,11 +274,15 @@ START_TEST(an_eighth_of_a_slot_is_not_copied_and_single_bytes_cost_at_most_four_
 
     ck_assert_uint_eq(receive_parts(arena, SMALL, 100, &used), 0);
     ck_assert_uint_eq(receive_parts(arena, SLOT / 2, 100, &used), 0);
-    ck_assert_uint_eq(receive_parts(arena, SMALL - 1, 100, &used), 100 * (SMALL - 1));
-    ck_assert_uint_eq(receive_parts(arena, 1, 20000, &used), 20000);
-    printf("20000 single bytes, kept: %zu bytes of slots\n", used);
-    ck_assert_uint_le(used, 4 * 20000);
-    ck_assert_uint_gt(used, 0);
+    if (has_copybreak()) {
+        ck_assert_uint_eq(receive_parts(arena, SMALL - 1, 100, &used), 100 * (SMALL - 1));
+        ck_assert_uint_eq(receive_parts(arena, 1, 20000, &used), 20000);
+        printf("20000 single bytes, kept: %zu bytes of slots\n", used);
+        ck_assert_uint_le(used, 4 * 20000);
+        ck_assert_uint_gt(used, 0);
+    } else {
+        ck_assert_uint_eq(receive_parts(arena, SMALL - 1, 100, &used), 0);
+    }
 
     ck_assert_int_eq(job_loop_close(&loop, 0), 0);
     ck_assert_int_eq(job_arena_close(&arena), 0);
