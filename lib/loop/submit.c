@@ -13,7 +13,7 @@
  *   W3 before the loop sleeps or stops: if tasks are in the lane, wake one
  * Why no task is left while threads sleep: after W3, which has a fence, either a sleeper is woken or all threads are awake; each of those
  * looks at every lane before it sleeps (queue/park.c), and whoever was woken wakes the next one when it finds more than it takes.
- * Rejected: waking at each submit, as for other queues (15 % of the time of small tasks). Accepted: in a callback that submits many long
+ * Rejected: waking at each submit, as for other queues (docs/decisions/002). Accepted: in a callback that submits many long
  * tasks and then goes on for long itself, only the first wakes a thread at once, and that thread the next.
  *
  * A loop has a record for each pool that it submits to. The record keeps the pool's memory, so a pool may be closed, by any thread, while

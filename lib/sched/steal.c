@@ -9,7 +9,7 @@
  *             I3 put the rest into leftover if that is NULL, else behind the newest of the inbox   I4 notify, when there was more than one
  * Why no task is left while threads sleep: between I1 and I3 the rest is in one thread's hands, and the others may see nothing and go to
  * sleep; that thread is awake, and I4, after I3, is the notice that any work from outside gives (queue/park.c).
- * Rejected: putting the rest back into the inbox (reversed anew for each deque, 10^6 tasks took minutes; and newer ones overtook it).
+ * Rejected: putting the rest back into the inbox (reversed anew for each deque, 10^6 tasks took over a minute; and newer ones overtook it).
  * Accepted: when two threads put back at once, the later part may run after what was posted meanwhile.
  */
 #include "sched/pool.h"

@@ -1,7 +1,7 @@
 // submit_tokio.rs — the same with Tokio: Handle::spawn() from threads outside the runtime; each task counts itself as its completion.
 //
-// Less than what the others do: nothing is delivered to the submitter, it only sees a counter grow. A JoinHandle awaited for each task
-// was slower.
+// Less than what the others do: nothing is delivered to the submitter, it only sees a counter grow. Awaiting a JoinHandle for each task
+// has not been measured.
 use std::process::exit;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
