@@ -1,7 +1,7 @@
 /* ring_buffers.c — lends slots of the arena to the kernel and takes them back as bufs.
  *
  * The ring is refilled at the end of a turn from the loop's cache, never with the buf that was just delivered. When the arena has no
- * spare slot the loop registers as starving and tries once more (memory/cache.c argues why no wake-up is lost).
+ * spare slot the loop registers as starving and tries once more (memory/starved.c argues why no wake-up is lost).
  */
 #include "engine/ring_buffers.h"
 
@@ -89,13 +89,13 @@ void ring_buffers_close(struct ring_buffers *buffers)
     buffers->free_ids = NULL;
 }
 
-/* True: the loop has what it holds; what it wants beyond that is no reason to starve. */
-static bool lend_some(struct ring_buffers *buffers)
+/* True: the loop has what it holds; what it wants beyond that is no reason to starve. Else *shortage says why. */
+static bool lend_some(struct ring_buffers *buffers, struct shortage *shortage)
 {
     int added = 0;
     while (buffers->available + (unsigned)added < buffers->wanted) {
         bool is_needed = buffers->available + (unsigned)added < buffers->count;   /* else it only wants more */
-        struct slot *slot = slot_take_spare(buffers->arena, buffers->class, is_needed);
+        struct slot *slot = slot_take_spare(buffers->arena, buffers->class, is_needed, shortage);
         if (!slot)
             break;
         assert(buffers->free_count > 0);
@@ -116,10 +116,11 @@ static bool lend_some(struct ring_buffers *buffers)
 
 void ring_buffers_refill(struct ring_buffers *buffers)
 {
-    if (buffers->available >= buffers->wanted || lend_some(buffers) || buffers->starved.is_registered)
+    struct shortage shortage;
+    if (buffers->available >= buffers->wanted || lend_some(buffers, &shortage) || buffers->starved.is_registered)
         return;
-    arena_starve(buffers->arena, &buffers->starved);
-    (void)lend_some(buffers);   /* L2: a look after registering */
+    arena_starve(buffers->arena, &buffers->starved, &shortage);
+    (void)lend_some(buffers, &shortage);   /* L2: a look after registering */
 }
 
 void ring_buffers_grow(struct ring_buffers *buffers)

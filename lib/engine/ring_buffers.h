@@ -4,7 +4,8 @@
 
 #include <liburing.h>
 
-#include "memory/cache.h"
+#include "memory/slot.h"
+#include "memory/starved.h"
 
 struct ring_buffers {
     struct root *root;

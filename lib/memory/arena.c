@@ -20,7 +20,7 @@
 #include "base/container.h"
 #include "base/self.h"
 #include "base/sys.h"
-#include "memory/cache.h"
+#include "memory/starved.h"
 #include "stats/segment.h"
 
 enum { ARENA_CHUNKS_MAX = 1 << 21 };   /* 4 TiB: indices of slots stay below 2^31 */
@@ -240,6 +240,12 @@ void arena_note_out(struct job_arena *arena, size_t bytes)
 {
     (void)fetch_add_seq_cst(&arena->out, bytes);   /* pairs with load_seq_cst in arena_spare */
     stats_arena_use(arena->shown, (int64_t)bytes);
+}
+
+void arena_note_freed(struct job_arena *arena, size_t bytes)
+{
+    arena_note_back(arena, bytes);
+    (void)fetch_add_seq_cst(&arena->frees, 1);   /* pairs with load_seq_cst in arena_wake_starved and slot_take_spare */
 }
 
 void arena_note_back(struct job_arena *arena, size_t bytes)
@@ -473,7 +479,7 @@ void arena_put_run(struct slot *slot)
     arena->carved -= size;
     arena->next_unused = (unsigned)min_size(arena->next_unused, index);
     arena_unlock(&arena->lock);
-    arena_note_back(arena, size);
+    arena_note_freed(arena, size);
     arena_publish(arena);
     arena_wake_starved(arena);
 }
@@ -518,7 +524,7 @@ void arena_uncharge(struct job_arena *arena, size_t bytes)
     arena->charged -= bytes;
     arena->carved -= bytes;
     arena_unlock(&arena->lock);
-    arena_note_back(arena, bytes);
+    arena_note_freed(arena, bytes);
     arena_publish(arena);
     arena_wake_starved(arena);
 }

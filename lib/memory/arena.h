@@ -52,6 +52,7 @@ struct job_arena {
     /* any thread */
     struct depot depots[SLOT_CLASSES];
     atomic_u64 out;          /* bytes that are not in a depot and not uncarved: in bufs, rings and caches */
+    atomic_u64 frees;        /* times that something came back: who starves for a slot compares it */
     struct starved *starved; /* atomic: waiters, taken whole */
     atomic_u32 waking;       /* threads that are posting to waiters that they took */
     atomic_u64 failed, starved_count;
@@ -94,8 +95,10 @@ void arena_unhold_outputs(struct job_arena *arena, size_t bytes);
 /* Bytes that a receive ring may still take: zero when only the reserve is left. */
 size_t arena_spare(struct job_arena *arena);
 
-/* Bytes are about to leave the depots, or have come back. Whoever notes them back looks at those who starve afterwards. Any thread. */
+/* Bytes are about to leave the depots; have come back; or did not leave after all. Whoever notes them freed or back looks at those who
+ * starve afterwards. Any thread. */
 void arena_note_out(struct job_arena *arena, size_t bytes);
+void arena_note_freed(struct job_arena *arena, size_t bytes);
 void arena_note_back(struct job_arena *arena, size_t bytes);
 
 /* As arena_note_out(), but only if the reserve stays. Any thread. */

@@ -15,6 +15,7 @@
 #include "memory/cache.h"
 #include "memory/owner.h"
 #include "memory/slot.h"
+#include "memory/starved.h"
 #include "stats/line.h"
 
 static const size_t room_max = (size_t)1 << 30;
@@ -129,8 +130,9 @@ static int buf_alloc(struct job_arena *arena, size_t room, const struct job_buf_
     options = options ? options : &defaults;
     size_t bytes = room + (options->page_aligned ? 0 : options->headroom);
     unsigned class = slot_class_for(bytes);
+    struct shortage ignored;
     struct slot *slot = class == SLOT_RUN ? arena_take_run(arena, bytes)
-                        : is_spare        ? slot_take_spare(arena, class, false)
+                        : is_spare        ? slot_take_spare(arena, class, false, &ignored)
                                           : slot_take(arena, class);
     if (!slot)
         return -ENOMEM;

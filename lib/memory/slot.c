@@ -18,6 +18,7 @@
 #include "memory/arena.h"
 #include "memory/cache.h"
 #include "memory/owner.h"
+#include "memory/starved.h"
 
 unsigned slot_class_for(size_t bytes)
 {
@@ -150,25 +151,30 @@ struct slot *slot_take(struct job_arena *arena, unsigned class)
     return took(slot);
 }
 
-static struct slot *claim_and_take(struct job_arena *arena, unsigned class, enum take take)
+static struct slot *claim_and_take(struct job_arena *arena, unsigned class, enum take take, struct shortage *shortage)
 {
-    if (!arena_claim_spare(arena, slot_class_bytes(class)))
+    size_t bytes = slot_class_bytes(class);
+    if (!arena_claim_spare(arena, bytes)) {
+        shortage->refused_bytes = bytes < shortage->refused_bytes ? bytes : shortage->refused_bytes;
         return NULL;
+    }
     struct slot *slot = take_of_class(arena, class, take);   /* counts itself */
-    arena_note_back(arena, slot_class_bytes(class));
+    arena_note_back(arena, bytes);
     arena_wake_starved(arena);
     return slot;
 }
 
-struct slot *slot_take_spare(struct job_arena *arena, unsigned class, bool is_needed)
+struct slot *slot_take_spare(struct job_arena *arena, unsigned class, bool is_needed, struct shortage *shortage)
 {
-    struct slot *slot = claim_and_take(arena, class, TAKE_HARMLESS);
+    /* pairs with fetch_add_seq_cst in arena_note_freed: what was freed before is found below */
+    *shortage = (struct shortage){.frees = load_seq_cst(&arena->frees), .refused_bytes = UINT64_MAX};
+    struct slot *slot = claim_and_take(arena, class, TAKE_HARMLESS, shortage);
     if (!is_needed)
         return took(slot);
     for (unsigned larger = class + 1; !slot && larger < SLOT_CLASSES; larger++)
-        slot = claim_and_take(arena, larger, TAKE_FREE);
+        slot = claim_and_take(arena, larger, TAKE_FREE, shortage);
     for (; !slot && class < SLOT_CLASSES; class++)
-        slot = claim_and_take(arena, class, TAKE_ANY);
+        slot = claim_and_take(arena, class, TAKE_ANY, shortage);
     return took(slot);
 }
 

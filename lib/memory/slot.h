@@ -11,6 +11,7 @@
 #include "memory/buf.h"
 
 struct job_arena;
+struct shortage;
 
 enum { SLOT_RUN = SLOT_CLASSES };   /* the class of a run of adjacent chunks */
 
@@ -35,8 +36,8 @@ _Static_assert(sizeof(struct slot) == 128, "two cache lines a slot");
 struct slot *slot_take(struct job_arena *arena, unsigned class);
 
 /* As slot_take(), but leaves the arena's reserve to those who compute: for receive rings and conveniences. What is not needed takes
- * neither a slot that is too large nor the only chunk. */
-struct slot *slot_take_spare(struct job_arena *arena, unsigned class, bool is_needed);
+ * neither a slot that is too large nor the only chunk. NULL: *shortage says why. */
+struct slot *slot_take_spare(struct job_arena *arena, unsigned class, bool is_needed, struct shortage *shortage);
 
 /* Gives a slot without pieces back. Any thread. */
 void slot_put(struct slot *slot);

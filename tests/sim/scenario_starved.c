@@ -3,16 +3,20 @@
  */
 #include <string.h>
 
+#include "base/bits.h"
 #include "base/self.h"
 #include "memory/cache.h"
+#include "memory/starved.h"
 #include "sim/world.h"
 
-enum { LOOPS_MAX = 2, SLOTS_MAX = 6, GONE = 0x5a };
+enum { LOOPS_MAX = 2, SLOTS_MAX = 6, GONE = 0x5a, TURNS_MAX = 12 };
 
 struct loop {
     struct bell bell;
     struct starved waiter;
     struct slot *got;
+    unsigned class;
+    unsigned turns;      /* mails that it woke for */
     bool is_done;
 };
 
@@ -20,6 +24,7 @@ static struct loop loops[LOOPS_MAX];
 static unsigned loop_count, freer_count, slots_each;
 static bool has_caches;
 static struct slot *held[SLOTS_MAX];
+static struct slot *kept;   /* until the end */
 
 static void memory_arrived(struct job_mail *mail)
 {
@@ -35,26 +40,35 @@ static void deliver_all(struct job_mail *mail)
     }
 }
 
-/* As if it were a class of its own: only when so many bytes are spare. */
-static struct slot *try_to_take(struct loop *loop)
+/* Needs its bytes to be spare, as if they were a class of its own. */
+static struct slot *try_to_take(struct loop *loop, struct shortage *shortage)
 {
-    return arena_spare(world.arena) < loop->waiter.bytes ? NULL : slot_take_spare(world.arena, 0, true);
+    size_t bytes = loop->waiter.bytes;
+    *shortage = (struct shortage){.frees = load_seq_cst(&world.arena->frees), .refused_bytes = bytes};
+    if (bytes > slot_class_bytes(loop->class) && arena_spare(world.arena) < bytes)
+        return NULL;
+    struct slot *slot = slot_take_spare(world.arena, loop->class, true, shortage);
+    shortage->refused_bytes = max_size(shortage->refused_bytes, bytes);
+    return slot;
 }
 
 /* What a receive ring does: take, else register, look again, sleep. */
 static struct slot *take_or_starve(struct loop *loop)
 {
     for (;;) {
-        struct slot *slot = try_to_take(loop);
+        struct shortage shortage;
+        struct slot *slot = try_to_take(loop, &shortage);
         if (slot)
             return slot;
         if (!loop->waiter.is_registered) {
-            arena_starve(world.arena, &loop->waiter);
-            slot = try_to_take(loop);
+            arena_starve(world.arena, &loop->waiter, &shortage);
+            slot = try_to_take(loop, &shortage);
             if (slot)
                 return slot;
         }
         deliver_all(bell_receive(&loop->bell));
+        loop->turns++;
+        assert(loop->turns < TURNS_MAX);   /* two that get into each other's way may need some */
     }
 }
 
@@ -75,7 +89,8 @@ static void starving_loop(void *arg)
 static void loop_that_goes(void *arg)
 {
     struct loop *loop = arg;
-    arena_starve(world.arena, &loop->waiter);
+    struct shortage shortage = {.refused_bytes = loop->waiter.bytes};
+    arena_starve(world.arena, &loop->waiter, &shortage);
     if (sim_random(2) && mailbox_sleep(&loop->bell.mailbox)) {
         loop->bell.false_alarms = 0;
         cpu_relax();
@@ -114,27 +129,32 @@ static void freer(void *arg)
     cache_detach(world.arena);
 }
 
+static void spawn_loops(void (*run)(void *), unsigned count, unsigned class)
+{
+    sim_label(&world.arena->depots[class], sizeof world.arena->depots[0], "depot");
+    sim_label(&world.arena->out, sizeof world.arena->out, "out");
+    sim_label(&world.arena->starved, sizeof world.arena->starved, "starved");
+    loop_count = count;
+    for (unsigned i = 0; i < count; i++) {
+        loops[i] = (struct loop){.waiter.bytes = slot_class_bytes(class), .class = class};
+        bell_init(&loops[i].bell);
+        loops[i].waiter.mailbox = &loops[i].bell.mailbox;
+        loops[i].waiter.mail.job_deliver = memory_arrived;
+        sim_spawn(run, &loops[i]);
+    }
+}
+
 static void set_up(unsigned slots, unsigned cache_slots, unsigned freers, void (*run)(void *), unsigned count)
 {
     world_open(slots, 1, cache_slots);
     has_caches = cache_slots > 0;
     freer_count = freers;
     slots_each = slots / freers;
-    loop_count = count;
     for (unsigned i = 0; i < slots; i++) {
         held[i] = slot_take(world.arena, 0);
         assert(held[i]);
     }
-    sim_label(&world.arena->depots[0], sizeof world.arena->depots[0], "depot");
-    sim_label(&world.arena->out, sizeof world.arena->out, "out");
-    sim_label(&world.arena->starved, sizeof world.arena->starved, "starved");
-    for (unsigned i = 0; i < count; i++) {
-        loops[i] = (struct loop){.waiter.bytes = slot_class_bytes(0)};
-        bell_init(&loops[i].bell);
-        loops[i].waiter.mailbox = &loops[i].bell.mailbox;
-        loops[i].waiter.mail.job_deliver = memory_arrived;
-        sim_spawn(run, &loops[i]);
-    }
+    spawn_loops(run, count, 0);
     for (unsigned i = 0; i < freers; i++)
         sim_spawn(freer, &held[i * slots_each]);
 }
@@ -171,6 +191,75 @@ static void small(void)
     loops[0].bell.false_alarms = 0;
 }
 
+/* One slot of 4 KiB stays out of a chunk of six, so that 16 KiB are spare all the time, in slots that are too small. What is freed is that
+ * slot, whose chunk can then be cut anew, or one of 16 KiB in another chunk. */
+static void set_up_small_slots(bool has_large, unsigned count)
+{
+    struct slot *small[6];
+    size_t large_bytes = has_large ? slot_class_bytes(1) : 0;
+    world_open(ARRAY_COUNT(small) + (large_bytes >> SLOT_MIN_BITS), 1, 0);
+    int err = arena_charge(world.arena, large_bytes);   /* so much is not carved */
+    assert(err == 0);
+    for (unsigned i = 0; i < ARRAY_COUNT(small); i++)
+        small[i] = slot_take(world.arena, 0);
+    arena_uncharge(world.arena, large_bytes);
+    held[0] = has_large ? slot_take(world.arena, 1) : small[0];
+    kept = has_large ? small[0] : NULL;
+    for (unsigned i = 1; i < ARRAY_COUNT(small); i++)
+        slot_put(small[i]);
+    assert(arena_spare(world.arena) >= slot_class_bytes(1));
+    has_caches = false;
+    freer_count = slots_each = 1;
+    spawn_loops(starving_loop, count, 1);
+    sim_spawn(freer, &held[0]);
+}
+
+/* Asks for what cannot be had, and hides bytes from the others as long as it looks. */
+static void hider(void *arg)
+{
+    unsigned class = (unsigned)(uintptr_t)arg;
+    for (unsigned i = 0; i < 2; i++) {
+        struct slot *slot = slot_take(world.arena, class);
+        assert(!slot);
+    }
+}
+
+/* A slot is free and spare all the time. */
+static void bytes_are_hidden(void)
+{
+    struct slot *slots[4];
+    world_open(ARRAY_COUNT(slots), 1, 0);
+    has_caches = false;
+    for (unsigned i = 0; i < ARRAY_COUNT(slots); i++)
+        slots[i] = slot_take(world.arena, 0);
+    kept = slots[0];
+    for (unsigned i = 1; i < ARRAY_COUNT(slots); i++)
+        slot_put(slots[i]);
+    spawn_loops(starving_loop, 1, 0);
+    sim_spawn(hider, (void *)(uintptr_t)1);
+}
+
+static void one_lacks_a_slot(void)
+{
+    set_up_small_slots(false, 1);
+}
+
+static void two_lack_a_slot(void)
+{
+    set_up_small_slots(false, 2);
+}
+
+static void a_slot_comes(void)
+{
+    set_up_small_slots(true, 2);
+}
+
+static void a_slot_comes_and_bytes_are_hidden(void)
+{
+    set_up_small_slots(true, 1);
+    sim_spawn(hider, (void *)(uintptr_t)2);
+}
+
 static void check(void)
 {
     for (unsigned i = 0; i < loop_count; i++) {
@@ -178,6 +267,9 @@ static void check(void)
         for (size_t j = 0; j < sizeof loops[i].waiter; j++)
             assert(bytes[j] == GONE);
     }
+    if (kept)
+        slot_put(kept);
+    kept = NULL;
     assert(world.arena->starved == NULL);
     assert(world.arena->out == 0);
     world_close();
@@ -191,7 +283,8 @@ static void greedy_loop(void *arg)
 {
     (void)arg;
     struct slot *slot;
-    while ((slot = slot_take_spare(world.arena, 0, true))) {
+    struct shortage ignored;
+    while ((slot = slot_take_spare(world.arena, 0, true, &ignored))) {
         assert(ring_count < 2);
         ring_slots[ring_count++] = slot;
     }
@@ -286,6 +379,11 @@ int main(int argc, char **argv)
         {"two_starving_loops_are_both_served", two_loops, check, 100, 0, marks},
         {"a_loop_that_needs_more_is_woken_when_there_is_enough", one_needs_more, check, 100, 0, marks},
         {"frees_pass_the_caches_while_a_loop_starves", with_caches, check, 110, 0, marks},
+        {"a_loop_sleeps_while_only_smaller_slots_are_free", one_lacks_a_slot, check, 100, 0, marks},
+        {"two_loops_that_lack_a_slot_do_not_wake_each_other", two_lack_a_slot, check, 160, 0, marks},
+        {"a_slot_that_comes_beside_spare_bytes_wakes_a_loop", a_slot_comes, check, 160, 0, marks},
+        {"who_takes_back_what_hid_bytes_wakes_a_loop", bytes_are_hidden, check, 60, 0, marks},
+        {"a_slot_that_comes_while_bytes_are_hidden_wakes_a_loop", a_slot_comes_and_bytes_are_hidden, check, 160, 0, marks},
         {"a_loop_that_goes_gets_no_mail", going, check, 90, 0, going_marks},
         {"receive_rings_leave_the_reserve", reserve, check_reserve, 80, 0, NULL},
         {"a_slot_from_a_depot_has_one_owner", shuffle, check_depot, 40, 0, depot_marks},

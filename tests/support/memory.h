@@ -8,6 +8,7 @@
 #include "memory/arena.h"
 #include "memory/buf.h"
 #include "memory/cache.h"
+#include "memory/starved.h"
 #include "support/fixture.h"
 
 static inline struct root *memory_root(struct root *root)

@@ -1,4 +1,4 @@
-/* test_receive_ring.c — the receive ring of a loop: how many slots it lends, and when it lends more. */
+/* test_receive_ring.c — the receive ring of a loop: how many slots it lends, when it lends more, and what it does without any. */
 #include "support/fixture.h"
 
 enum { TALKERS = 8, SLOTS = 2, ROUNDS = 8 };
@@ -70,11 +70,83 @@ START_TEST(a_ring_too_small_for_those_who_talk_at_once_grows)
 }
 END_TEST
 
+enum { KIB = 1024, SMALL = 64 };
+
+static struct job_arena *arena;
+static struct job_buf *small[SMALL];
+
+static uint64_t turns(void)
+{
+    struct job_loop_stats stats;
+    job_loop_stats(loop, &stats);
+    return stats.turns;
+}
+
+static void stop_loop(struct job_timer *timer)
+{
+    (void)timer;
+    job_loop_stop(loop);
+}
+
+/* Runs the loop for a while; returns how often it turned. */
+static uint64_t turns_in_20_ms(struct job_timer *timer)
+{
+    uint64_t before = turns();
+    ck_assert_ok(job_timer_start(timer, 20 * 1000000));
+    ck_assert_int_eq(job_loop_run(loop), 1);
+    return turns() - before;
+}
+
+/* An arena of one chunk, cut into 4 KiB, all of them taken. */
+static void open_small_slots(struct job_runtime *runtime)
+{
+    struct job_arena_options options = {
+        .limit_bytes = SMALL * 4 * KIB, .reserve_bytes = 4 * KIB, .cache_slots_max = JOB_ARENA_NO_CACHE};
+    ck_assert_ok(job_arena_open(runtime, &arena, &options));
+    for (unsigned i = 0; i < SMALL; i++)
+        ck_assert_ok(job_buf_alloc(arena, 1, NULL, &small[i]));
+}
+
+START_TEST(a_starving_loop_makes_no_turns_while_nothing_is_freed)
+{
+    static const struct job_stream_events events = {.data = on_data};
+    struct job_runtime *runtime = fixture_runtime();
+    struct job_timer timer;
+    int fds[2];
+    open_small_slots(runtime);
+    struct job_loop_options options = {
+        .arena = arena, .receive_slots = SLOTS, .receive_slot_bytes = 16 * KIB, .no_spin = true};
+    ck_assert_ok(job_loop_open(runtime, &loop, &options));
+    ck_assert_ok(job_timer_open(loop, &timer, stop_loop));
+    fixture_pair(fds);
+    ck_assert_ok(job_stream_adopt(loop, &streams[0], fds[1], &events));
+    heard = TALKERS - 1;
+    fixture_write(fds[0], "hello", 5);
+    for (unsigned i = 1; i < SMALL; i++) /* nearly all bytes are spare, in slots that are too small */
+        job_buf_free(&small[i]);
+
+    (void)turns_in_20_ms(&timer);
+    ck_assert_uint_le(turns_in_20_ms(&timer), 3);
+    ck_assert_uint_eq(heard, TALKERS - 1);
+
+    job_buf_free(&small[0]); /* the chunk is empty: it can be cut anew */
+    ck_assert_int_eq(job_loop_run(loop), 1);
+    ck_assert_uint_eq(heard, TALKERS);
+    ck_assert_int_eq(job_loop_close(&loop, 0), 0);
+    close(fds[0]);
+    ck_assert_ok(job_arena_close(&arena));
+    fixture_close(runtime);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("receive ring");
     TCase *growth = tcase_create("growth");
     tcase_add_test(growth, a_ring_too_small_for_those_who_talk_at_once_grows);
     suite_add_tcase(suite, growth);
+    TCase *hunger = tcase_create("hunger");
+    tcase_add_test(hunger, a_starving_loop_makes_no_turns_while_nothing_is_freed);
+    suite_add_tcase(suite, hunger);
     return fixture_run(suite);
 }

@@ -7,6 +7,7 @@
 enum { KIB = 1024, MIB = 1024 * KIB };
 
 static struct root root;
+static struct shortage shortage;
 
 static void set_up(void)
 {
@@ -280,7 +281,7 @@ START_TEST(a_ring_leaves_the_reserve_to_those_who_compute)
     unsigned count = 0;
     ck_assert_ok(
         arena_open(&root, &arena, &(struct job_arena_options){.limit_bytes = MIB, .reserve_bytes = 256 * KIB}));
-    while ((slots[count] = slot_take_spare(arena, 1, false)))
+    while ((slots[count] = slot_take_spare(arena, 1, false, &shortage)))
         count++;
     ck_assert_uint_eq(count, 48);
     ck_assert_uint_eq(exhaust(arena, 16 * KIB, bufs, 100), 16);
@@ -300,7 +301,7 @@ START_TEST(a_ring_takes_a_slot_of_another_class_rather_than_starve)
     ck_assert_uint_eq(count, 64);
     for (unsigned i = 0; i < count; i += 32) /* one of each chunk: none is empty, but memory is spare */
         job_buf_free(&bufs[i]);
-    struct slot *slot = slot_take_spare(arena, 1, true);
+    struct slot *slot = slot_take_spare(arena, 1, true, &shortage);
     ck_assert_ptr_nonnull(slot);
     ck_assert_uint_eq(slot->size, 64 * KIB);
     slot_put(slot);
@@ -318,7 +319,7 @@ START_TEST(a_small_buf_does_not_take_the_place_of_all_large_slots)
                                                                        .cache_slots_max = JOB_ARENA_NO_CACHE}));
     slot_put(slot_take(arena, 1)); /* the only chunk: eight slots of 16 KiB, all free */
 
-    ck_assert_ptr_null(slot_take_spare(arena, 0, false)); /* a convenience: rather nothing */
+    ck_assert_ptr_null(slot_take_spare(arena, 0, false, &shortage)); /* a convenience: rather nothing */
     struct job_buf *small = memory_buf(arena, 1, 1);  /* a need: a slot that is too large */
 
     for (unsigned i = 0; i < SLOTS - 1; i++)
@@ -336,7 +337,7 @@ START_TEST(an_empty_chunk_of_small_slots_becomes_one_of_large_slots)
     ck_assert_ok(arena_open(&root, &arena, &(struct job_arena_options){.limit_bytes = 128 * KIB}));
     slot_put(slot_take(arena, 0));
 
-    struct slot *slot = slot_take_spare(arena, 1, true);
+    struct slot *slot = slot_take_spare(arena, 1, true, &shortage);
 
     ck_assert_ptr_nonnull(slot);
     ck_assert_uint_eq(slot->size, 16 * KIB);
@@ -411,7 +412,9 @@ START_TEST(who_starves_is_told_once_when_enough_is_back_and_not_before)
     unsigned count = exhaust(arena, 4 * KIB, bufs, 100);
     ck_assert_uint_eq(count, 16);
 
-    arena_starve(arena, &starved);
+    ck_assert_ptr_null(slot_take_spare(arena, 1, true, &shortage));
+    ck_assert_uint_eq(shortage.refused_bytes, 16 * KIB);
+    arena_starve(arena, &starved, &shortage);
     for (unsigned i = 0; i < 5; i++) {
         ck_assert(mailbox_is_empty(&mailbox)); /* 4 KiB are reserve: five slots must be back */
         job_buf_free(&bufs[--count]);
@@ -422,6 +425,35 @@ START_TEST(who_starves_is_told_once_when_enough_is_back_and_not_before)
     ck_assert_uint_eq(delivered, 1);
     ck_assert_uint_eq(stats_of(arena).starved, 1);
     free_all(bufs, count);
+    memory_close(&root, arena);
+}
+END_TEST
+
+START_TEST(who_lacks_a_slot_is_not_told_of_bytes_in_smaller_ones_until_some_are_freed)
+{
+    struct job_arena *arena = NULL;
+    struct mailbox mailbox;
+    struct starved starved = {.mail.job_deliver = starved_deliver, .mailbox = &mailbox, .bytes = 16 * KIB};
+    struct job_arena_options options = {
+        .limit_bytes = 64 * KIB, .reserve_bytes = 4 * KIB, .cache_slots_max = JOB_ARENA_NO_CACHE};
+    ck_assert_ok(arena_open(&root, &arena, &options));
+    mailbox_init(&mailbox, no_wake);
+    unsigned count = exhaust(arena, 4 * KIB, bufs, 100);
+    while (count > 1) /* 60 KiB are spare, but the chunk stays one of small slots */
+        job_buf_free(&bufs[--count]);
+
+    ck_assert_ptr_null(slot_take_spare(arena, 1, true, &shortage));
+    arena_starve(arena, &starved, &shortage);
+    for (unsigned i = 0; i < 10; i++)
+        ck_assert_ptr_null(slot_take_spare(arena, 1, true, &shortage));
+    ck_assert(mailbox_is_empty(&mailbox));
+
+    job_buf_free(&bufs[0]);
+    ck_assert(!mailbox_is_empty(&mailbox));
+    deliver_all(&mailbox);
+    struct slot *slot = slot_take_spare(arena, 1, true, &shortage);
+    ck_assert_ptr_nonnull(slot);
+    slot_put(slot);
     memory_close(&root, arena);
 }
 END_TEST
@@ -438,7 +470,8 @@ START_TEST(who_no_longer_waits_is_told_nothing_and_the_others_still_are)
     unsigned count = exhaust(arena, 4 * KIB, bufs, 100);
     for (unsigned i = 0; i < 3; i++) {
         starved[i] = (struct starved){.mail.job_deliver = starved_deliver, .mailbox = &mailbox, .bytes = 4 * KIB};
-        arena_starve(arena, &starved[i]);
+        ck_assert_ptr_null(slot_take_spare(arena, 0, true, &shortage));
+        arena_starve(arena, &starved[i], &shortage);
     }
     arena_unstarve(arena, &starved[1]);
     arena_unstarve(arena, &starved[1]); /* not registered: harmless */
@@ -475,6 +508,7 @@ int main(void)
     tcase_add_test(tcase, a_cache_is_bounded_and_gives_all_back_when_it_goes);
     tcase_add_test(tcase, an_arena_without_caches_strands_nothing);
     tcase_add_test(tcase, who_starves_is_told_once_when_enough_is_back_and_not_before);
+    tcase_add_test(tcase, who_lacks_a_slot_is_not_told_of_bytes_in_smaller_ones_until_some_are_freed);
     tcase_add_test(tcase, who_no_longer_waits_is_told_nothing_and_the_others_still_are);
     suite_add_tcase(suite, tcase);
     return fixture_run(suite);
