@@ -21,10 +21,17 @@ struct job_pool_options {
     const uint64_t *affinity;  /* words of a CPU mask, bit i of word w is CPU 64*w+i, below 1024; NULL: the opener's */
     size_t affinity_words;
     bool no_spin;              /* idle workers sleep at once: saves CPU, costs latency */
+    /* Shedding by time in queue. 0: off. When for a whole interval every task has waited for longer than the target, more comes in than
+       the pool can do; then those that have waited for more than twice the target end with -ETIME, still with their buf, and are not
+       run, until the queue is short again. Tasks that a task submits without a handle are part of work that has begun, and are never shed;
+       nor are those of an inline pool, which do not wait. Costs two readings of the clock a task. */
+    uint64_t shed_target_ns;
+    uint64_t shed_interval_ns; /* 0: 100 ms */
 };
 
 struct job_pool_stats {
-    uint64_t submitted, run, cancelled;   /* tasks since open: submitted = run + cancelled + those still in flight */
+    uint64_t submitted, run, cancelled;   /* tasks since open: submitted = run + cancelled + shed + those still in flight */
+    uint64_t shed;                        /* not run because they had waited too long */
     uint64_t refused;                     /* -EAGAIN since open */
     uint64_t stolen, parked, woken;
     unsigned workers;

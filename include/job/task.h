@@ -23,12 +23,13 @@ struct job_task;
  * it must, though that takes a worker away. */
 typedef void job_task_run_fn(struct job_task *task);
 
-/* Runs on the loop of the handle that the task was submitted for, or, without a handle, on the pool thread (or on the one that closes
- * the pool). `status` is what the task function set (0 by default), or -ECANCELED: it never ran. The task is idle again in here, still with
- * its buf and its regions: take the old buf out, then it may be given another and be submitted anew; the regions it keeps, so do not
- * share them again. A buf that is still in it when this returns goes back to its arena, and the regions are released, unless it was
- * submitted anew or waits for room. To free the task's memory in here, or to let another thread free it, call
- * job_task_fini() first: without that the memory is in use until this has returned. */
+/* Runs on the loop of the handle that the task was submitted for, or, without a handle, on the pool thread (or on the one that closes the
+ * pool). `status` is what the task function set (0 by default), or -ECANCELED: it never ran; or -ETIME: it never ran, because it had
+ * waited too long in an overloaded pool that sheds (see job_pool_options). The task is idle again in here, still with its buf and its
+ * regions: take the old buf out, then it may be given another and be submitted anew; the regions it keeps, so do not share them again. A
+ * buf that is still in it when this returns goes back to its arena, and the regions are released, unless it was submitted anew or waits
+ * for room. To free the task's memory in here, or to let another thread free it, call job_task_fini() first: without that the memory is in
+ * use until this has returned. */
 typedef void job_task_done_fn(struct job_task *task, int status);
 
 struct job_task {
@@ -55,7 +56,8 @@ struct job_task {
     struct job_region *job_regions[4];
     uint32_t job_region_count;
     uint32_t job_reserved0;
-    uint64_t job_reserved[2];
+    uint64_t job_queued_ns;            /* since when it waits, in a pool that sheds; 0: it is not shed */
+    uint64_t job_reserved1;
 };
 
 /**

@@ -19,6 +19,7 @@ const char *job_strerror(int err)
     case EOWNERDEAD: return "the other side has died";
     case EPERM: return "not permitted, or not on this thread";
     case ETIMEDOUT: return "timed out";
+    case ETIME: return "too late to begin: the pool is overloaded";
     default: break;
     }
     const char *text = strerrordesc_np(err < 0 ? -err : err);   /* unlike strerror(): constant, any thread */

@@ -41,6 +41,7 @@ enum {
     POOL_LANES_MAX = LIMIT(256, 4),                      /* loops that submit to one pool */
     FAIRNESS_TICK = LIMIT(61, 3),                        /* a busy worker looks at the lanes every 61 tasks, as Go does */
     PARK_SPIN_NS = 20000,                                /* spin before parking: 0.43 us a hand-over instead of 54-78 us */
+    SHED_INTERVAL_NS = 100000000,                        /* CoDel's: a burst of a round trip or two has passed by then */
     TASK_REGIONS_MAX = 4,                                /* regions that a task shares; more go through a struct */
 
     /* engine */

@@ -32,11 +32,44 @@ static void note_ahead(struct pool_thread *thread, struct job_mail *mail)
     thread->posted[place] = mail;
 }
 
+/* What comes from outside waits from now on; what a task forks belongs to work that has begun. */
+static void note_queued(struct job_pool *pool, struct lane *lane, struct job_task *task)
+{
+    if (!shed_is_on(&pool->shed))
+        return;
+    struct pool_thread *thread = self()->pool_thread;
+    bool is_forked = !lane && thread && thread->pool == pool;
+    task->job_queued_ns = is_forked ? 0 : pool->root->now_ns();
+}
+
+static bool is_too_late(struct job_pool *pool, const struct job_task *task)
+{
+    return shed_is_on(&pool->shed) && task->job_queued_ns > 0 &&
+           shed_is_too_late(&pool->shed, task->job_queued_ns, pool->root->now_ns());
+}
+
+static void count_end(struct job_pool *pool, struct pool_thread *thread, int status, bool is_run)
+{
+    if (!thread)
+        (void)fetch_add_relaxed(is_run ? &pool->inline_run : &pool->inline_cancelled, 1);   /* a count: orders nothing */
+    else if (is_run)
+        counter_add(&thread->run, 1);
+    else if (status != -ETIME)
+        counter_add(&thread->cancelled, 1);
+    else {
+        counter_add(&thread->shed, 1);
+        store_relaxed(&thread->line->counters[COUNTER_TASKS_SHED], thread->shed);   /* here: an overloaded thread never sleeps */
+    }
+}
+
 void pool_run_task(struct job_pool *pool, struct pool_thread *thread, struct job_task *task)
 {
     int status = 0;
     bool is_run = task_begin(task) == TASK_OWES_RUN && !pool_is_stopping(pool);
-    if (is_run) {
+    if (is_run && thread && is_too_late(pool, task)) {
+        is_run = false;
+        status = -ETIME;
+    } else if (is_run) {
         struct self *me = self();
         struct job_task *outer = me->task;
         me->task = task;
@@ -45,10 +78,7 @@ void pool_run_task(struct job_pool *pool, struct pool_thread *thread, struct job
     } else {
         status = -ECANCELED;
     }
-    if (thread)
-        counter_add(is_run ? &thread->run : &thread->cancelled, 1);
-    else
-        (void)fetch_add_relaxed(is_run ? &pool->inline_run : &pool->inline_cancelled, 1);   /* a count: orders nothing */
+    count_end(pool, thread, status, is_run);
     struct mailbox *home = task->job_home;
     task_end(task, status);
     if (home) {
@@ -73,6 +103,7 @@ static void submit_without_lane(struct job_pool *pool, struct job_task *task)
 
 int pool_submit(struct job_pool *pool, struct lane *lane, struct job_task *task)
 {
+    note_queued(pool, lane, task);
     if (pool->thread_count == 0) {
         inline_submit(pool, task);
     } else if (!lane) {
@@ -186,6 +217,7 @@ static int pool_init(struct job_pool *pool, struct root *root, const struct job_
     pool->thread_count = options->workers == JOB_POOL_INLINE ? 0 : workers;
     pool->may_spin = !options->no_spin && feature_is_on(&root->features, FEATURE_SPIN) && container_affinity_cpus() > 1;
     (void)snprintf(pool->name, sizeof pool->name, "%s", options->name ? options->name : "pool");
+    shed_init(&pool->shed, options->shed_target_ns, options->shed_interval_ns);
     budget_init(&pool->budget, container_quota(), pool->thread_count, root->now_ns());
     park_init(&pool->park, pool->thread_count);
     mailbox_init(&pool->inbox, no_wake);
@@ -345,6 +377,7 @@ void job_pool_stats(const struct job_pool *pool, struct job_pool_stats *stats)
         const struct pool_thread *thread = &pool->threads[i];
         stats->run += load_relaxed(&thread->run);
         stats->cancelled += load_relaxed(&thread->cancelled);
+        stats->shed += load_relaxed(&thread->shed);
         stats->stolen += load_relaxed(&thread->stolen);
         stats->parked += load_relaxed(&thread->parked);
     }

@@ -10,6 +10,7 @@
 #include "queue/lane.h"
 #include "queue/park.h"
 #include "sched/budget.h"
+#include "sched/shed.h"
 #include "sched/task.h"
 
 struct pool_thread {
@@ -27,7 +28,7 @@ struct pool_thread {
     unsigned gap;                /* pauses between two looks: more while the loops are behind anyway */
     unsigned posted_count;
     const void *posted[MAILS_AHEAD];   /* addresses of the last mails that it posted; never followed */
-    atomic_u64 run, cancelled, stolen, parked;   /* single writer */
+    atomic_u64 run, cancelled, shed, stolen, parked;   /* single writer */
     struct deque deque;
     void *deque_slots[DEQUE_LENGTH];
 } __attribute__((aligned(CACHE_LINE)));
@@ -47,6 +48,7 @@ struct job_pool {
     struct budget budget;
 
     /* any thread */
+    struct shed shed;
     struct park park;
     struct mailbox inbox;        /* tasks from threads that have no lane, and what a deque could not hold */
     struct job_mail *leftover;   /* atomic; a part of the inbox that was taken, oldest first; steal.c */
