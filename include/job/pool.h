@@ -1,4 +1,4 @@
-/* pool.h — worker threads that steal work from each other. */
+/* pool.h — worker threads that steal work from each other; and pools for calls that block. */
 #ifndef JOB_POOL_H
 #define JOB_POOL_H
 
@@ -27,6 +27,10 @@ struct job_pool_options {
        nor are those of an inline pool, which do not wait. Costs two readings of the clock a task. */
     uint64_t shed_target_ns;
     uint64_t shed_interval_ns; /* 0: 100 ms */
+    bool blocking;             /* for calls that sleep in the kernel, not for work: a thread for each task that runs, in the order in which
+                                  one loop submitted them, up to `workers` threads (0: 64). They start as they are needed, the first
+                                  with the first submit. They share no CPU budget: what they run should sleep */
+    uint64_t idle_timeout_ns;  /* with `blocking`: a thread that had nothing to do for so long ends, but for the last one; 0: 10 s */
 };
 
 struct job_pool_stats {
@@ -41,7 +45,8 @@ struct job_pool_stats {
  * Opens a pool and starts its threads.
  *
  * @param options  NULL or {0}: defaults
- * @return 0, or -EINVAL (more than 1024 workers, queue_limit above 2^24, nice out of range, an affinity without a usable CPU, or the
+ * @return 0, or -EINVAL (more than 1024 workers, queue_limit above 2^24, nice out of range, an affinity without a usable CPU,
+ *         idle_timeout_ns without blocking, or the
  *         runtime's memory limit cannot hold 16 KiB of output a worker beside what its loops hold; the sum is logged),
  *         -ENOMEM, -EAGAIN (the system refuses threads), -EPERM (forked); nothing is left behind on error
  * Thread: any. The threads block all signals.
@@ -69,7 +74,7 @@ JOB_API void job_pool_stop(struct job_pool *pool);
  */
 JOB_API int job_pool_close(struct job_pool **pool);
 
-/** Worker threads; 0 for an inline pool, and for NULL. Thread: any. */
+/** Worker threads; 0 for an inline pool, and for NULL; of a blocking pool those that live now. Thread: any. */
 JOB_API unsigned job_pool_workers(const struct job_pool *pool);
 
 /** A snapshot of the counters. Thread: any. */

@@ -113,11 +113,12 @@ JOB_API void job_task_set_status(struct job_task *task, int status);
  * Submits a task to a pool. The pool owns the task and its buf until `done`; nothing is allocated, nothing blocks.
  *
  * With a handle, `done` runs on the handle's loop, and the handle's `closed` comes after it; closing the handle cancels the
- * task if it is still queued. Without (NULL), `done` runs on the pool thread, and there is no bound: -EAGAIN and -ENOMEM come only
+ * task if it is still queued. Without (NULL), `done` runs on the pool thread, and there is no bound: -EAGAIN comes only
  * with a handle.
  *
  * @return 0, or
- *         -ENOMEM      the first submit of this loop to this pool, and no memory for its lane; or 256 loops submit to it
+ *         -ENOMEM      the first submit of this loop to this pool, and no memory for its lane; or 256 loops submit to it; or a
+ *                      blocking pool has no thread yet and the system refuses one
  *         -EAGAIN      the loop's lane is full; see job_task_when_writable(). Nothing changed: the caller still owns the task and
  *                      its buf
  *         -EBUSY       the task is queued or running already, or waits for room

@@ -13,6 +13,8 @@
 #define LIMIT(full, small) (full)
 #endif
 
+#define BLOCKING_IDLE_NS 10000000000U   /* an idle thread of a blocking pool ends after 10 s, as Tokio's; unmeasured */
+
 enum {
     CACHE_LINE = 64,
 
@@ -42,6 +44,7 @@ enum {
     FAIRNESS_TICK = LIMIT(61, 3),                        /* a busy worker looks at the lanes every 61 tasks, as Go does */
     PARK_SPIN_NS = 20000,                                /* spin before parking: 0.43 us a hand-over instead of 54-78 us */
     SHED_INTERVAL_NS = 100000000,                        /* CoDel's: a burst of a round trip or two has passed by then */
+    BLOCKING_THREADS_DEFAULT = LIMIT(64, 4),             /* calls that block at a time, in one pool; unmeasured */
     TASK_REGIONS_MAX = 4,                                /* regions that a task shares; more go through a struct */
 
     /* engine */

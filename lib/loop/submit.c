@@ -200,9 +200,12 @@ static int submit_alone(struct job_pool *pool, struct job_task *task)
     task->job_pool = pool;
     task->job_mail.job_deliver = deliver_here;
     count_alone(pool->root, 1);
-    int err = pool_submit(pool, NULL, task);
-    assert(err == 0);   /* the inbox is never full */
-    return 0;
+    int err = pool_submit(pool, NULL, task);   /* the inbox is never full, but a blocking pool may have no thread */
+    if (err < 0) {
+        count_alone(pool->root, -1);
+        task_submit_undo(task);
+    }
+    return err;
 }
 
 static int submit_for_handle(struct job_pool *pool, struct job_task *task, struct job_handle *handle)

@@ -96,6 +96,10 @@ static void submit_without_lane(struct job_pool *pool, struct job_task *task)
 {
     struct pool_thread *thread = self()->pool_thread;
     (void)fetch_add_relaxed(&pool->submitted, 1);   /* a count: orders nothing */
+    if (pool->blocking) {
+        blocking_post(pool, &task->job_mail);
+        return;
+    }
     if (!thread || thread->pool != pool || !deque_push(&thread->deque, task))
         (void)mailbox_post(&pool->inbox, &task->job_mail);
     park_notify(&pool->park);
@@ -103,6 +107,9 @@ static void submit_without_lane(struct job_pool *pool, struct job_task *task)
 
 int pool_submit(struct job_pool *pool, struct lane *lane, struct job_task *task)
 {
+    int err = pool->blocking ? blocking_begin(pool) : 0;
+    if (err < 0)
+        return -ENOMEM;
     note_queued(pool, lane, task);
     if (pool->thread_count == 0) {
         inline_submit(pool, task);
@@ -115,19 +122,20 @@ int pool_submit(struct job_pool *pool, struct lane *lane, struct job_task *task)
     return 0;
 }
 
+/* Each call that blocks wants a thread of its own: there is no second kind of wake-up. */
 void pool_hint(struct job_pool *pool)
 {
-    park_hint(&pool->park);
+    pool->blocking ? blocking_wake(pool) : park_hint(&pool->park);
 }
 
 void pool_notify(struct job_pool *pool)
 {
-    park_notify(&pool->park);
+    pool->blocking ? blocking_wake(pool) : park_notify(&pool->park);
 }
 
 void pool_wake(struct job_pool *pool)
 {
-    park_wake(&pool->park);
+    pool->blocking ? blocking_wake(pool) : park_wake(&pool->park);
 }
 
 static struct lane *reuse_lane(struct job_pool *pool)
@@ -179,6 +187,8 @@ void pool_lane_close(struct job_pool *pool, struct lane *lane)
 static int check_options(const struct job_pool_options *options)
 {
     bool is_inline = options->workers == JOB_POOL_INLINE;
+    if (options->idle_timeout_ns > 0 && !options->blocking)
+        return -EINVAL;
     if (!is_inline && options->workers > POOL_WORKERS_MAX)
         return -EINVAL;
     if (options->queue_limit > LANE_LENGTH_MAX || options->nice < -20 || options->nice > 19)
@@ -213,8 +223,10 @@ static int pool_init(struct job_pool *pool, struct root *root, const struct job_
     pool->nice = options->nice;
     unsigned queue_limit = options->queue_limit ? options->queue_limit : LANE_LENGTH_DEFAULT;
     pool->lane_capacity = (unsigned)power_of_two_at_least(queue_limit);
+    bool is_inline = options->workers == JOB_POOL_INLINE;
+    bool is_blocking = options->blocking && !is_inline;
     unsigned workers = options->workers ? options->workers : workers_default(options);
-    pool->thread_count = options->workers == JOB_POOL_INLINE ? 0 : workers;
+    pool->thread_count = is_inline ? 0 : is_blocking ? 1 : workers;   /* of a blocking one a record that stands for all threads */
     pool->may_spin = !options->no_spin && feature_is_on(&root->features, FEATURE_SPIN) && container_affinity_cpus() > 1;
     (void)snprintf(pool->name, sizeof pool->name, "%s", options->name ? options->name : "pool");
     shed_init(&pool->shed, options->shed_target_ns, options->shed_interval_ns);
@@ -226,6 +238,7 @@ static int pool_init(struct job_pool *pool, struct root *root, const struct job_
     pool->threads = alloc_lines(root, pool->thread_count * sizeof *pool->threads);
     if (!pool->threads)
         return -ENOMEM;
+    pool->threads[0].pool = pool;
     if (options->affinity_words > 0) {
         pool->affinity = alloc_zeroed(root, options->affinity_words * sizeof *pool->affinity);
         if (!pool->affinity)
@@ -233,13 +246,16 @@ static int pool_init(struct job_pool *pool, struct root *root, const struct job_
         memcpy(pool->affinity, options->affinity, options->affinity_words * sizeof *pool->affinity);
         pool->affinity_words = options->affinity_words;
     }
-    return 0;
+    if (!is_blocking)
+        return 0;
+    return blocking_open(pool, options->workers ? options->workers : BLOCKING_THREADS_DEFAULT,
+                         options->idle_timeout_ns ? options->idle_timeout_ns : BLOCKING_IDLE_NS);
 }
 
 /* Each thread can fill one buf while receive rings have all the rest: a slot as large as those that it is given to read. */
 static size_t outputs_bytes(const struct job_pool *pool)
 {
-    return pool->thread_count * (size_t)RECEIVE_SLOT_BYTES_DEFAULT;
+    return pool->blocking ? 0 : pool->thread_count * (size_t)RECEIVE_SLOT_BYTES_DEFAULT;
 }
 
 static void pool_free(struct job_pool *pool)
@@ -248,6 +264,7 @@ static void pool_free(struct job_pool *pool)
     unsigned count = load_relaxed(&pool->lane_count);   /* nobody else has the pool */
     for (unsigned i = 0; i < count; i++)
         lane_free(root, pool->lanes[i]);
+    blocking_free(pool);
     alloc_free(root, pool->affinity);
     alloc_free(root, pool->threads);
     alloc_free(root, pool);
@@ -303,7 +320,7 @@ void job_pool_stop(struct job_pool *pool)
         return;
     store_seq_cst(&pool->is_stopping, 1);   /* pairs with load_acquire in pool_is_stopping */
     (void)sys_futex_wake(&pool->is_stopping, pool->thread_count);   /* keep_budget() waits on that word */
-    park_notify_all(&pool->park);
+    pool->blocking ? blocking_wake_all(pool) : park_notify_all(&pool->park);
 }
 
 /* What was submitted while the threads were ending. This thread stands in for one of them meanwhile: a `done` that is told here may as
@@ -354,7 +371,9 @@ int job_pool_close(struct job_pool **pointer)
 
 unsigned job_pool_workers(const struct job_pool *pool)
 {
-    return pool ? pool->thread_count : 0;
+    if (!pool)
+        return 0;
+    return pool->blocking ? load_relaxed(&pool->blocking->thread_count) : pool->thread_count;   /* a snapshot */
 }
 
 void job_pool_stats(const struct job_pool *pool, struct job_pool_stats *stats)
@@ -368,8 +387,12 @@ void job_pool_stats(const struct job_pool *pool, struct job_pool_stats *stats)
         .cancelled = load_relaxed(&pool->inline_cancelled),
         .refused = load_relaxed(&pool->refused),
         .woken = load_relaxed(&pool->park.woken),
-        .workers = pool->thread_count,
+        .workers = job_pool_workers(pool),
     };
+    if (pool->blocking) {
+        stats->woken = load_relaxed(&pool->blocking->woken);
+        stats->parked = load_relaxed(&pool->blocking->parked);
+    }
     unsigned lanes = load_acquire(&pool->lane_count);   /* pairs with store_release in add_lane */
     for (unsigned i = 0; i < lanes; i++)
         stats->submitted += lane_pushed(pool->lanes[i]);

@@ -9,6 +9,7 @@
 #include "queue/deque.h"
 #include "queue/lane.h"
 #include "queue/park.h"
+#include "sched/blocking.h"
 #include "sched/budget.h"
 #include "sched/shed.h"
 #include "sched/task.h"
@@ -39,7 +40,8 @@ struct job_pool {
     char name[16];
     int nice;
     unsigned lane_capacity;
-    unsigned thread_count;       /* 0: inline */
+    unsigned thread_count;       /* 0: inline; 1 in a blocking pool */
+    struct blocking *blocking;   /* its threads; NULL: a pool that computes */
     unsigned started;            /* threads to join */
     bool may_spin;
     uint64_t *affinity;
@@ -62,7 +64,8 @@ struct job_pool {
     pthread_mutex_t lock;        /* opening lanes */
     /* any thread, and written often: not beside what the threads read */
     atomic_u64 submitted __attribute__((aligned(CACHE_LINE)));
-    atomic_u64 refused, inline_run, inline_cancelled;
+    atomic_u64 refused;
+    atomic_u64 inline_run, inline_cancelled;   /* on threads that have no record here: submitters, those of a blocking pool, who closes it */
 };
 
 bool pool_is_stopping(const struct job_pool *pool);
@@ -75,7 +78,7 @@ struct lane *pool_lane_open(struct job_pool *pool, struct mailbox *home);
 void pool_lane_close(struct job_pool *pool, struct lane *lane);
 
 /* Queues a task whose end is posted to `home` by its job_mail, or, without a lane, told on the pool thread. The caller has done
- * task_submit(). 0, or -EAGAIN: the lane is full. What went into a lane is followed by pool_hint() or one of its kind. */
+ * task_submit(). 0; -EAGAIN: the lane is full; -ENOMEM: a blocking pool has no thread and the system refuses one. What went into a lane is followed by pool_hint() or one of its kind. */
 int pool_submit(struct job_pool *pool, struct lane *lane, struct job_task *task);
 
 /* What a loop owes its lane: see loop/submit.c. Closing the pool meanwhile is no harm: it takes everything. */
@@ -102,5 +105,11 @@ void inline_wait(struct job_pool *pool);              /* until no thread runs on
 /* pool_thread.c */
 int pool_threads_start(struct job_pool *pool);
 void pool_threads_join(struct job_pool *pool);
+
+/* A thread of the pool: all signals blocked, with its affinity, counted. 0 or a negative errno. */
+int pool_spawn(struct job_pool *pool, pthread_t *thread, void *(*function)(void *arg), void *arg);
+
+/* Its first steps: name, nice, time slice. */
+void pool_thread_set_up(struct job_pool *pool, const char *name);
 
 #endif

@@ -160,11 +160,8 @@ static void name_of(const struct pool_thread *thread, char name[32])
     (void)snprintf(name, 32, "%.9s/%u", thread->pool->name, thread->index);
 }
 
-static void set_up(struct pool_thread *thread)
+void pool_thread_set_up(struct job_pool *pool, const char *name)
 {
-    struct job_pool *pool = thread->pool;
-    char name[32];
-    name_of(thread, name);
     sys_thread_name(name);
     if (pool->nice != 0) {
         errno = 0;
@@ -174,6 +171,13 @@ static void set_up(struct pool_thread *thread)
     }
     if (feature_is_on(&pool->root->features, FEATURE_SLICES))
         sys_set_slice(POOL_SLICE_NS);
+}
+
+static void set_up(struct pool_thread *thread)
+{
+    char name[32];
+    name_of(thread, name);
+    pool_thread_set_up(thread->pool, name);
     self()->pool_thread = thread;
     self()->line = thread->line;
     thread->line->tid = (uint32_t)sys_gettid();
@@ -230,7 +234,25 @@ static int set_affinity(struct job_pool *pool, pthread_attr_t *attributes)
     return -pthread_attr_setaffinity_np(attributes, sizeof set, &set);
 }
 
-static int start_thread(struct pool_thread *thread, const pthread_attr_t *attributes)
+int pool_spawn(struct job_pool *pool, pthread_t *thread, void *(*function)(void *arg), void *arg)
+{
+    sigset_t all, before;
+    pthread_attr_t attributes;
+    sigfillset(&all);
+    (void)pthread_attr_init(&attributes);
+    int err = set_affinity(pool, &attributes);
+    (void)fetch_add_relaxed(&pool->root->threads, 1);    /* ledger: orders nothing */
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);   /* the thread inherits it: signals are the loop's */
+    if (err == 0)
+        err = -pthread_create(thread, &attributes, function, arg);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    (void)pthread_attr_destroy(&attributes);
+    if (err < 0)
+        (void)fetch_sub_relaxed(&pool->root->threads, 1);
+    return err;
+}
+
+static int start_thread(struct pool_thread *thread)
 {
     struct root *root = thread->pool->root;
     char name[32];
@@ -238,24 +260,15 @@ static int start_thread(struct pool_thread *thread, const pthread_attr_t *attrib
     thread->line = line_claim(root, LINE_POOL_THREAD, name);
     if (!thread->line)
         return -ENOMEM;
-    (void)fetch_add_relaxed(&root->threads, 1);   /* ledger: orders nothing */
-    int err = -pthread_create(&thread->thread, attributes, thread_main, thread);
-    if (err < 0) {
-        (void)fetch_sub_relaxed(&root->threads, 1);
+    int err = pool_spawn(thread->pool, &thread->thread, thread_main, thread);
+    if (err < 0)
         line_release(root, thread->line);
-    }
     return err;
 }
 
 int pool_threads_start(struct job_pool *pool)
 {
-    sigset_t all, before;
-    pthread_attr_t attributes;
-    sigfillset(&all);
-    (void)pthread_attr_init(&attributes);
-    int err = set_affinity(pool, &attributes);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);   /* the threads inherit it: signals are the loop's */
-    unsigned count = pool->thread_count;
+    unsigned count = pool->blocking ? 0 : pool->thread_count;   /* a blocking pool starts them when it is used */
     for (unsigned i = 0; i < count; i++) {
         pool->threads[i].pool = pool;
         pool->threads[i].index = i;
@@ -264,12 +277,11 @@ int pool_threads_start(struct job_pool *pool)
         deque_init(&pool->threads[i].deque, pool->threads[i].deque_slots, DEQUE_LENGTH, 0);
     }
     unsigned started = 0;
+    int err = 0;
     while (err == 0 && started < count) {
-        err = start_thread(&pool->threads[started], &attributes);
+        err = start_thread(&pool->threads[started]);
         started += err == 0;
     }
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    (void)pthread_attr_destroy(&attributes);
     pool->started = started;
     if (err == 0)
         return 0;
@@ -280,13 +292,15 @@ int pool_threads_start(struct job_pool *pool)
 void pool_threads_join(struct job_pool *pool)
 {
     store_seq_cst(&pool->is_ending, 1);   /* pairs with load_acquire in next_task and sleep_or_find */
-    park_notify_all(&pool->park);
+    pool->blocking ? blocking_wake_all(pool) : park_notify_all(&pool->park);
     struct stats_line *line = self()->line;
     if (line)
         line_wait(line, JOB_WAIT_THREAD_END, pool->root->now_ns());
     unsigned started = pool->started;
     for (unsigned i = 0; i < started; i++)
         (void)pthread_join(pool->threads[i].thread, NULL);
+    if (pool->blocking)
+        blocking_join(pool);
     if (line)
         line_wait(line, JOB_WAIT_NONE, pool->root->now_ns());
 }
