@@ -38,6 +38,11 @@ void sim_system_call(void);
 /* Below n; part of the schedule: enumerated where schedules are enumerated. */
 uint32_t sim_random(uint32_t n);
 
+/* So many sleeps that have a time-out may still end by it, at once; the others never do, so that none heals what it should show. A
+ * scenario that does not set it has no such sleeps. */
+enum { SIM_NO_TIME_OUTS = (int)0x7fffffff };
+extern unsigned sim_time_outs;
+
 _Noreturn void sim_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Names an object for the trace of a failure. */
