@@ -24,7 +24,7 @@ struct job_pool_options {
     /* Shedding by time in queue. 0: off. When for a whole interval every task has waited for longer than the target, more comes in than
        the pool can do; then those that have waited for more than twice the target end with -ETIME, still with their buf, and are not
        run, until the queue is short again. Tasks that a task submits without a handle are part of work that has begun, and are never shed;
-       nor are those of an inline pool, which do not wait. Costs two readings of the clock a task. */
+       nor are those of an inline or of a blocking pool. Costs two readings of the clock a task. */
     uint64_t shed_target_ns;
     uint64_t shed_interval_ns; /* 0: 100 ms */
     bool blocking;             /* for calls that sleep in the kernel, not for work: a thread for each task that runs, in the order in which

@@ -11,13 +11,13 @@
  *                 T4 run the task, be free again, T1
  *                 T5 after a sleep that timed out: under the lock, if another one is free (an exchange from n > 1 to n - 1), go
  * Why no task waits beside room: a task that is queued is seen by every thread that is free, since each looks once more after it was
- * counted as idle (with B1 to B3 that is the event count of queue/park.c); and below the limit one is free or being started at any time,
- * because whoever takes the number of free ones to 0, by T3, starts one, and T5 never does. The narrowest moment: one leaves while another
- * takes a task. Both change the one word, so either T3 finds 0 and waits for the lock until the leaver is no longer counted, or the leaver
- * finds itself the last free one and stays.
- * Rejected: starting threads in job_submit() (a loop would pay 20 us and more for each); queues with a lock that submitters take (a loop would
- * wait for a thread that was preempted). Accepted: one thread more than needed; a cancelled task keeps its place in the queue until a thread
- * takes it; with the limit reached that may be long.
+ * counted as idle (with B1 to B3 that is an event count, as in queue/park.c); and below the limit one is free or being started at any
+ * time, because whoever takes the number of free ones to 0, by T3, starts one, and T5 never does. The narrowest moment: one leaves while
+ * another takes a task. Both change one word, so either T3 finds 0 and waits for the lock until the leaver is no longer counted, or
+ * the leaver finds itself the last free one and stays.
+ * Rejected: starting threads in job_submit() (a loop would pay for each, docs/decisions/010); a queue with a lock that submitters take (a
+ * loop would wait for a thread that was preempted). Accepted: one thread more than needed; a cancelled task keeps its place in
+ * the queue until a thread takes it, and with the limit reached that may be long.
  */
 #include "sched/blocking.h"
 
@@ -165,7 +165,8 @@ static void start_another(struct job_pool *pool)
     join_gone(blocking, pool->root);
     bool has_room = load_relaxed(&blocking->thread_count) < blocking->limit;   /* under the lock */
     int err = 0;
-    if (has_room && load_relaxed(&blocking->free) == 0 && !load_acquire(&pool->is_ending))   /* pairs with store_seq_cst in pool_threads_join */
+    bool is_ending = load_acquire(&pool->is_ending) != 0;   /* pairs with store_seq_cst in pool_threads_join */
+    if (has_room && load_relaxed(&blocking->free) == 0 && !is_ending)   /* who makes it more than 0 looks by itself */
         err = start_thread(pool);
     if (err < 0)
         log_write(&pool->root->log, JOB_LOG_WARNING, "pool %s: no thread for a call that may block: %s; it waits for others", pool->name,
@@ -203,7 +204,7 @@ static bool sleep_or_take(struct blocking_thread *thread, struct job_task **task
         rc = sys_futex_wait(&blocking->wakes, wakes, blocking->idle_timeout_ns);
         line_wait(thread->line, JOB_WAIT_NONE, pool->root->now_ns());
     }
-    (void)fetch_sub_seq_cst(&blocking->idle, 1);
+    (void)fetch_sub_seq_cst(&blocking->idle, 1);   /* pairs with nothing: a wake-up too many does no harm */
     return rc != -ETIMEDOUT;
 }
 

@@ -65,7 +65,7 @@ struct job_pool {
     /* any thread, and written often: not beside what the threads read */
     atomic_u64 submitted __attribute__((aligned(CACHE_LINE)));
     atomic_u64 refused;
-    atomic_u64 inline_run, inline_cancelled;   /* on threads that have no record here: submitters, those of a blocking pool, who closes it */
+    atomic_u64 inline_run, inline_cancelled;   /* by threads without a record: submitters, a blocking pool's, who closes it */
 };
 
 bool pool_is_stopping(const struct job_pool *pool);
@@ -78,7 +78,8 @@ struct lane *pool_lane_open(struct job_pool *pool, struct mailbox *home);
 void pool_lane_close(struct job_pool *pool, struct lane *lane);
 
 /* Queues a task whose end is posted to `home` by its job_mail, or, without a lane, told on the pool thread. The caller has done
- * task_submit(). 0; -EAGAIN: the lane is full; -ENOMEM: a blocking pool has no thread and the system refuses one. What went into a lane is followed by pool_hint() or one of its kind. */
+ * task_submit(). 0; -EAGAIN: the lane is full; -ENOMEM: a blocking pool has no thread and the system refuses one. What went into a
+ * lane is followed by pool_hint() or one of its kind. */
 int pool_submit(struct job_pool *pool, struct lane *lane, struct job_task *task);
 
 /* What a loop owes its lane: see loop/submit.c. Closing the pool meanwhile is no harm: it takes everything. */
