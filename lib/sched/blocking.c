@@ -204,7 +204,7 @@ static bool sleep_or_take(struct blocking_thread *thread, struct job_task **task
         rc = sys_futex_wait(&blocking->wakes, wakes, blocking->idle_timeout_ns);
         line_wait(thread->line, JOB_WAIT_NONE, pool->root->now_ns());
     }
-    (void)fetch_sub_seq_cst(&blocking->idle, 1);   /* pairs with nothing: a wake-up too many does no harm */
+    (void)fetch_sub_relaxed(&blocking->idle, 1);   /* who still sees it wakes one too many: no harm */
     return rc != -ETIMEDOUT;
 }
 
