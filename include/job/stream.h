@@ -43,9 +43,8 @@ struct job_stream {
     uint32_t job_flags;
     int job_error;
     uint32_t job_reserved0;
-    void *job_receive_op[16];
-    void *job_send_op[16];
-    void *job_send_vector[16];
+    void *job_receive_op[10];
+    void *job_send_op[10];
     struct job_mail job_resume;
     void *job_node[2];
     uint64_t job_reserved[4];

@@ -57,6 +57,7 @@ enum {
     RECEIVE_GROWN_SHARE = LIMIT(16, 2),                  /* but to no more than a 16th of its arena; unmeasured */
     RECEIVE_SLOT_BYTES_DEFAULT = 16384,
     RECEIVE_SLOTS_MAX = 1 << 15,                         /* the kernel's limit for a buffer ring */
+    SEND_SEGMENTS = LIMIT(8, 2),                         /* of a buf in one send; unmeasured */
     INFLIGHT_MAX = 1 << 20,                              /* ops of one loop */
 
     /* time slices; docs/decisions/004 */

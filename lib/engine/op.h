@@ -9,8 +9,6 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/socket.h>
-#include <sys/uio.h>
 
 #include "base/assert.h"
 #include "base/list.h"
@@ -22,7 +20,7 @@ enum op_kind {
     OP_NONE,
     OP_ACCEPT,     /* fd is a listening socket; many completions, res is the accepted fd (non-blocking, close-on-exec) */
     OP_RECEIVE,    /* fd is a stream socket; many completions: res > 0 with buf; 0 is end of file and the last */
-    OP_SEND,       /* vector, count: one completion, res is how many bytes the kernel took, perhaps fewer. Never SIGPIPE */
+    OP_SEND,       /* buf, which stays the caller's: one completion, res is how many bytes the kernel took, perhaps fewer. Never SIGPIPE */
     OP_READ,       /* bytes, len from a descriptor that blocks and is not a file (eventfd, signalfd): one completion. O_NONBLOCK would
                     * make it end with EAGAIN at once on some kernels, and the engine try again for ever */
     OP_CLOSE,      /* closes fd; one completion */
@@ -43,8 +41,7 @@ struct op {
     uint8_t kind;          /* enum op_kind */
     union {
         struct {
-            struct iovec *vector;
-            unsigned count;
+            const struct job_buf *buf;
         } send;
         struct {
             void *bytes;
@@ -59,7 +56,6 @@ struct op {
     bool is_capped;        /* a receive that ends after some bytes and is started anew */
     uint32_t index;        /* in the in-flight table */
     struct list starved;   /* receives that wait for memory */
-    struct msghdr message;
 };
 
 _Static_assert(sizeof(struct op) <= 16 * sizeof(void *), "an op fits into the words that public handles reserve");

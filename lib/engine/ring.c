@@ -23,6 +23,7 @@
 #include "base/limits.h"
 #include "base/sys.h"
 #include "engine/ring_refusal.h"
+#include "memory/buf.h"
 #include "queue/mailbox.h"
 
 enum {
@@ -67,6 +68,19 @@ static struct io_uring_sqe *get_sqe(struct ring_engine *ring)
     return io_uring_get_sqe(&ring->uring);
 }
 
+/* The entry's frame is free: the kernel has taken what the entry said before (IORING_FEAT_SUBMIT_STABLE, since 5.5). */
+static void prepare_send(struct ring_engine *ring, struct op *op, struct io_uring_sqe *sqe)
+{
+    struct ring_frame *frame = &ring->frames[sqe - ring->uring.sq.sqes];
+    unsigned count = buf_vector(op->send.buf, frame->vector, SEND_SEGMENTS);
+    if (count == 1) {
+        io_uring_prep_send(sqe, op->fd, frame->vector->iov_base, frame->vector->iov_len, MSG_NOSIGNAL);
+        return;
+    }
+    frame->message = (struct msghdr){.msg_iov = frame->vector, .msg_iovlen = count};
+    io_uring_prep_sendmsg(sqe, op->fd, &frame->message, MSG_NOSIGNAL);
+}
+
 static void prepare(struct ring_engine *ring, struct op *op, struct io_uring_sqe *sqe)
 {
     switch ((enum op_kind)op->kind) {
@@ -81,12 +95,7 @@ static void prepare(struct ring_engine *ring, struct op *op, struct io_uring_sqe
             sqe->file_index = RECEIVE_BURST_BYTES;   /* the kernel's sqe->optlen, at the same place */
         break;
     case OP_SEND:
-        if (op->send.count == 1) {
-            io_uring_prep_send(sqe, op->fd, op->send.vector->iov_base, op->send.vector->iov_len, MSG_NOSIGNAL);
-            break;
-        }
-        op->message = (struct msghdr){.msg_iov = op->send.vector, .msg_iovlen = op->send.count};
-        io_uring_prep_sendmsg(sqe, op->fd, &op->message, MSG_NOSIGNAL);
+        prepare_send(ring, op, sqe);
         break;
     case OP_READ:
         io_uring_prep_read(sqe, op->fd, op->read.bytes, op->read.len, (uint64_t)-1);
@@ -459,7 +468,7 @@ static int open_uring(struct ring_engine *ring, unsigned entries)
     int err = io_uring_queue_init_params(entries, &ring->uring, &params);
     if (err < 0)
         return ring_refusal(root, err);
-    unsigned needed = IORING_FEAT_NODROP | IORING_FEAT_EXT_ARG;
+    unsigned needed = IORING_FEAT_NODROP | IORING_FEAT_EXT_ARG | IORING_FEAT_SUBMIT_STABLE;
     if ((params.features & needed) != needed) {
         io_uring_queue_exit(&ring->uring);
         return ring_refusal(root, -EINVAL);
@@ -497,13 +506,19 @@ static int ring_open(struct root *root, const struct engine_options *options, st
     err = open_uring(ring, options->entries);
     if (err < 0)
         goto free_table;
+    err = -ENOMEM;
+    ring->frames = alloc_zeroed(root, ring->uring.sq.ring_entries * sizeof *ring->frames);
+    if (!ring->frames)
+        goto exit_uring;
     err = ring_buffers_open(&ring->buffers, root, options->arena, &ring->uring, options->mailbox,
                             options->receive_slots, options->receive_class);
     if (err < 0)
-        goto exit_uring;
+        goto free_frames;
     (void)fetch_add_relaxed(&root->fds, 2);   /* ledger: orders nothing */
     *out = &ring->base;
     return 0;
+free_frames:
+    alloc_free(root, ring->frames);
 exit_uring:
     io_uring_queue_exit(&ring->uring);
 free_table:
@@ -545,6 +560,7 @@ static unsigned ring_close(struct engine *engine)
     disarm_wake(ring);
     io_uring_queue_exit(&ring->uring);
     ring_buffers_close(&ring->buffers);
+    alloc_free(root, ring->frames);
     inflight_fini(&ring->table);
     (void)sys_close(ring->wake_fd);
     (void)fetch_sub_relaxed(&root->fds, 2);   /* ledger: orders nothing */

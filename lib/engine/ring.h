@@ -3,7 +3,9 @@
 #define JOB_ENGINE_RING_H
 
 #include <liburing.h>
+#include <sys/socket.h>
 
+#include "base/limits.h"
 #include "engine/engine.h"
 #include "engine/inflight.h"
 #include "engine/ring_buffers.h"
@@ -16,11 +18,18 @@ enum ring_op_state {
     OP_ABORTED,       /* cancelled while not with the kernel: wait() tells the end */
 };
 
+/* What a send's entry points at. The kernel copies it when it takes the entry, so there is one an entry and none an operation. */
+struct ring_frame {
+    struct msghdr message;
+    struct iovec vector[SEND_SEGMENTS];
+};
+
 struct ring_engine {
     struct engine base;
     struct io_uring uring;
     struct inflight table;
     struct ring_buffers buffers;
+    struct ring_frame *frames;   /* by the index of the submission entry */
     struct list pending;      /* ops, by op->starved */
     struct list cancels;      /* ops whose cancel found no SQE */
     struct list starved;

@@ -6,6 +6,8 @@
 #ifndef JOB_IO_STREAM_H
 #define JOB_IO_STREAM_H
 
+#include <sys/socket.h>
+
 #include "engine/engine.h"
 #include "job/stream.h"
 #include "loop/handle.h"
@@ -21,9 +23,6 @@ enum stream_flag {
     STREAM_RESET = 128,         /* closes by a reset */
 };
 
-enum { STREAM_VECTOR = 8 };     /* segments in one send */
-
-_Static_assert(sizeof(((struct job_stream *)0)->job_send_vector) >= STREAM_VECTOR * sizeof(struct iovec), "vector fits");
 _Static_assert(sizeof(((struct job_stream *)0)->job_receive_op) >= sizeof(struct op), "op fits");
 _Static_assert(sizeof(struct job_stream) <= 768, "an idle connection stays below 1 KiB");
 

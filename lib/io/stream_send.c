@@ -11,20 +11,6 @@
 
 static void send_completed(struct op *op, const struct completion *completion);
 
-/* The first segments of what is being sent, as a vector. */
-static unsigned fill_vector(struct job_stream *stream)
-{
-    struct iovec *vector = (struct iovec *)stream->job_send_vector;
-    unsigned count = 0;
-    struct job_buf *segment = stream->job_sending;
-    for (; segment && count < STREAM_VECTOR; segment = job_buf_next(segment)) {
-        size_t len = job_buf_segment_len(segment);
-        if (len > 0)
-            vector[count++] = (struct iovec){.iov_base = job_buf_data(segment), .iov_len = len};
-    }
-    return count;
-}
-
 static void fail_sending(struct job_stream *stream, int err)
 {
     stream_fail(stream, err);
@@ -49,8 +35,7 @@ static int send_start(struct job_stream *stream)
     op->completed = send_completed;
     op->kind = OP_SEND;
     op->fd = stream->job_fd;
-    op->send.vector = (struct iovec *)stream->job_send_vector;
-    op->send.count = fill_vector(stream);
+    op->send.buf = stream->job_sending;
     int err = loop->engine->type->start(loop->engine, op);
     if (err < 0)
         return err;

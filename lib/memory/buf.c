@@ -195,6 +195,16 @@ size_t job_buf_segment_len(const struct job_buf *segment)
     return segment ? segment->len : 0;
 }
 
+unsigned buf_vector(const struct job_buf *buf, struct iovec *vector, unsigned max)
+{
+    unsigned count = 0;
+    for (; buf && count < max; buf = buf->next) {
+        if (buf->len > 0)
+            vector[count++] = (struct iovec){.iov_base = buf->data, .iov_len = buf->len};
+    }
+    return count;
+}
+
 void *job_buf_room(const struct job_buf *buf, size_t *len)
 {
     owner_check_slow(buf);

@@ -5,6 +5,8 @@
 #ifndef JOB_MEMORY_BUF_H
 #define JOB_MEMORY_BUF_H
 
+#include <sys/uio.h>
+
 #include "base/assert.h"
 #include "job/buf.h"
 
@@ -44,6 +46,9 @@ void buf_reset(struct job_buf *buf);
 
 /* As job_buf_alloc(), from what the arena's reserve leaves: -ENOMEM earlier. */
 int buf_alloc_spare(struct job_arena *arena, size_t room, struct job_buf **buf);
+
+/* The first segments that are not empty, at most `max`, as a vector for the kernel; returns how many. Whoever owns the buf. */
+unsigned buf_vector(const struct job_buf *buf, struct iovec *vector, unsigned max);
 
 /* For asserts in checked builds: links, windows and sums agree. */
 bool buf_is_valid(const struct job_buf *buf);
