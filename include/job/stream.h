@@ -1,8 +1,9 @@
 /* stream.h — a connected socket: received data are bufs, sent bufs queue on the stream.
  *
  * It tells `data`, then `end` once (0: the peer has sent all, sending still works; negative: it failed, -ECONNRESET and the
- * like), and `closed`. No `data` after `end`. After a failure of either direction nothing more can be sent, and what still arrives is
- * dropped. Calls that return nothing are ignored on a thread that is not the loop's, and the log says so.
+ * like), and `closed`. No `data` after `end`. An `end` of 0 waits behind data that waits; a failure does not: it is told at once, also to a
+ * stream that is paused, and data that waited goes back to its arena. After a failure of either direction nothing more can be sent, and
+ * what still arrives is dropped. Calls that return nothing are ignored on a thread that is not the loop's, and the log says so.
  */
 #ifndef JOB_STREAM_H
 #define JOB_STREAM_H
@@ -26,6 +27,9 @@ struct job_stream_events {
     void (*sent)(struct job_stream *stream, int status);
     /* After its last operation and its last task: its memory is yours again. May be NULL. */
     void (*closed)(struct job_stream *stream);
+    /* There is room to send again: once, when the queue has fallen to the low mark after it was above the high one, or when what refused a
+     * send has passed (job_stream_write() said -ENOMEM). May be NULL. */
+    void (*writable)(struct job_stream *stream);
 };
 
 struct job_stream {
@@ -39,14 +43,21 @@ struct job_stream {
     struct job_buf *job_queue;          /* to be sent after it */
     uint64_t job_received;
     uint64_t job_sent;
+    uint64_t job_queued;                /* bytes to be sent, also those behind places */
+    uint32_t job_segments;              /* of what is queued and not with the kernel */
+    uint32_t job_high, job_low;         /* marks of the queue; 0: the defaults */
     int job_fd;
     uint32_t job_flags;
-    int job_error;
-    uint32_t job_reserved0;
+    int job_error;                      /* why nothing can be sent any more */
     void *job_receive_op[10];
     void *job_send_op[10];
-    struct job_mail job_resume;
+    struct job_mail job_later;          /* for the end of this turn */
     void *job_node[2];
+    uint64_t job_deadline[5];           /* the earliest of these, at the latest */
+    uint64_t job_idle_ns, job_send_ns, job_linger_ns;
+    uint64_t job_total_ns;              /* when it is over; 0: never */
+    uint64_t job_active_ns;             /* when something arrived last, or a wait for the peer began */
+    uint64_t job_progress_ns;           /* when the kernel took bytes last, or the first were queued */
     uint64_t job_reserved[4];
 };
 
@@ -87,26 +98,80 @@ JOB_API bool job_stream_is_paused(const struct job_stream *stream);
  *
  * @param buf  *buf becomes NULL on success; on error nothing changes
  * @return 0, or -EINVAL: an argument or *buf is NULL, or bufs of another runtime than its own are queued; -EPIPE: shut down already;
- *         -ECANCELED: closing; -EPERM: not the loop's thread; -EAGAIN: as job_stream_accept(); -EOVERFLOW: more than 2^20 segments are
- *         queued; or the errno with which the stream failed (-ECONNRESET …)
+ *         -ECANCELED: closing; -EPERM: not the loop's thread; -EOVERFLOW: more than 2^20 segments would be queued; or the errno with which
+ *         the stream failed (-ECONNRESET …)
  * Thread: loop thread.
- * Shutdown: job_stream_close() drops what is queued and gives it back; job_stream_shutdown() sends it first.
+ * Shutdown: job_stream_close() drops what is queued and gives it back; job_stream_finish() and job_stream_shutdown() send it first.
  */
 JOB_API int job_stream_send(struct job_stream *stream, struct job_buf **buf);
+
+/**
+ * Queues several bufs in their order: all of them, or none and nothing changes. Whatever is sent in one turn of the loop, by one call or by
+ * many, goes to the kernel together, so that a header and a body share a packet: there is nothing to cork.
+ *
+ * @param bufs  all become NULL on success; count may be 0
+ * @return as job_stream_send(). Thread: loop thread
+ */
+JOB_API int job_stream_send_all(struct job_stream *stream, struct job_buf **bufs, size_t count);
 
 /** Copies bytes and sends them: for short answers of your own. They go into the room behind what is queued, or else into a new buf of the
  * loop's arena. This copy is not counted in `copied_bytes`.
  * @return as job_stream_send(), and -EINVAL: bytes is NULL and len is not 0, or len is above 1 GiB; -ENOMEM: the arena's limit is
- *         reached; nothing was queued on error. Thread: loop thread. */
+ *         reached, and `writable` comes when there is room; nothing was queued on error. Thread: loop thread. */
 JOB_API int job_stream_write(struct job_stream *stream, const void *bytes, size_t len);
 
 /** Bytes queued that the kernel has not taken yet: what backpressure looks at. Thread: loop thread. */
 JOB_API size_t job_stream_queued(const struct job_stream *stream);
 
+/**
+ * Marks of the send queue, in bytes. Above `high` the stream is full; `writable` is told when it has fallen to `low`. Sends are not refused
+ * in between: how much may be queued is the caller's to decide, and pausing the source is the usual answer.
+ *
+ * @param high, low  0: 256 KiB and a quarter of high
+ * @return 0, or -EINVAL: NULL, low is not below high, or high is above 1 GiB; -ECANCELED; -EPERM. Thread: loop thread
+ */
+JOB_API int job_stream_set_marks(struct job_stream *stream, size_t high, size_t low);
+
+/** True from a send that left more than the high mark queued until `writable`. Thread: loop thread. */
+JOB_API bool job_stream_is_full(const struct job_stream *stream);
+
 /** Ends the sending direction after what is queued (the peer sees end of file); receiving goes on.
  * @return 0, also when repeated; -EINVAL: NULL; -ECANCELED: closing; -EPERM: not the loop's thread; or the errno with which the
  * stream failed. Thread: loop thread. */
 JOB_API int job_stream_shutdown(struct job_stream *stream);
+
+/**
+ * Closes when what is queued has been sent: sends it, shuts the sending direction down, waits for the peer's end, and closes. What still
+ * arrives is dropped, so that the peer reads the answer and no reset. From the call on there is no callback but `closed`. A stream that has
+ * failed is closed at once.
+ *
+ * @param linger_ns  how long the peer may take for each step: to take more bytes, and at last to send its end; then it is closed all the
+ *                   same. 0: 5 s
+ * @return 0, also when repeated; -EINVAL: NULL; -ECANCELED: closing; -EPERM: not the loop's thread. Thread: loop thread
+ */
+JOB_API int job_stream_finish(struct job_stream *stream, uint64_t linger_ns);
+
+/**
+ * Time-outs; 0 switches one off. They cost nothing per byte. What runs out is told by `end` with -ETIMEDOUT, once, and nothing is received
+ * afterwards; the user closes or finishes.
+ *
+ *  - idle: no byte either way for so long, while the peer is waited for: something is queued, or the stream is not paused. A service that
+ *    computes an answer pauses its stream, and is not taken for an idle peer.
+ *  - send: something is queued, and the kernel has taken nothing for so long.
+ *  - deadline: so long from this call. For what must be whole by then: a header, a request. Peers that send a byte now and then keep
+ *    an idle time-out away for ever; this one they cannot.
+ *
+ * When bytes are queued that nobody takes (idle, send), the stream has failed with -ETIMEDOUT as a whole. Otherwise only receiving is over,
+ * and a last answer may be sent before job_stream_finish().
+ *
+ * @return 0, or -EINVAL: NULL; -ECANCELED: closing; -EPERM: not the loop's thread. Thread: loop thread
+ */
+JOB_API int job_stream_set_idle_timeout(struct job_stream *stream, uint64_t timeout_ns);
+JOB_API int job_stream_set_send_timeout(struct job_stream *stream, uint64_t timeout_ns);
+JOB_API int job_stream_set_deadline(struct job_stream *stream, uint64_t timeout_ns);
+
+/** The errno with which the stream failed or timed out; 0: it has not. Until `closed` has returned. Thread: loop thread. */
+JOB_API int job_stream_status(const struct job_stream *stream);
 
 /** Cancels everything: bufs that wait or are queued go back, queued tasks of the stream complete with -ECANCELED, and `closed`
  * comes after the last of them. A second close is ignored. Thread: loop thread. */

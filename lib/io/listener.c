@@ -27,12 +27,17 @@ static struct list *waiter_node(struct job_listener *listener)
 
 static void accept_completed(struct op *op, const struct completion *completion);
 
+static void retry_passed(struct deadline *deadline)
+{
+    listeners_retry(container_of(deadline, struct job_loop, fd_retry));
+}
+
 static void wait_for_descriptor(struct job_listener *listener)
 {
     struct job_loop *loop = listener->handle.job_loop;
     list_push_back(&loop->fd_waiters, waiter_node(listener));
-    loop->retry = listeners_retry;
-    loop->retry_ns = loop->now_ns + LISTEN_RETRY_NS;
+    loop->fd_retry.passed = retry_passed;
+    deadline_set(loop, &loop->fd_retry, loop->now_ns + LISTEN_RETRY_NS);
 }
 
 static void accept_start(struct job_listener *listener)
@@ -103,7 +108,7 @@ void listeners_retry(struct job_loop *loop)
 {
     struct list *node;
     struct list waiting;
-    loop->retry_ns = UINT64_MAX;
+    deadline_clear(loop, &loop->fd_retry);
     list_init(&waiting);
     list_splice_back(&waiting, &loop->fd_waiters);
     while ((node = list_pop_front(&waiting)))

@@ -10,6 +10,54 @@
 #include "base/sys.h"
 #include "io/listener.h"
 
+/* What waits until the end of the turn: so that calls inside of callbacks have the same effect as outside, and what comes together in one
+ * turn is done once. */
+static void deliver_later(struct job_mail *mail)
+{
+    struct job_stream *stream = job_container_of(mail, struct job_stream, job_later);
+    uint32_t what = stream->job_flags;
+    stream->job_flags &= ~(uint32_t)(STREAM_LATER | STREAM_LATER_FLUSH | STREAM_LATER_RESUME | STREAM_LATER_FINISH);
+    if (handle_is_open(&stream->handle) && (what & STREAM_LATER_FLUSH))
+        stream_flush(stream);
+    if (handle_is_open(&stream->handle) && (what & STREAM_LATER_RESUME))
+        stream_receive_resume(stream);
+    if (what & STREAM_LATER_FINISH)
+        stream_finish_step(stream);
+    handle_release(&stream->handle);
+}
+
+/* True: job_later is to be queued. */
+static bool ask_for(struct job_stream *stream, enum stream_flag what)
+{
+    bool is_first = !stream_has(stream, STREAM_LATER);
+    stream->job_flags |= (uint32_t)STREAM_LATER | (uint32_t)what;
+    if (is_first)
+        handle_hold(&stream->handle);
+    stream->job_later.job_deliver = deliver_later;
+    return is_first;
+}
+
+void stream_later(struct job_stream *stream, enum stream_flag what)
+{
+    if (ask_for(stream, what))
+        loop_defer_mail(stream->handle.job_loop, &stream->job_later);
+}
+
+void stream_stall(struct job_stream *stream, enum stream_flag what)
+{
+    if (ask_for(stream, what))
+        loop_stall_mail(stream->handle.job_loop, &stream->job_later);
+}
+
+int stream_check(const struct job_stream *stream)
+{
+    if (!stream)
+        return -EINVAL;
+    if (!handle_is_open(&stream->handle))
+        return -ECANCELED;
+    return loop_check_thread(stream->handle.job_loop);
+}
+
 static void stream_closing(struct job_handle *handle)
 {
     struct job_stream *stream = job_container_of(handle, struct job_stream, handle);
@@ -23,6 +71,8 @@ static void stream_closing(struct job_handle *handle)
     stream_send_cancel(stream);
     stream_receive_drop(stream);
     stream_send_drop(stream);
+    stream_timeout_stop(stream);
+    loop_unstall(handle->job_loop);   /* it may wait there, and would for ever */
 }
 
 static void stream_closed(struct job_handle *handle)
@@ -47,6 +97,8 @@ static int stream_start(struct job_loop *loop, struct job_stream *stream, int fd
     stream->job_events = events;
     stream->job_fd = fd;
     list_init((struct list *)stream->job_node);
+    stream_timeout_init(stream);
+    stream->job_active_ns = loop->now_ns;
     err = stream_receive_start(stream);
     if (err < 0) {
         handle_abandon(&stream->handle);
@@ -92,6 +144,13 @@ void job_stream_reset(struct job_stream *stream)
     if (loop_check_thread(stream->handle.job_loop) == 0)
         stream_set(stream, STREAM_RESET);
     (void)handle_close(&stream->handle);   /* says what is wrong with another thread */
+}
+
+int job_stream_status(const struct job_stream *stream)
+{
+    if (!stream)
+        return 0;
+    return stream->job_error == 0 && stream_has(stream, STREAM_TIMED_OUT) ? -ETIMEDOUT : stream->job_error;
 }
 
 uint64_t job_stream_received(const struct job_stream *stream)

@@ -1,7 +1,13 @@
-/* stream.h — what the three files of a stream share: stream.c (life), stream_receive.c, stream_send.c.
+/* stream.h — what the files of a stream share.
+ *
+ *   stream.c           its life: accept, adopt, close; what is done at the end of a turn
+ *   stream_receive.c   data, pause, end
+ *   stream_send.c      the queue
+ *   stream_finish.c    close after what is queued has been sent
+ *   stream_timeout.c   when the peer takes too long
  *
  * Receiving:   RECEIVING ──pause, then a buf arrives──▶ cancelled ──resume──▶ RECEIVING;   end of file or error ──▶ ENDED
- * Sending:     idle ──send──▶ one op in flight, the rest queued ──all taken──▶ idle (`sent`);   shutdown ──▶ SHUT
+ * Sending:     idle ──send──▶ (end of the turn) one op in flight, the rest queued ──all taken──▶ idle (`sent`);   shutdown ──▶ SHUT
  */
 #ifndef JOB_IO_STREAM_H
 #define JOB_IO_STREAM_H
@@ -13,17 +19,28 @@
 #include "loop/handle.h"
 
 enum stream_flag {
-    STREAM_PAUSED = 1,          /* the user wants no data */
-    STREAM_ENDED = 2,           /* the kernel has told the end: end of file or job_error */
-    STREAM_END_TOLD = 4,        /* and so have we */
-    STREAM_RESUMING = 8,        /* job_resume waits in the deferred queue */
-    STREAM_SHUT_WANTED = 16,    /* shut down when the queue is empty */
-    STREAM_SHUT = 32,           /* the sending direction is shut down */
-    STREAM_DELIVERING = 64,     /* inside `data`: no nested delivery */
-    STREAM_RESET = 128,         /* closes by a reset */
+    STREAM_PAUSED = 1 << 0,         /* the user wants no data */
+    STREAM_ENDED = 1 << 1,          /* nothing more is received: end of file, failure or time-out */
+    STREAM_END_TOLD = 1 << 2,       /* and the user knows */
+    STREAM_TIMED_OUT = 1 << 3,      /* ENDED by a time-out; sending works */
+    STREAM_SHUT_WANTED = 1 << 4,    /* shut down when the queue is empty */
+    STREAM_SHUT = 1 << 5,           /* the sending direction is shut down */
+    STREAM_DELIVERING = 1 << 6,     /* inside `data`: no nested delivery */
+    STREAM_RESET = 1 << 7,          /* closes by a reset */
+    STREAM_FULL = 1 << 8,           /* above the high mark, `writable` not yet told */
+    STREAM_SENT_OWED = 1 << 9,      /* something was queued since `sent` was told */
+    STREAM_FINISHING = 1 << 10,     /* closes when all is sent and the peer has ended; tells the user nothing more */
+
+    /* what job_later is to do */
+    STREAM_LATER = 1 << 16,         /* it is queued */
+    STREAM_LATER_FLUSH = 1 << 17,   /* start to send */
+    STREAM_LATER_RESUME = 1 << 18,  /* deliver what waited, and receive again */
+    STREAM_LATER_FINISH = 1 << 19,  /* look whether all is done */
 };
 
 _Static_assert(sizeof(((struct job_stream *)0)->job_receive_op) >= sizeof(struct op), "op fits");
+_Static_assert(sizeof(((struct job_stream *)0)->job_send_op) >= sizeof(struct op), "op fits");
+_Static_assert(sizeof(((struct job_stream *)0)->job_deadline) >= sizeof(struct deadline), "deadline fits");
 _Static_assert(sizeof(struct job_stream) <= 768, "an idle connection stays below 1 KiB");
 
 static inline struct op *stream_receive_op(struct job_stream *stream)
@@ -51,15 +68,39 @@ static inline void stream_clear(struct job_stream *stream, enum stream_flag flag
     stream->job_flags &= ~(uint32_t)flag;
 }
 
+/* May the user be told anything? */
+static inline bool stream_may_tell(const struct job_stream *stream)
+{
+    return handle_is_open(&stream->handle) && !stream_has(stream, STREAM_FINISHING);
+}
+
+/* stream.c */
+void stream_later(struct job_stream *stream, enum stream_flag what);   /* at the end of this turn, once */
+void stream_stall(struct job_stream *stream, enum stream_flag what);   /* when there may be room for an operation */
+int stream_check(const struct job_stream *stream);                     /* what calls that return an errno check first */
+
 /* stream_receive.c */
 int stream_receive_start(struct job_stream *stream);
 void stream_receive_cancel(struct job_stream *stream);
 void stream_receive_drop(struct job_stream *stream);              /* frees what waits and the open buf */
+void stream_receive_resume(struct job_stream *stream);            /* STREAM_LATER_RESUME */
+void stream_receive_stop(struct job_stream *stream, enum stream_flag why);   /* nothing more is received: tells `end` once */
 void stream_fail(struct job_stream *stream, int err);             /* the stream is broken: tells `end` once */
 void stream_open_settle(struct job_stream *stream);               /* gives the open buf away if nobody else uses its slot */
 
 /* stream_send.c */
+void stream_flush(struct job_stream *stream);                     /* STREAM_LATER_FLUSH */
 void stream_send_cancel(struct job_stream *stream);
 void stream_send_drop(struct job_stream *stream);                 /* frees the queue, not what the kernel has */
+void stream_shut_if_wanted(struct job_stream *stream);
+bool stream_has_to_send(const struct job_stream *stream);
+
+/* stream_finish.c */
+void stream_finish_step(struct job_stream *stream);               /* after all that may bring it on */
+
+/* stream_timeout.c */
+void stream_timeout_init(struct job_stream *stream);
+void stream_timeout_update(struct job_stream *stream);            /* something may run out earlier than was known */
+void stream_timeout_stop(struct job_stream *stream);
 
 #endif

@@ -120,8 +120,7 @@ static bool is_small(const struct job_stream *stream, const struct job_buf *buf)
 
 static bool may_deliver(const struct job_stream *stream)
 {
-    return handle_is_open(&stream->handle) && !stream_has(stream, STREAM_PAUSED) &&
-           !stream_has(stream, STREAM_DELIVERING);
+    return stream_may_tell(stream) && !stream_has(stream, STREAM_PAUSED) && !stream_has(stream, STREAM_DELIVERING);
 }
 
 static void tell_data(struct job_stream *stream, struct job_buf *buf)
@@ -138,8 +137,8 @@ static void tell_end(struct job_stream *stream)
     if (!stream_has(stream, STREAM_ENDED) || stream_has(stream, STREAM_END_TOLD))
         return;
     stream_set(stream, STREAM_END_TOLD);
-    if (stream->job_events->end)
-        LOOP_CALL(stream->handle.job_loop, stream->job_events->end, (stream, stream->job_error));
+    if (stream_may_tell(stream) && stream->job_events->end)
+        LOOP_CALL(stream->handle.job_loop, stream->job_events->end, (stream, job_stream_status(stream)));
 }
 
 /* All that waits, then the end. The stream cannot go meanwhile: its memory lives until `closed`, which comes from the deferred queue. */
@@ -164,6 +163,7 @@ static void enqueue(struct job_stream *stream, struct job_buf *buf)
 static void data_arrived(struct job_stream *stream, struct job_buf *buf)
 {
     struct job_loop *loop = stream->handle.job_loop;
+    stream->job_active_ns = loop->now_ns;
     stream->job_received += job_buf_len(buf);
     line_count(loop->line, COUNTER_RECEIVED_BYTES, job_buf_len(buf));
     settle_others(loop);
@@ -179,16 +179,32 @@ static void data_arrived(struct job_stream *stream, struct job_buf *buf)
     deliver(stream);
 }
 
+/* A failure or a time-out overtakes what waits: it is told at once, and `data` does not come after `end`. */
+void stream_receive_stop(struct job_stream *stream, enum stream_flag why)
+{
+    if (!stream_has(stream, STREAM_ENDED)) {
+        stream->job_flags |= (uint32_t)STREAM_ENDED | (uint32_t)why;
+        stream_receive_cancel(stream);
+    }
+    job_buf_free(&stream->job_waiting);
+    tell_end(stream);
+}
+
 void stream_fail(struct job_stream *stream, int err)
 {
     assert(err < 0);
     if (stream->job_error == 0)
         stream->job_error = err;
-    if (!stream_has(stream, STREAM_ENDED)) {
-        stream_set(stream, STREAM_ENDED);
-        stream_receive_cancel(stream);
-    }
-    deliver(stream);
+    stream_receive_stop(stream, STREAM_ENDED);
+    if (stream_has_to_send(stream) && handle_is_open(&stream->handle))
+        stream_later(stream, STREAM_LATER_FLUSH);   /* which drops it */
+}
+
+static void receive_again(struct job_stream *stream)
+{
+    int err = stream_receive_start(stream);
+    if (err < 0)
+        stream_fail(stream, err);
 }
 
 /* The operation has ended: for good, because it was paused, or because the stream closes. */
@@ -199,9 +215,7 @@ static void receive_ended(struct job_stream *stream, int res)
     if (res == -ECANCELED) {
         if (!stream_has(stream, STREAM_PAUSED)) {   /* resumed meanwhile */
             JOB_MARK(stream_resumed_before_cancel_ended);
-            int err = stream_receive_start(stream);
-            if (err < 0)
-                stream_fail(stream, err);
+            receive_again(stream);
         }
         return;
     }
@@ -218,7 +232,7 @@ static void receive_completed(struct op *op, const struct completion *completion
     struct job_stream *stream = job_container_of(op, struct job_stream, job_receive_op);
     struct job_buf *buf = completion->buf;
     assert((buf != NULL) == (completion->res > 0));
-    if (!handle_is_open(&stream->handle) || stream_has(stream, STREAM_END_TOLD))
+    if (!stream_may_tell(stream) || stream_has(stream, STREAM_END_TOLD))
         job_buf_free(&buf);   /* after a failed send the cancel may come too late for some data: none is told after `end` */
     else if (buf)
         data_arrived(stream, buf);
@@ -226,6 +240,7 @@ static void receive_completed(struct op *op, const struct completion *completion
         return;
     if (handle_is_open(&stream->handle))
         receive_ended(stream, completion->res > 0 ? -ECANCELED : completion->res);   /* data and the last: the operation can go on anew */
+    stream_finish_step(stream);
     handle_release(&stream->handle);
 }
 
@@ -242,20 +257,12 @@ void job_stream_pause(struct job_stream *stream)
         stream_set(stream, STREAM_PAUSED);
 }
 
-static void deliver_resumed(struct job_mail *mail)
+void stream_receive_resume(struct job_stream *stream)
 {
-    struct job_stream *stream = job_container_of(mail, struct job_stream, job_resume);
-    stream_clear(stream, STREAM_RESUMING);
-    if (handle_is_open(&stream->handle)) {
-        deliver(stream);
-        if (handle_is_open(&stream->handle) && !stream_has(stream, STREAM_PAUSED) &&
-            !stream_has(stream, STREAM_ENDED) && !op_is_in_flight(stream_receive_op(stream))) {
-            int err = stream_receive_start(stream);
-            if (err < 0)
-                stream_fail(stream, err);
-        }
-    }
-    handle_release(&stream->handle);
+    deliver(stream);
+    if (handle_is_open(&stream->handle) && !stream_has(stream, STREAM_PAUSED) && !stream_has(stream, STREAM_ENDED) &&
+        !op_is_in_flight(stream_receive_op(stream)))
+        receive_again(stream);
 }
 
 void job_stream_resume(struct job_stream *stream)
@@ -264,14 +271,12 @@ void job_stream_resume(struct job_stream *stream)
         !stream_has(stream, STREAM_PAUSED))
         return;
     stream_clear(stream, STREAM_PAUSED);
+    stream->job_active_ns = stream->handle.job_loop->now_ns;
+    stream_timeout_update(stream);
     bool is_needed = stream->job_waiting || stream_has(stream, STREAM_ENDED) ||
                      !op_is_in_flight(stream_receive_op(stream));
-    if (!is_needed || stream_has(stream, STREAM_RESUMING))
-        return;
-    stream_set(stream, STREAM_RESUMING);
-    handle_hold(&stream->handle);
-    stream->job_resume.job_deliver = deliver_resumed;
-    loop_defer_mail(stream->handle.job_loop, &stream->job_resume);
+    if (is_needed)
+        stream_later(stream, STREAM_LATER_RESUME);
 }
 
 bool job_stream_is_paused(const struct job_stream *stream)

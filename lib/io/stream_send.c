@@ -2,29 +2,69 @@
  *
  * Two sends in flight on one socket may interleave when the first is cut short, so there is never more than one. What it did not
  * take is sent again from where it stopped. The queue grows by linking; nothing is allocated.
+ *
+ * A send only queues: the operation starts at the end of the turn, before the loop enters the kernel, and takes all that has come together
+ * by then. So the parts of an answer share a packet, and a send cannot fail for want of an operation: the stream waits for one to end.
  */
 #include <errno.h>
 #include <string.h>
 
 #include "io/stream.h"
+#include "memory/arena.h"
+#include "memory/buf.h"
 #include "memory/owner.h"
 
+enum { HIGH_DEFAULT = 256 << 10, LOW_SHARE = 4, HIGH_MAX = 1 << 30 };
+
 static void send_completed(struct op *op, const struct completion *completion);
+
+static size_t high_mark(const struct job_stream *stream)
+{
+    return stream->job_high ? stream->job_high : HIGH_DEFAULT;
+}
+
+static size_t low_mark(const struct job_stream *stream)
+{
+    return stream->job_low ? stream->job_low : high_mark(stream) / LOW_SHARE;
+}
+
+bool stream_has_to_send(const struct job_stream *stream)
+{
+    return stream->job_sending || stream->job_queue;
+}
+
+static void tell_sent(struct job_stream *stream, int status)
+{
+    if (!stream_has(stream, STREAM_SENT_OWED))
+        return;
+    stream_clear(stream, STREAM_SENT_OWED);
+    if (stream_may_tell(stream) && stream->job_events->sent)
+        LOOP_CALL(stream->handle.job_loop, stream->job_events->sent, (stream, status));
+}
+
+static void tell_writable(struct job_stream *stream)
+{
+    if (!stream_has(stream, STREAM_FULL) || stream->job_queued > low_mark(stream))
+        return;
+    stream_clear(stream, STREAM_FULL);
+    if (stream_may_tell(stream) && stream->job_events->writable)
+        LOOP_CALL(stream->handle.job_loop, stream->job_events->writable, (stream));
+}
 
 static void fail_sending(struct job_stream *stream, int err)
 {
     stream_fail(stream, err);
     stream_send_drop(stream);
-    job_buf_free(&stream->job_sending);
-    if (handle_is_open(&stream->handle) && stream->job_events->sent)
-        LOOP_CALL(stream->handle.job_loop, stream->job_events->sent, (stream, err));
+    tell_sent(stream, stream->job_error);
+    stream_finish_step(stream);
 }
 
-static void shut_if_wanted(struct job_stream *stream)
+void stream_shut_if_wanted(struct job_stream *stream)
 {
-    if (!stream_has(stream, STREAM_SHUT_WANTED) || stream_has(stream, STREAM_SHUT) || stream->job_sending)
+    if (!stream_has(stream, STREAM_SHUT_WANTED) || stream_has(stream, STREAM_SHUT) || stream_has_to_send(stream))
         return;
     stream_set(stream, STREAM_SHUT);
+    stream->job_progress_ns = stream->handle.job_loop->now_ns;
     (void)shutdown(stream->job_fd, SHUT_WR);   /* ENOTCONN: the peer is gone, which receiving will tell */
 }
 
@@ -44,22 +84,53 @@ static int send_start(struct job_stream *stream)
     return 0;
 }
 
-/* All that was being sent is with the kernel: the queue is next, or the user is told. */
-static void send_next(struct job_stream *stream)
+/* The rest of a send that was cut short, or else all that is queued. False: there is nothing. */
+static bool take_next(struct job_stream *stream)
 {
-    job_buf_free(&stream->job_sending);
-    stream->job_sending = job_buf_take(&stream->job_queue);
-    owner_pass(stream->job_sending, BUF_QUEUE, BUF_CODE);
-    if (stream->job_sending) {
-        int err = send_start(stream);
-        if (err < 0)
-            fail_sending(stream, err);
-        return;
+    if (!stream->job_sending) {
+        stream->job_sending = job_buf_take(&stream->job_queue);
+        owner_pass(stream->job_sending, BUF_QUEUE, BUF_CODE);
+        if (stream->job_sending)
+            stream->job_segments -= (uint32_t)job_buf_segments(stream->job_sending);
     }
+    if (stream->job_sending && job_buf_len(stream->job_sending) == 0)
+        job_buf_free(&stream->job_sending);   /* empty bufs alone: there is nothing that the kernel could take */
+    return stream->job_sending != NULL;
+}
+
+static void all_sent(struct job_stream *stream)
+{
     stream_open_settle(stream);
-    shut_if_wanted(stream);
-    if (stream->job_events->sent)
-        LOOP_CALL(stream->handle.job_loop, stream->job_events->sent, (stream, 0));
+    stream_shut_if_wanted(stream);
+    tell_sent(stream, 0);
+    stream_finish_step(stream);
+}
+
+void stream_flush(struct job_stream *stream)
+{
+    if (op_is_in_flight(stream_send_op(stream)))
+        return;
+    if (stream->job_error < 0)
+        return fail_sending(stream, stream->job_error);
+    if (!take_next(stream))
+        return all_sent(stream);
+    if (send_start(stream) < 0) {
+        JOB_MARK(stream_waits_for_an_operation);
+        stream_stall(stream, STREAM_LATER_FLUSH);
+    }
+}
+
+static void took(struct job_stream *stream, size_t len)
+{
+    struct job_loop *loop = stream->handle.job_loop;
+    stream->job_sent += len;
+    stream->job_queued -= len;
+    stream->job_progress_ns = stream->job_active_ns = loop->now_ns;
+    line_count(loop->line, COUNTER_SENT_BYTES, len);
+    int err = job_buf_consume(&stream->job_sending, len);
+    assert(err == 0);   /* the kernel takes no more than it was given */
+    if (job_buf_len(stream->job_sending) == 0)
+        job_buf_free(&stream->job_sending);
 }
 
 static void send_completed(struct op *op, const struct completion *completion)
@@ -67,49 +138,81 @@ static void send_completed(struct op *op, const struct completion *completion)
     struct job_stream *stream = job_container_of(op, struct job_stream, job_send_op);
     assert(stream->job_sending);
     owner_pass(stream->job_sending, BUF_OP, BUF_CODE);
-    if (completion->res > 0) {
-        stream->job_sent += (uint64_t)completion->res;
-        line_count(stream->handle.job_loop->line, COUNTER_SENT_BYTES, (uint64_t)completion->res);
-        int err = job_buf_consume(&stream->job_sending, (size_t)completion->res);
-        assert(err == 0);   /* the kernel takes no more than it was given */
-    }
-    if (!handle_is_open(&stream->handle)) {
+    if (completion->res > 0)
+        took(stream, (size_t)completion->res);
+    if (!handle_is_open(&stream->handle))
         job_buf_free(&stream->job_sending);
-    } else if (completion->res < 0) {
+    else if (completion->res < 0)
         fail_sending(stream, completion->res);
-    } else if (job_buf_len(stream->job_sending) == 0) {
-        send_next(stream);
-    } else {
-        int err = send_start(stream);
-        if (err < 0)
-            fail_sending(stream, err);
-    }
+    else
+        stream_flush(stream);
+    tell_writable(stream);
     handle_release(&stream->handle);
 }
 
-static int enqueue(struct job_stream *stream, struct job_buf **buf)
+/* Links a buf behind others in *queue. Cannot fail: what could refuse it was checked. */
+static void enqueue(struct job_stream *stream, struct job_buf **queue, struct job_buf **buf)
 {
-    int err = 0;
-    owner_pass(stream->job_queue, BUF_QUEUE, BUF_CODE);
-    if (stream->job_queue)
-        err = job_buf_append(stream->job_queue, buf);
-    else
-        stream->job_queue = job_buf_take(buf);
-    owner_pass(stream->job_queue, BUF_CODE, BUF_QUEUE);
-    return err;
+    size_t before = job_buf_segments(*queue);
+    owner_pass(*queue, BUF_QUEUE, BUF_CODE);
+    if (*queue) {
+        int err = job_buf_append(*queue, buf);
+        assert(err == 0);
+    } else {
+        *queue = job_buf_take(buf);
+    }
+    stream->job_segments += (uint32_t)(job_buf_segments(*queue) - before);
+    owner_pass(*queue, BUF_CODE, BUF_QUEUE);
+}
+
+/* Bytes have come to be sent. */
+static void queued(struct job_stream *stream, size_t len)
+{
+    bool was_empty = stream->job_queued == 0;
+    stream->job_queued += len;
+    stream_set(stream, STREAM_SENT_OWED);
+    if (stream->job_queued > high_mark(stream))
+        stream_set(stream, STREAM_FULL);
+    if (was_empty) {
+        stream->job_progress_ns = stream->handle.job_loop->now_ns;
+        stream_timeout_update(stream);
+    }
+    if (!op_is_in_flight(stream_send_op(stream)))
+        stream_later(stream, STREAM_LATER_FLUSH);
 }
 
 /* Whether anything may be sent: 0, or the errno that says why not. */
 static int check_sending(const struct job_stream *stream)
 {
-    if (!handle_is_open(&stream->handle))
-        return -ECANCELED;
-    if (loop_check_thread(stream->handle.job_loop) < 0)
-        return -EPERM;
+    int err = stream_check(stream);
+    if (err < 0)
+        return err;
     if (stream->job_error < 0)
         return stream->job_error;
-    if (stream_has(stream, STREAM_SHUT_WANTED))
-        return -EPIPE;
+    return stream_has(stream, STREAM_SHUT_WANTED) ? -EPIPE : 0;
+}
+
+int job_stream_send_all(struct job_stream *stream, struct job_buf **bufs, size_t count)
+{
+    if (!stream || (!bufs && count > 0))
+        return -EINVAL;
+    int err = check_sending(stream);
+    if (err < 0)
+        return err;
+    size_t segments = stream->job_segments, len = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (!bufs[i] || job_buf_arena(bufs[i])->root != stream->handle.job_loop->root)
+            return -EINVAL;
+        owner_check_slow(bufs[i]);
+        segments += job_buf_segments(bufs[i]);
+        len += job_buf_len(bufs[i]);
+    }
+    if (segments > BUF_SEGMENTS_MAX)
+        return -EOVERFLOW;
+    for (size_t i = 0; i < count; i++)
+        enqueue(stream, &stream->job_queue, &bufs[i]);
+    if (count > 0)
+        queued(stream, len);
     return 0;
 }
 
@@ -117,17 +220,9 @@ int job_stream_send(struct job_stream *stream, struct job_buf **buf)
 {
     if (!stream || !buf || !*buf)
         return -EINVAL;
-    int err = check_sending(stream);
-    if (err < 0)
-        return err;
-    owner_check_slow(*buf);
-    if (stream->job_sending)
-        return enqueue(stream, buf);
-    stream->job_sending = job_buf_take(buf);
-    err = send_start(stream);
-    if (err < 0)
-        *buf = job_buf_take(&stream->job_sending);
-    return err;
+    if (check_sending(stream) == 0)
+        owner_check_slow(*buf);   /* here, so that the misuse is told with the name of the call */
+    return job_stream_send_all(stream, buf, 1);
 }
 
 /* Into the free room behind what is queued: no slot is taken and no byte is copied twice. False: it does not fit. */
@@ -143,6 +238,8 @@ static bool gather(struct job_stream *stream, const void *bytes, size_t len)
         (void)job_buf_extend(stream->job_queue, len);   /* there is room, so it cannot fail */
     }
     owner_pass(stream->job_queue, BUF_CODE, BUF_QUEUE);
+    if (len <= room)
+        queued(stream, len);
     return len <= room;
 }
 
@@ -166,24 +263,36 @@ int job_stream_write(struct job_stream *stream, const void *bytes, size_t len)
 
 size_t job_stream_queued(const struct job_stream *stream)
 {
-    if (!stream)
-        return 0;
-    return (stream->job_sending ? job_buf_len(stream->job_sending) : 0) +
-           (stream->job_queue ? job_buf_len(stream->job_queue) : 0);
+    return stream ? stream->job_queued : 0;
+}
+
+int job_stream_set_marks(struct job_stream *stream, size_t high, size_t low)
+{
+    size_t highest = high ? high : HIGH_DEFAULT;
+    if (!stream || low >= highest || highest > HIGH_MAX)
+        return -EINVAL;
+    int err = stream_check(stream);
+    if (err < 0)
+        return err;
+    stream->job_high = (uint32_t)high;
+    stream->job_low = (uint32_t)low;
+    return 0;
+}
+
+bool job_stream_is_full(const struct job_stream *stream)
+{
+    return stream && stream_has(stream, STREAM_FULL);
 }
 
 int job_stream_shutdown(struct job_stream *stream)
 {
-    if (!stream)
-        return -EINVAL;
-    if (!handle_is_open(&stream->handle))
-        return -ECANCELED;
-    if (loop_check_thread(stream->handle.job_loop) < 0)
-        return -EPERM;
+    int err = stream_check(stream);
+    if (err < 0)
+        return err;
     if (stream->job_error < 0)
         return stream->job_error;
     stream_set(stream, STREAM_SHUT_WANTED);
-    shut_if_wanted(stream);
+    stream_shut_if_wanted(stream);
     return 0;
 }
 
@@ -200,4 +309,6 @@ void stream_send_drop(struct job_stream *stream)
     job_buf_free(&stream->job_queue);
     if (!op_is_in_flight(stream_send_op(stream)))
         job_buf_free(&stream->job_sending);
+    stream->job_queued = stream->job_sending ? job_buf_len(stream->job_sending) : 0;
+    stream->job_segments = 0;
 }

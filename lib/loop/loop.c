@@ -46,7 +46,6 @@ static void loop_init(struct job_loop *loop, struct root *root, const struct job
     loop->receive_slot_bytes = options->receive_slot_bytes ? options->receive_slot_bytes : RECEIVE_SLOT_BYTES_DEFAULT;
     loop->may_spin = !options->no_spin && feature_is_on(&root->features, FEATURE_SPIN) && container_cpus() > 1;
     loop->now_ns = root->now_ns();
-    loop->retry_ns = UINT64_MAX;
     mailbox_init(&loop->mailbox, loop_wake);
     loop->stop_mail.job_deliver = loop_deliver_stop;
     list_init(&loop->handles);
@@ -55,6 +54,7 @@ static void loop_init(struct job_loop *loop, struct root *root, const struct job
     list_init(&loop->open_bufs);
     mail_queue_init(&loop->mails);
     mail_queue_init(&loop->deferred);
+    mail_queue_init(&loop->stalled);
     timers_init(&loop->timers);
     loop->callbacks_together = 1;
 }

@@ -12,6 +12,7 @@
 #include "engine/engine.h"
 #include "job/loop.h"
 #include "job/timer.h"
+#include "loop/deadline.h"
 #include "queue/mailbox.h"
 #include "stats/line.h"
 
@@ -63,10 +64,11 @@ struct job_loop {
     struct timer_heap timers;
     struct mail_queue mails;     /* taken from the mailbox, not yet delivered */
     struct mail_queue deferred;  /* for the end of this turn */
+    struct mail_queue stalled;   /* for the end of a turn in which an operation has ended: the in-flight table was full */
     struct list lanes;           /* one a pool that this loop submits to; submit.c */
     struct list fd_waiters;      /* listeners that ran out of descriptors; io/listener.c */
-    uint64_t retry_ns;           /* when `retry` is to be called for them; UINT64_MAX: not at all */
-    void (*retry)(struct job_loop *loop);
+    struct deadline fd_retry;    /* when they try again by themselves */
+    struct deadline *first_deadline;   /* a heap; deadline.c */
     struct list open_bufs;       /* streams that keep a slot for small receives; io/stream_receive.c */
     struct job_buf *spare_open;  /* such a slot that nobody uses */
     uint64_t spin_ns;            /* adaptive: how long looking at the mailbox has paid lately */
@@ -87,6 +89,12 @@ int loop_check_thread(const struct job_loop *loop);
 
 /* Queues a mail for the end of this turn (of the next one, when called from one). Loop thread. */
 void loop_defer_mail(struct job_loop *loop, struct job_mail *mail);
+
+/* Queues a mail for the end of the next turn that runs a completion: there may be room for one more operation then. Loop thread. */
+void loop_stall_mail(struct job_loop *loop, struct job_mail *mail);
+
+/* What was stalled is delivered at the end of this turn: whoever waits there closes. Loop thread. */
+void loop_unstall(struct job_loop *loop);
 
 /* A thing begins or ceases to keep job_loop_run() from returning. */
 static inline void loop_keep_alive(struct job_loop *loop)

@@ -51,6 +51,20 @@ void loop_defer_mail(struct job_loop *loop, struct job_mail *mail)
     mail_queue_push(&loop->deferred, mail);
 }
 
+void loop_stall_mail(struct job_loop *loop, struct job_mail *mail)
+{
+    mail_queue_push(&loop->stalled, mail);
+}
+
+void loop_unstall(struct job_loop *loop)
+{
+    if (!loop->stalled.first)
+        return;
+    *loop->deferred.last = loop->stalled.first;
+    loop->deferred.last = loop->stalled.last;
+    mail_queue_init(&loop->stalled);
+}
+
 void loop_wake(struct mailbox *mailbox)
 {
     struct job_loop *loop = container_of(mailbox, struct job_loop, mailbox);
@@ -193,7 +207,7 @@ static int wait_for_completions(struct job_loop *loop, uint64_t until_ns)
 {
     uint64_t deadline = 0;
     if (!loop_has_mail(loop)) {
-        deadline = min_size(min_size(timers_next_ns(&loop->timers), loop->retry_ns), until_ns);
+        deadline = min_size(min_size(timers_next_ns(&loop->timers), deadlines_next_ns(loop)), until_ns);
         if (deadline <= loop->now_ns || spin(loop) || !mailbox_sleep(&loop->mailbox))
             deadline = 0;
     }
@@ -224,8 +238,10 @@ static void run_completions(struct job_loop *loop)
         op_delivered(completion);
         completion->op->completed(completion->op, completion);
     }
-    if (count)
-        line_count(loop->line, COUNTER_COMPLETIONS, count);
+    if (count == 0)
+        return;
+    line_count(loop->line, COUNTER_COMPLETIONS, count);
+    loop_unstall(loop);
 }
 
 static void publish(struct job_loop *loop)
@@ -252,8 +268,7 @@ int loop_turn(struct job_loop *loop, uint64_t until_ns)
     deliver_mails(loop);
     time_rest(loop);
     timers_fire(loop);
-    if (loop->retry_ns <= loop->now_ns)
-        loop->retry(loop);
+    deadlines_fire(loop);
     run_deferred(loop);
     time_rest(loop);
     loop_watch_lanes(loop);

@@ -22,7 +22,7 @@ static void on_closed(struct job_stream *stream)
 
 static void on_connection(struct job_listener *listener, struct job_incoming *incoming)
 {
-    static const struct job_stream_events events = {on_data, on_end, NULL, on_closed};
+    static const struct job_stream_events events = {.data = on_data, .end = on_end, .closed = on_closed};
     struct job_stream *stream = calloc(1, sizeof *stream);
     (void)listener;
     if (stream && job_stream_accept(stream, incoming, &events) < 0)

@@ -88,7 +88,8 @@ static void life_closed(struct job_stream *stream)
     memset(&life->stream, 0xEE, sizeof life->stream);   /* it is ours again */
 }
 
-static const struct job_stream_events life_events = {life_data, life_end, life_sent, life_closed};
+static const struct job_stream_events life_events = {
+    .data = life_data, .end = life_end, .sent = life_sent, .closed = life_closed};
 
 static void queue_some(struct life *life, unsigned count)
 {
@@ -256,7 +257,7 @@ static void few_closed(struct job_stream *stream)
     few.closed++;
 }
 
-static const struct job_stream_events few_events = {few_data, few_end, NULL, few_closed};
+static const struct job_stream_events few_events = {.data = few_data, .end = few_end, .closed = few_closed};
 
 static bool few_act(struct scenario *scenario)
 {

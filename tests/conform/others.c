@@ -47,7 +47,8 @@ static void guest_closed(struct job_stream *stream)
     hall.closed++;
 }
 
-static const struct job_stream_events guest_events = {guest_data, guest_end, guest_sent, guest_closed};
+static const struct job_stream_events guest_events = {
+    .data = guest_data, .end = guest_end, .sent = guest_sent, .closed = guest_closed};
 
 static void accepted(struct job_listener *listener, struct job_incoming *incoming)
 {
@@ -105,7 +106,7 @@ static void seat_closed(struct job_stream *stream)
     hall.is_seat_taken = false;
 }
 
-static const struct job_stream_events seat_events = {guest_data, NULL, NULL, seat_closed};
+static const struct job_stream_events seat_events = {.data = guest_data, .closed = seat_closed};
 
 /* Descriptors that are missing, really or by the fake's word, are waited for until a handle of the loop gives one back. */
 static void give_one_back(struct scenario *scenario)
@@ -351,7 +352,7 @@ static void port_closed(struct job_listener *listener)
     crowd.listeners_closed++;
 }
 
-static const struct job_stream_events crowd_events = {crowd_data, crowd_end, NULL, crowd_closed};
+static const struct job_stream_events crowd_events = {.data = crowd_data, .end = crowd_end, .closed = crowd_closed};
 
 static bool crowd_act(struct scenario *scenario)
 {

@@ -121,7 +121,7 @@ static void on_closed(struct job_stream *stream)
     conn->closes++;
 }
 
-static const struct job_stream_events events = {on_data, on_end, on_sent, on_closed};
+static const struct job_stream_events events = {.data = on_data, .end = on_end, .sent = on_sent, .closed = on_closed};
 
 static void open_conns(struct scenario *scenario, struct transfer *transfer, unsigned count, unsigned bytes_max)
 {
@@ -263,7 +263,8 @@ static void gone_closed(struct job_stream *stream)
     must(gone.of->scenario, gone.closes++ == 0 && stream == &gone.stream);
 }
 
-static const struct job_stream_events gone_events = {gone_data, gone_end, gone_sent, gone_closed};
+static const struct job_stream_events gone_events = {
+    .data = gone_data, .end = gone_end, .sent = gone_sent, .closed = gone_closed};
 
 static bool gone_act(struct scenario *scenario)
 {

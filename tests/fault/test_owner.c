@@ -116,6 +116,8 @@ static void use_of_a_part(struct job_runtime *runtime, int which)
     use(runtime, job_buf_next(buf), which);
 }
 
+enum { MORE_THAN_A_SOCKET_HOLDS = 1 << 20 };
+
 static struct job_stream stream;
 
 static void ignores(struct job_stream *s, struct job_buf **in)
@@ -137,13 +139,25 @@ static struct job_loop *open_stream(struct job_runtime *runtime, int *peer, cons
     return loop;
 }
 
-/* Nothing is sent before the loop runs: the first is in flight, the second waits behind it. */
+static void stop_at_once(struct job_call *call)
+{
+    job_loop_stop(job_loop_current());
+    (void)call;
+}
+
+/* Nobody reads: what the socket does not hold of the first stays in flight, and the second waits behind it. */
 static struct job_buf *send_two(struct job_runtime *runtime, bool first)
 {
     int peer;
-    (void)open_stream(runtime, &peer, &silent);
-    struct job_buf *one = text(runtime, "in flight"), *two = text(runtime, "waits"), *kept = first ? one : two;
+    struct job_loop *loop = open_stream(runtime, &peer, &silent);
+    struct job_call call = {.run = stop_at_once};
+    struct job_buf *one = NULL, *two = text(runtime, "waits");
+    ck_assert_ok(job_buf_alloc(job_runtime_arena(runtime), MORE_THAN_A_SOCKET_HOLDS, NULL, &one));
+    ck_assert_ok(job_buf_extend(one, MORE_THAN_A_SOCKET_HOLDS));
+    struct job_buf *kept = first ? one : two;
     ck_assert_ok(job_stream_send(&stream, &one));
+    ck_assert_ok(job_loop_call(loop, &call));
+    (void)job_loop_run(loop);
     ck_assert_ok(job_stream_send(&stream, &two));
     return kept;
 }
@@ -251,12 +265,6 @@ static void keeps_address(struct job_stream *s, struct job_buf **in)
     (void)s;
     kept_bytes = job_buf_data(*in);
     job_loop_stop(s->handle.job_loop);
-}
-
-static void stop_at_once(struct job_call *call)
-{
-    job_loop_stop(job_loop_current());
-    (void)call;
 }
 
 /* The slot of the first receive is lent again, and then written to. */

@@ -145,7 +145,7 @@ static void on_closed(struct job_stream *stream)
     free(conn);
 }
 
-static const struct job_stream_events events = {on_data, on_end, NULL, on_closed};
+static const struct job_stream_events events = {.data = on_data, .end = on_end, .closed = on_closed};
 
 static void open_conn(unsigned slot)
 {

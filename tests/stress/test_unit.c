@@ -114,7 +114,7 @@ static void on_closed(struct job_stream *stream)
     conn.is_closed = true;
 }
 
-static const struct job_stream_events events = {on_data, on_end, on_sent, on_closed};
+static const struct job_stream_events events = {.data = on_data, .end = on_end, .sent = on_sent, .closed = on_closed};
 
 struct peer {
     int fd;

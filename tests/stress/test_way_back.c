@@ -126,7 +126,7 @@ static void on_closed(struct job_stream *stream)
 
 static const size_t caches[] = {JOB_ARENA_NO_CACHE, 0};
 
-static const struct job_stream_events events = {on_data, on_end, on_sent, on_closed};
+static const struct job_stream_events events = {.data = on_data, .end = on_end, .sent = on_sent, .closed = on_closed};
 
 struct peer {
     int fd;

@@ -128,8 +128,8 @@ static void on_ping(struct job_stream *stream, struct job_buf **in)
 
 static void on_connection(struct job_listener *listener, struct job_incoming *incoming)
 {
-    static const struct job_stream_events gzip = {on_data, on_end, on_sent, on_closed};
-    static const struct job_stream_events ping = {on_ping, on_end, on_sent, on_closed};
+    static const struct job_stream_events gzip = {.data = on_data, .end = on_end, .sent = on_sent, .closed = on_closed};
+    static const struct job_stream_events ping = {.data = on_ping, .end = on_end, .sent = on_sent, .closed = on_closed};
     struct conn *conn = calloc(1, sizeof *conn);
     if (!conn)
         return;   /* what is not taken is closed */

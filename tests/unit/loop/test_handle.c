@@ -51,7 +51,7 @@ static void on_closed(struct job_stream *s)
     closed_count++;
 }
 
-static const struct job_stream_events events = {on_data, on_end, NULL, on_closed};
+static const struct job_stream_events events = {.data = on_data, .end = on_end, .closed = on_closed};
 
 static void on_fired(struct job_timer *t)
 {
