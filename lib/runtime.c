@@ -49,6 +49,7 @@ int job_runtime_open(struct job_runtime **out, const struct job_runtime_options 
     root->log = (struct log){.hook = options->log, .arg = options->log_arg};
     root->pid = getpid();
     root->now_ns = sys_clock_monotonic_ns;
+    (void)pthread_mutex_init(&root->travel, NULL);   /* cannot fail without attributes */
     find_features(root);
     atomic_u32 *guard;
     int err = sys_fork_guard(&guard);
@@ -101,6 +102,8 @@ void job_runtime_counts(const struct job_runtime *runtime, struct job_counts *co
         .threads = load_relaxed(&root->threads),
         .allocations = load_relaxed(&root->allocations),
         .copied_bytes = load_relaxed(&root->copied_bytes),
+        .ends = load_relaxed(&root->ends),
+        .dropped_messages = load_relaxed(&root->dropped),
     };
 }
 
@@ -112,6 +115,7 @@ static bool names_what_is_left(const struct job_runtime *runtime)
     const struct { const char *kind; uint64_t count; } left[] = {
         {"bufs", counts.bufs},       {"regions", counts.regions}, {"tasks", counts.tasks},
         {"handles", counts.handles}, {"loops, pools or arenas", load_relaxed(&runtime->root.users)},
+        {"ends of channels or senders", counts.ends},
     };
     bool is_any = false;
     for (size_t i = 0; i < sizeof left / sizeof left[0]; i++) {
@@ -143,6 +147,7 @@ int job_runtime_close(struct job_runtime **runtime_pointer)
     assert(load_relaxed(&runtime->root.allocations) == 0);   /* no other thread uses the runtime */
     assert(load_relaxed(&runtime->root.threads) == 0);
     (void)sys_release((void *)(uintptr_t)runtime->root.guard, SYS_GUARD_BYTES);
+    (void)pthread_mutex_destroy(&runtime->root.travel);
     *runtime_pointer = NULL;
     free(runtime);
     return 0;

@@ -8,6 +8,7 @@
 #include <job/listener.h>
 #include <job/loop.h>
 #include <job/pool.h>
+#include <job/port.h>
 #include <job/region.h>
 #include <job/runtime.h>
 #include <job/signal.h>

@@ -72,9 +72,22 @@ enum {
     LISTEN_RETRY_NS = 100000000,                         /* a descriptor may become free where nobody tells us; unmeasured */
     LISTEN_TELL_S = 10,                                  /* 1600 warnings in 10 s from a hostile network, when each pause was told */
 
+    /* messages */
+    PORT_MESSAGES_DEFAULT = LIMIT(1024, 4),              /* that wait at one end before -EAGAIN; unmeasured */
+    PORT_BYTES_DEFAULT = LIMIT(16 << 20, 1 << 16),       /* the same in bytes, of bufs as well; unmeasured */
+    PORT_MESSAGES_MAX = 1 << 20,
+    PORT_TURN_MESSAGES = LIMIT(256, 2),                  /* of one port before others' turn; Node's 1000 delay a timer by 0.1 s */
+    PORT_TURN_NS = 1000000,                              /* or after so long, when the callbacks are slow */
+    PORT_RELEASE = LIMIT(64, 1),                         /* delivered messages whose room is given back at once; unmeasured */
+    MESSAGE_BYTES = 256,                                 /* of a message: small ones touch two cache lines of it */
+    MESSAGE_ITEMS_MAX = 64,                              /* more go through a buf or several messages */
+    MESSAGE_ITEMS_INLINE = 4,
+
     /* stats */
     STATS_THREADS_MAX = LIMIT(256, 16),
 };
+
+static const uint64_t PORT_BYTES_MAX = (uint64_t)1 << 38;   /* 256 GiB: below what an inbox can count */
 
 _Static_assert(CACHE_BATCH <= CACHE_SLOTS_MAX, "a batch fits into a cache");
 _Static_assert(SLOT_MAX_BITS < CHUNK_BITS, "the largest slot fits into a chunk");

@@ -2,6 +2,7 @@
 #ifndef JOB_BASE_ROOT_H
 #define JOB_BASE_ROOT_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -35,6 +36,10 @@ struct root {
     atomic_u64 fds;               /* descriptors of the library and of its handles */
     atomic_u64 threads;
     atomic_u64 copied_bytes;      /* payload bytes that the library copied: copybreak, flatten */
+    atomic_u64 ends;              /* ends of channels, and senders */
+    atomic_u64 dropped;           /* messages that nobody received, since open */
+
+    pthread_mutex_t travel;       /* held while an end goes into a message or comes out; message/end.c */
 };
 
 /* After fork the child has none of the threads and shares the rings: whatever would touch them says -EPERM. A load, so that fast

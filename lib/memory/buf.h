@@ -21,6 +21,7 @@ enum buf_owner {
     BUF_QUEUE,      /* a stream that will send it */
     BUF_OP,         /* an operation in flight */
     BUF_KERNEL,     /* a descriptor whose slot is lent to receive into */
+    BUF_MESSAGE,    /* a message on its way */
 };
 
 struct job_buf {

@@ -17,7 +17,7 @@ enum { GRANULE = 8 };
 static const char *const names[] = {
     [BUF_FREE] = "nobody (it is free)", [BUF_CODE] = "code",        [BUF_SEGMENT] = "the buf before it",
     [BUF_TASK] = "a task",              [BUF_QUEUE] = "a send queue", [BUF_OP] = "an op in flight",
-    [BUF_KERNEL] = "the kernel",
+    [BUF_KERNEL] = "the kernel",            [BUF_MESSAGE] = "a message",
 };
 
 static _Noreturn void used_by_other(const struct job_buf *buf, enum buf_owner user, const char *function)

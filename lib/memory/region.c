@@ -3,7 +3,7 @@
  * The struct and its cells are one block of the heap, charged to the runtime's arena: regions and bufs share one limit. When chunks have
  * all of it but are not full, a slot of theirs serves instead. Every owner holds a reference; the last release frees.
  */
-#include "job/region.h"
+#include "memory/region.h"
 
 #include <errno.h>
 #include <string.h>
@@ -95,6 +95,11 @@ void job_region_release(struct job_region **pointer)
     }
     alloc_free(root, region);
     arena_uncharge(root->arena, bytes);
+}
+
+struct root *region_root(const struct job_region *region)
+{
+    return region->root;
 }
 
 size_t job_region_size(const struct job_region *region)

@@ -1,0 +1,156 @@
+/* box.c — the life of a box, its messages' memory, and posting into it.
+ *
+ * Messages are places of 256 bytes in slots of the arena, so that they count against its limit. Whoever posts keeps a list of its own to
+ * fill; when it is empty it takes all that receivers have given back, in one exchange, and only then another slot. Slots go back with the
+ * box. Many who post may hoard what one of them could use: each at most as many as the box may hold at once.
+ */
+#include "message/box.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/bits.h"
+#include "memory/arena.h"
+
+_Static_assert(sizeof(struct message_block) <= MESSAGE_BYTES, "a block begins with one place");
+_Static_assert(offsetof(struct job_message, node) == 0, "a message is a node of an inbox");
+
+struct box *box_open(struct root *root, const struct job_channel_options *options)
+{
+    struct box *box = alloc_lines(root, sizeof *box);
+    if (!box)
+        return NULL;
+    inbox_init(&box->inbox, options->messages_max ? options->messages_max : PORT_MESSAGES_DEFAULT,
+               options->bytes_max ? options->bytes_max : PORT_BYTES_DEFAULT);
+    box->root = root;
+    box->arena = root->arena;
+    strncpy(box->name, options->name ? options->name : "channel", sizeof box->name - 1);
+    box->references = 1;
+    box->close.kind = MESSAGE_CLOSE;
+    box->close.box = box;
+    return box;
+}
+
+void box_retain(struct box *box)
+{
+    uint32_t before = fetch_add_relaxed(&box->references, 1);   /* we hold one already: nothing to order */
+    assert(before > 0);
+}
+
+void box_release(struct box *box)
+{
+    if (fetch_sub_acq_rel(&box->references, 1) > 1)   /* pairs with itself: the last one sees all that the others did */
+        return;
+    assert(inbox_is_closed(&box->inbox));
+    for (struct message_block *block = box->blocks, *next; block; block = next) {
+        next = block->next;
+        slot_put(block->slot);
+    }
+    inbox_fini(&box->inbox);
+    alloc_free(box->root, box);
+}
+
+void box_put_spares(struct box *box, struct job_message *first, struct job_message *last)
+{
+    struct job_message *head = load_relaxed(&box->spare);   /* the exchange below decides */
+    do {
+        last->node.next = head ? &head->node : NULL;
+    } while (!cas_release(&box->spare, &head, first));   /* pairs with exchange_acquire in take_spares: we are through with them */
+}
+
+static struct job_message *take_spares(struct box *box)
+{
+    if (!load_relaxed(&box->spare))   /* a look: the exchange takes what there is */
+        return NULL;
+    return exchange_acquire(&box->spare, NULL);   /* pairs with cas_release in box_put_spares */
+}
+
+static struct job_message *add_block(struct box *box)
+{
+    struct slot *slot = slot_take(box->arena, 0);
+    if (!slot)
+        return NULL;
+    struct message_block *block = (struct message_block *)(void *)slot->memory;
+    block->slot = slot;
+    struct message_block *head = load_relaxed(&box->blocks);   /* the exchange below decides */
+    do {
+        block->next = head;
+    } while (!cas_acq_rel(&box->blocks, &head, block));   /* pairs with fetch_sub_acq_rel in box_release: the last one sees all blocks */
+    struct job_message *first = NULL;
+    for (size_t at = slot->size - MESSAGE_BYTES; at > 0; at -= MESSAGE_BYTES) {
+        struct job_message *message = (struct job_message *)(void *)(slot->memory + at);
+        message->node.next = first ? &first->node : NULL;
+        message->box = box;
+        first = message;
+    }
+    return first;
+}
+
+static struct job_message *take_message(struct sender *sender)
+{
+    if (!sender->free)
+        sender->free = take_spares(sender->box);
+    if (!sender->free)
+        sender->free = add_block(sender->box);
+    struct job_message *message = sender->free;
+    if (message)
+        sender->free = message_of(message->node.next);
+    return message;
+}
+
+static void put_message(struct sender *sender, struct job_message *message)
+{
+    message->node.next = sender->free ? &sender->free->node : NULL;
+    sender->free = message;
+}
+
+void sender_init(struct sender *sender, struct box *box)
+{
+    *sender = (struct sender){.box = box};
+    box_retain(box);
+    (void)fetch_add_relaxed(&box->senders, 1);   /* it cannot be zero after the first: the caller has one, or owns the box */
+}
+
+void sender_fini(struct sender *sender)
+{
+    struct box *box = sender->box;
+    if (fetch_sub_acq_rel(&box->senders, 1) == 1)      /* pairs with itself: the others' messages are pushed before `close` */
+        (void)inbox_push(&box->inbox, &box->close.node);   /* never refused for lack of room; closed already: nobody wants to know */
+    box_release(box);
+    sender->box = NULL;
+}
+
+int sender_post(struct sender *sender, const struct job_post *post, const struct box *own)
+{
+    struct box *box = sender->box;
+    uint64_t charge;
+    int err = post_check(post, box, own, &charge);
+    if (err < 0)
+        return err;
+    err = inbox_claim(&box->inbox, charge);
+    if (err < 0) {
+        sender->refused_bytes = charge;
+        return err;
+    }
+    struct job_message *message = take_message(sender);
+    if (!message) {
+        err = -ENOMEM;
+        goto release;
+    }
+    message->charge = charge;
+    err = message_fill(message, post);
+    if (err < 0)
+        goto put;
+    if (inbox_push(&box->inbox, &message->node)) {
+        post_clear(post);
+        return 0;
+    }
+    err = -EPIPE;
+    message_unfill(message);
+put:
+    put_message(sender, message);
+release:
+    inbox_release(&box->inbox, 1, charge);
+    return err;
+}

@@ -1,0 +1,108 @@
+/* box.h — what one end of a channel receives into: an inbox, and the memory of the messages in it.
+ *
+ * A box has one owner, the end that receives, and any number of senders. It lives until all of them have let go.
+ */
+#ifndef JOB_MESSAGE_BOX_H
+#define JOB_MESSAGE_BOX_H
+
+#include "base/root.h"
+#include "job/port.h"
+#include "queue/inbox.h"
+
+enum message_kind { MESSAGE_PLAIN, MESSAGE_CLOSE };
+
+struct item {
+    enum job_item_kind kind;
+    int fd;
+    void *what;
+};
+
+/* A message, from post until it is given back. The first two cache lines are all that a small one touches. */
+struct job_message {
+    struct inbox_node node;
+    struct box *box;                /* where its memory goes back to */
+    uint64_t charge;                /* bytes that it counts with the box */
+    struct job_buf *big;            /* the bytes, when `room` does not hold them */
+    struct item *items;             /* in `room`, or on the heap */
+    struct job_message **current;   /* while its callback runs: where the port notes it */
+    uint32_t len;
+    uint16_t count;
+    uint8_t kind;                   /* enum message_kind */
+    bool is_referenced;             /* it holds a reference of its box */
+    uint8_t room[];                 /* up to MESSAGE_BYTES: bytes from here on, items at the end */
+};
+
+enum { MESSAGE_ROOM = MESSAGE_BYTES - sizeof(struct job_message) };
+
+/* A slot of the arena, cut into messages; the first place is this. */
+struct message_block {
+    struct message_block *next;
+    struct slot *slot;
+};
+
+struct box {
+    struct inbox inbox;
+    /* fixed after open */
+    struct root *root;
+    struct job_arena *arena;
+    uint64_t number;                /* of the channel and side: for jobctl and logs */
+    char name[32];
+    /* any thread */
+    atomic_u32 references;          /* the owner's and the senders' */
+    atomic_u32 senders;             /* the last one posts `close` */
+    struct job_message *spare __attribute__((aligned(CACHE_LINE)));   /* atomic: given back by who received, taken whole by who posts */
+    struct message_block *blocks;   /* atomic */
+    /* under root->travel */
+    struct box *carrier;            /* the box in which the owner of this one travels */
+    /* posted by whoever drops the last sender */
+    struct job_message close;
+};
+
+/* One who may post into a box. */
+struct sender {
+    struct box *box;
+    struct job_message *free;       /* messages that it may fill: linked by node */
+    uint64_t refused_bytes;         /* of the last post that met a full box */
+};
+
+/* NULL: no memory. One reference, for the owner; no sender. */
+struct box *box_open(struct root *root, const struct job_channel_options *options);
+void box_retain(struct box *box);
+void box_release(struct box *box);
+
+/* A sender of a box of which the caller holds one, or which it owns. */
+void sender_init(struct sender *sender, struct box *box);
+void sender_fini(struct sender *sender);
+
+/* job_end_post() for one sender; `own` is the box of the end that posts, or NULL. */
+int sender_post(struct sender *sender, const struct job_post *post, const struct box *own);
+
+/* Messages, linked, whose callbacks are over and whose items are gone, may be filled again. Any thread. */
+void box_put_spares(struct box *box, struct job_message *first, struct job_message *last);
+
+/* message.c */
+
+/* What a post carries is whole, ours and given once: the sum of bytes in *charge; or a negative errno. */
+int post_check(const struct job_post *post, const struct box *to, const struct box *own, uint64_t *charge);
+
+/* Copies bytes and notes items; on error nothing has changed. */
+int message_fill(struct job_message *message, const struct job_post *post);
+
+/* The message has left: what moved is no longer the poster's. */
+void post_clear(const struct job_post *post);
+
+/* It has not left: undoes message_fill(). */
+void message_unfill(struct job_message *message);
+
+/* Drops all that is still in it. Ends go onto *ends, linked by job_end.next, for whoever closes them. */
+void message_clear(struct job_message *message, struct job_end **ends);
+
+/* Its ends travel no more. */
+void message_arrived(struct job_message *message);
+
+static inline struct job_message *message_of(struct inbox_node *node)
+{
+    return (struct job_message *)node;   /* its first member */
+}
+
+#endif

@@ -1,0 +1,295 @@
+/* end.c — channels and their ends: open, post, receive, close, without a loop.
+ *
+ * A channel is two boxes; an end owns one and may post into the other. It has one owner at a time, whoever holds its pointer: a thread, a
+ * port, a message. So nothing in it needs an atomic; what other threads touch is in the boxes.
+ *
+ * Closing is one message more, which needs no room: the last of those who may post into a box leaves it there, behind all others.
+ * Ends in messages that nobody received are closed one after the other, not by recursion: each may have such messages itself.
+ */
+#include "message/end.h"
+
+#include <errno.h>
+
+#include "base/alloc.h"
+#include "base/self.h"
+#include "base/sys.h"
+#include "stats/line.h"
+
+static int check_options(const struct job_channel_options *options)
+{
+    bool is_ok = options->messages_max <= PORT_MESSAGES_MAX && options->bytes_max <= PORT_BYTES_MAX;
+    return is_ok ? 0 : -EINVAL;
+}
+
+static void end_init(struct job_end *end, struct root *root, struct box *in, struct box *out)
+{
+    end->root = root;
+    end->in = in;
+    sender_init(&end->out, out);
+    (void)fetch_add_relaxed(&root->ends, 1);   /* ledger: orders nothing */
+}
+
+static void forget_box(struct box *box)
+{
+    bool was_armed;
+    struct inbox_node *last;
+    if (!box)
+        return;
+    (void)inbox_close(&box->inbox, &last, &was_armed);
+    box_release(box);
+}
+
+int job_channel_open(struct job_runtime *runtime, struct job_end **a, struct job_end **b,
+                     const struct job_channel_options *options)
+{
+    static const struct job_channel_options defaults = {0};
+    if (!runtime || !a || !b || a == b)
+        return -EINVAL;
+    options = options ? options : &defaults;
+    int err = check_options(options);
+    if (err < 0)
+        return err;
+    struct root *root = (struct root *)runtime;   /* its first member */
+    if (root_is_forked(root))
+        return -EPERM;
+    struct job_end *ends[2] = {alloc_zeroed(root, sizeof **ends), alloc_zeroed(root, sizeof **ends)};
+    struct box *boxes[2] = {box_open(root, options), box_open(root, options)};
+    if (!ends[0] || !ends[1] || !boxes[0] || !boxes[1])
+        goto fail;
+    end_init(ends[0], root, boxes[0], boxes[1]);
+    end_init(ends[1], root, boxes[1], boxes[0]);
+    *a = ends[0];
+    *b = ends[1];
+    return 0;
+fail:
+    for (unsigned i = 0; i < 2; i++) {
+        forget_box(boxes[i]);
+        alloc_free(root, ends[i]);
+    }
+    return -ENOMEM;
+}
+
+int end_next(struct job_end *end, struct job_message **message)
+{
+    if (end->has_ended)
+        return -EPIPE;
+    if (!end->first)
+        end->first = inbox_take(&end->in->inbox, &end->last);
+    if (!end->first)
+        return inbox_is_closed(&end->in->inbox) ? -EPIPE : -EAGAIN;
+    struct job_message *next = message_of(end->first);
+    end->first = next->node.next;
+    if (next->kind == MESSAGE_CLOSE) {
+        assert(!end->first);   /* it is the last one's last */
+        end->has_ended = true;
+        return -EPIPE;
+    }
+    message_arrived(next);
+    *message = next;
+    return 0;
+}
+
+static void close_ends(struct job_end *ends);
+
+static void clear(struct job_message *message)
+{
+    struct job_end *ends = NULL;
+    message_clear(message, &ends);
+    if (ends)
+        close_ends(ends);
+}
+
+static void count_done(struct job_end *end, uint64_t charge)
+{
+    end->done_count++;
+    end->done_bytes += charge;
+}
+
+void end_done(struct job_end *end, struct job_message *message)
+{
+    clear(message);
+    count_done(end, message->charge);
+    message->node.next = end->done_first ? &end->done_first->node : NULL;
+    end->done_first = message;
+    if (!end->done_last)
+        end->done_last = message;
+    if (end->done_count >= PORT_RELEASE)
+        end_flush(end);
+}
+
+void end_kept(struct job_end *end, uint64_t charge)
+{
+    count_done(end, charge);
+    if (end->done_count >= PORT_RELEASE)
+        end_flush(end);
+}
+
+void end_flush(struct job_end *end)
+{
+    if (end->done_first)
+        box_put_spares(end->in, end->done_first, end->done_last);
+    end->done_first = end->done_last = NULL;
+    if (end->done_count > 0)
+        inbox_release(&end->in->inbox, end->done_count, end->done_bytes);
+    end->done_count = 0;
+    end->done_bytes = 0;
+}
+
+bool end_shut(struct job_end *end)
+{
+    bool was_armed;
+    struct inbox_node *last, *first = inbox_close(&end->in->inbox, &last, &was_armed);
+    if (first && end->first)
+        end->last->next = first;
+    else if (first)
+        end->first = first;
+    if (first)
+        end->last = last;
+    sender_fini(&end->out);
+    return was_armed;
+}
+
+static void drop_messages(struct job_end *end, struct job_end **ends)
+{
+    struct job_message *message;
+    while (end_next(end, &message) == 0) {
+        message_clear(message, ends);
+        (void)fetch_add_relaxed(&end->root->dropped, 1);   /* a count: orders nothing */
+    }
+}
+
+static void close_ends(struct job_end *ends)
+{
+    while (ends) {
+        struct job_end *end = ends;
+        ends = end->next;
+        (void)end_shut(end);
+        drop_messages(end, &ends);
+        end_free(end);
+    }
+}
+
+void end_drop_messages(struct job_end *end)
+{
+    struct job_end *ends = NULL;
+    drop_messages(end, &ends);
+    close_ends(ends);
+}
+
+void end_free(struct job_end *end)
+{
+    assert(!end->first);
+    struct root *root = end->root;
+    box_release(end->in);   /* with the memory of all messages */
+    (void)fetch_sub_relaxed(&root->ends, 1);   /* ledger: orders nothing */
+    alloc_free(root, end);
+}
+
+void job_end_close(struct job_end **pointer)
+{
+    struct job_end *end = pointer ? *pointer : NULL;
+    if (!end)
+        return;
+    *pointer = NULL;
+    end->next = NULL;
+    close_ends(end);
+}
+
+int job_end_post(struct job_end *end, const struct job_post *post)
+{
+    if (!end || !post)
+        return -EINVAL;
+    if (root_is_forked(end->root))
+        return -EPERM;
+    return sender_post(&end->out, post, end->in);
+}
+
+/* A thread that sleeps until somebody posts. */
+struct blocked {
+    struct inbox_sleeper sleeper;
+    atomic_u32 is_woken;
+};
+
+static void wake_blocked(struct inbox_sleeper *sleeper)
+{
+    struct blocked *blocked = container_of(sleeper, struct blocked, sleeper);
+    atomic_u32 *word = &blocked->is_woken;
+    store_release(word, 1);       /* pairs with load_acquire in wait_woken; the sleeper may go from here on */
+    (void)sys_futex_wake(word, 1);   /* by its address alone */
+}
+
+/* False: the time is over. */
+static bool wait_woken(struct root *root, struct blocked *blocked, uint64_t deadline_ns)
+{
+    while (!load_acquire(&blocked->is_woken)) {   /* pairs with store_release in wake_blocked */
+        uint64_t left = UINT64_MAX;
+        if (deadline_ns != UINT64_MAX) {
+            uint64_t now = root->now_ns();
+            if (now >= deadline_ns)
+                return false;
+            left = deadline_ns - now;
+        }
+        (void)sys_futex_wait(&blocked->is_woken, 0, left);   /* for whatever reason it ends, the word is looked at */
+    }
+    return true;
+}
+
+/* 0: look again; -ETIMEDOUT. */
+static int sleep_for_message(struct job_end *end, uint64_t deadline_ns)
+{
+    struct blocked blocked = {.sleeper.wake = wake_blocked};
+    struct inbox *inbox = &end->in->inbox;
+    if (!inbox_arm(inbox, &blocked.sleeper))
+        return 0;
+    struct stats_line *line = self()->line;
+    if (line)
+        line_wait(line, JOB_WAIT_MESSAGE, end->root->now_ns());
+    bool is_woken = wait_woken(end->root, &blocked, deadline_ns);
+    if (line)
+        line_wait(line, JOB_WAIT_NONE, end->root->now_ns());
+    if (is_woken)
+        return 0;
+    if (inbox_disarm(inbox, &blocked.sleeper))
+        return -ETIMEDOUT;
+    (void)wait_woken(end->root, &blocked, UINT64_MAX);   /* it is on its way, and writes into our stack */
+    return 0;
+}
+
+int job_end_receive(struct job_end *end, struct job_message **out, int64_t timeout_ns)
+{
+    if (!end || !out)
+        return -EINVAL;
+    if (root_is_forked(end->root))
+        return -EPERM;
+    struct job_message *message;
+    uint64_t deadline_ns = timeout_ns < 0 ? UINT64_MAX : end->root->now_ns() + (uint64_t)timeout_ns;
+    int err;
+    while ((err = end_next(end, &message)) == -EAGAIN) {
+        end_flush(end);
+        if (timeout_ns == 0)
+            return -EAGAIN;
+        if (self()->loop)
+            return -EDEADLK;
+        err = sleep_for_message(end, deadline_ns);
+        if (err < 0)
+            return err;
+    }
+    if (err < 0)
+        return err;
+    box_retain(end->in);
+    end_kept(end, message->charge);
+    *out = message;
+    return 0;
+}
+
+void job_message_free(struct job_message **pointer)
+{
+    struct job_message *message = pointer ? *pointer : NULL;
+    if (!message)
+        return;
+    *pointer = NULL;
+    struct box *box = message->box;
+    clear(message);
+    box_put_spares(box, message, message);
+    box_release(box);
+}
