@@ -42,6 +42,10 @@ enum {
     POOL_WORKERS_MAX = 1024,
     POOL_LANES_MAX = LIMIT(256, 4),                      /* loops that submit to one pool */
     FAIRNESS_TICK = LIMIT(61, 3),                        /* a busy worker looks at the lanes every 61 tasks, as Go does */
+    WATCH_NS = LIMIT(20000, 1000),                       /* between two looks of a loop at its lanes: docs/decisions/005 */
+    WAKE_WORTH_NS = LIMIT(50000, 1 << 30),               /* work for less is done before another thread is awake: docs/decisions/005 */
+    RUN_GUESS_NS = 50000,                                /* what a task takes, for a thread that has run none: worth a wake-up */
+    RUN_MEAN_MAX_NS = 1000000000,                        /* of its last tasks: enough to be worth a wake-up, and no product overflows */
     PARK_SPIN_NS = 20000,                                /* spin before parking: 0.43 us a hand-over instead of 54-78 us */
     SHED_INTERVAL_NS = 100000000,                        /* CoDel's: a burst of a round trip or two has passed by then */
     BLOCKING_THREADS_DEFAULT = LIMIT(64, 4),             /* calls that block at a time, in one pool; unmeasured */

@@ -45,21 +45,11 @@ int sys_futex_wake(atomic_u32 *word, unsigned count)
     return result(syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, count > INT_MAX ? INT_MAX : count, NULL, NULL, 0));
 }
 
-static uint64_t read_clock(clockid_t clock)
-{
-    struct timespec now;
-    (void)clock_gettime(clock, &now);   /* cannot fail for these clocks */
-    return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
-}
-
 uint64_t sys_clock_monotonic_ns(void)
 {
-    return read_clock(CLOCK_MONOTONIC);
-}
-
-uint64_t sys_clock_coarse_ns(void)
-{
-    return read_clock(CLOCK_MONOTONIC_COARSE);
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);   /* cannot fail for this clock */
+    return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
 }
 
 int sys_eventfd(void)

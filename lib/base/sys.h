@@ -16,7 +16,6 @@ int sys_futex_wait(atomic_u32 *word, uint32_t expected, uint64_t timeout_ns);
 int sys_futex_wake(atomic_u32 *word, unsigned count);
 
 uint64_t sys_clock_monotonic_ns(void);
-uint64_t sys_clock_coarse_ns(void);          /* the same clock at the last tick: some ms old, a quarter of the price */
 
 int sys_eventfd(void);                       /* close-on-exec; blocking, so that a read by the ring waits for it */
 int sys_eventfd_signal(int fd);

@@ -77,6 +77,7 @@ struct job_loop {
     unsigned tasks_out;          /* tasks submitted by this loop that are not done */
     int64_t tasks_uncounted;     /* of them, what the runtime's ledger does not know yet: it is told once a turn */
     bool has_watched_lanes;      /* tasks may be in lanes that no thread looks at: submit.c */
+    uint64_t watched_ns;         /* when it looked at them last, or began to watch */
     unsigned callbacks_untimed;  /* since the clock was read */
     unsigned callbacks_together; /* how many share a reading now */
     unsigned ready_count;        /* completions copied and not yet run: ready[ready_next..ready_count) */

@@ -5,16 +5,24 @@
  * its mail to the loop; deliver_done() takes it off the list, calls `done`, and only then lets the handle go. So `closed`, which waits for
  * the count, comes after the last `done`.
  *
- * Who wakes the pool's threads for what is in a lane: a wake-up costs microseconds, a small task a tenth of that, so the loop does not wake
- * a second thread for each submit while a first one keeps taking tasks. It *watches* the lane instead:
- *   W1 at each submit: wake one if all threads sleep (a plain load; may miss one that is just going to sleep)
- *   W2 whenever the loop has read its clock, at the latest at the end of the turn: if tasks are in the lane and none was taken since the
- *      last look, wake one, unless a thread is searching already
- *   W3 before the loop sleeps or stops: if tasks are in the lane, wake one
- * Why no task is left while threads sleep: after W3, which has a fence, either a sleeper is woken or all threads are awake; each of those
- * looks at every lane before it sleeps (queue/park.c), and whoever was woken wakes the next one when it finds more than it takes.
- * Rejected: waking at each submit, as for other queues (docs/decisions/002). Accepted: in a callback that submits many long
- * tasks and then goes on for long itself, only the first wakes a thread at once, and that thread the next.
+ * Who wakes the pool's threads for what is in a lane: a wake-up costs microseconds, a small task a hundredth of that, so the loop does not
+ * wake a second thread while a first one will soon have taken all. It *watches* the lane instead, and lane->is_watched tells the threads:
+ *   W1 at each submit: is_watched = 1; wake one if all threads sleep (a plain load; may miss one that is just going to sleep)
+ *   W2 when the loop has read its clock or ends a turn, WATCH_NS after the last look at the soonest: if what is in the lane will not be
+ *      taken within WAKE_WORTH_NS, by what was taken since that look, wake one, unless a thread is searching already
+ *   W3 before the loop sleeps or stops: is_watched = 0; fence; if tasks are in the lane, wake one
+ *   a thread that found work (F2 and K3 in queue/park.c) and sees more in a lane: X1 is_watched == 0: wake the next one   X2 is_watched:
+ *      only if, by its own last tasks, all will take it longer than WAKE_WORTH_NS
+ * Why no task is left while threads sleep: as long as the loop is awake it comes to W2 or W3. After W3, which has a fence, either a sleeper
+ * is woken or all threads are awake; each of those looks at every lane before it sleeps (queue/park.c), and whoever found work wakes the
+ * next one by X1. The narrowest moment is X2, which saw is_watched and leaves the rest to a loop that is about to sleep: its look comes
+ * after the read-modify-write by which the thread became busy (F1, K3), and before the store of W3; so the fence of W3 comes after F1,
+ * and W3 sees who still sleeps.
+ * That a long task stands behind short ones, X2 cannot know; the next look of W2 finds it, or W3 does not leave it to X2.
+ * Rejected: waking at each submit, as for other queues (docs/decisions/002); a look every 16 callbacks, which took the line of `top` from
+ * the threads every microsecond and woke a second thread thousands of times in a million small tasks (docs/decisions/005).
+ * Accepted: in a callback that submits many long tasks and then goes on for long itself, only the first wakes a thread at once, and that
+ * thread the next, if its own last tasks were long as well.
  *
  * A loop has a record for each pool that it submits to. The record keeps the pool's memory, so a pool may be closed, by any thread, while
  * the loop still holds its lane.
@@ -35,7 +43,7 @@ struct loop_lane {
     struct lane *lane;
     struct list waiting;         /* tasks that were refused and want to know of room; first come, first called */
     bool is_asked;               /* the lane will post its mail */
-    bool is_watched;             /* tasks went in; the loop sees to it that a thread takes them */
+    bool is_watched;             /* tasks went in, and at the last look not all were taken */
     uint64_t taken_before;       /* what lane_taken() was at the last look */
 };
 
@@ -147,33 +155,54 @@ static void deliver_here(struct job_mail *mail)
     task_deliver(task);
 }
 
+static void watch(struct loop_lane *record)
+{
+    struct job_loop *loop = record->loop;
+    if (!loop->has_watched_lanes)
+        loop->watched_ns = loop->now_ns;
+    loop->has_watched_lanes = true;
+    record->is_watched = true;
+    if (!load_relaxed(&record->lane->is_watched))        /* only this thread writes it */
+        store_release(&record->lane->is_watched, 1);     /* W1; pairs with load_seq_cst in lane_has_more; too late: a wake too many */
+}
+
 static void tell_pool(struct loop_lane *record)
 {
     if (!record)
         return;   /* inline: it has run */
     if (!record->loop->is_running) {
-        pool_wake(record->pool);   /* no turn follows in which we could look again */
+        store_relaxed(&record->lane->is_watched, 0);   /* as W3: no turn follows in which we could look again */
+        pool_wake(record->pool);
         return;
     }
     pool_hint(record->pool);
-    record->is_watched = true;
-    record->loop->has_watched_lanes = true;
+    if (!record->is_watched)
+        watch(record);
+}
+
+/* W2 */
+static void look_at_lane(struct loop_lane *record, uint64_t elapsed_ns)
+{
+    uint64_t taken = lane_taken(record->lane);
+    uint64_t moved = taken - record->taken_before;
+    uint64_t left = lane_count(record->lane);
+    record->taken_before = taken;
+    record->is_watched = left > 0;
+    if (left > 0 && (moved == 0 || left * elapsed_ns / moved > WAKE_WORTH_NS))
+        pool_notify(record->pool);
 }
 
 void loop_watch_lanes(struct job_loop *loop)
 {
-    if (!loop->has_watched_lanes)
+    uint64_t elapsed_ns = loop->now_ns - loop->watched_ns;
+    if (!loop->has_watched_lanes || elapsed_ns < WATCH_NS)
         return;
     loop->has_watched_lanes = false;
+    loop->watched_ns = loop->now_ns;
     for (struct list *node = loop->lanes.next; node != &loop->lanes; node = node->next) {
         struct loop_lane *record = container_of(node, struct loop_lane, node);
-        if (!record->is_watched)
-            continue;
-        uint64_t taken = lane_taken(record->lane);
-        record->is_watched = !lane_is_empty(record->lane);
-        if (record->is_watched && taken == record->taken_before)
-            pool_notify(record->pool);
-        record->taken_before = taken;
+        if (record->is_watched)
+            look_at_lane(record, elapsed_ns);
         loop->has_watched_lanes = loop->has_watched_lanes || record->is_watched;
     }
 }
@@ -185,9 +214,14 @@ void loop_leave_lanes(struct job_loop *loop)
     loop->has_watched_lanes = false;
     for (struct list *node = loop->lanes.next; node != &loop->lanes; node = node->next) {
         struct loop_lane *record = container_of(node, struct loop_lane, node);
-        if (record->is_watched && !lane_is_empty(record->lane))
-            pool_wake(record->pool);
+        if (!record->is_watched)
+            continue;
         record->is_watched = false;
+        store_relaxed(&record->lane->is_watched, 0);   /* W3; ordered by the fence in park_wake() */
+        if (lane_is_empty(record->lane))
+            continue;
+        JOB_MARK(lane_woken_by_its_loop);
+        pool_wake(record->pool);
     }
 }
 

@@ -18,6 +18,8 @@
 
 #include "base/bits.h"
 
+enum { SLOTS_A_LINE = CACHE_LINE / sizeof(void *) };
+
 void deque_init(struct deque *deque, void **slots, uint64_t length, uint64_t start)
 {
     assert(is_power_of_two(length));
@@ -36,6 +38,8 @@ bool deque_push(struct deque *deque, void *item)
     }
     store_relaxed(&deque->slots[bottom & deque->mask], item);
     store_release(&deque->bottom, bottom + 1);   /* pairs with load_seq_cst in deque_steal: the slot is visible first */
+    if (bottom % SLOTS_A_LINE == 0)   /* thieves have read the line that comes after the next; without this the store would wait for it */
+        prefetch_for_write(&deque->slots[(bottom + 2 * SLOTS_A_LINE) & deque->mask]);
     return true;
 }
 
@@ -61,12 +65,13 @@ void *deque_take(struct deque *deque)
     return is_ours ? item : NULL;
 }
 
-/* Fetches what the next thieves will touch: some slots, and behind them an item. */
+/* Fetches what the next thieves will touch: some slots, unless the owner writes beside them, and behind them an item. */
 static void fetch_ahead(struct deque *deque, uint64_t top, uint64_t bottom)
 {
     if (bottom - top <= DEQUE_AHEAD)
         return;
-    __builtin_prefetch(&deque->slots[(top + 2 * DEQUE_AHEAD) & deque->mask]);
+    if (bottom - top > 2 * DEQUE_AHEAD + SLOTS_A_LINE)
+        __builtin_prefetch(&deque->slots[(top + 2 * DEQUE_AHEAD) & deque->mask]);
     prefetch_for_write(load_relaxed(&deque->slots[(top + DEQUE_AHEAD) & deque->mask]));   /* only an address, perhaps stale */
 }
 

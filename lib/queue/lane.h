@@ -24,6 +24,7 @@ struct lane {
     /* any thread */
     atomic_u32 use;                 /* enum lane_use */
     atomic_u32 is_room_wanted;      /* set by the loop, taken by the consumer that makes room */
+    atomic_u32 is_watched;          /* the loop is awake, and sees to it that what is in here is taken: loop/submit.c */
     struct deque deque;
 };
 
@@ -43,6 +44,12 @@ unsigned lane_count(struct lane *lane);
 static inline bool lane_is_empty(struct lane *lane)
 {
     return lane_count(lane) == 0;
+}
+
+/* Has all been taken that any pool thread has seen in it? What there is more stands in the line that the loop writes. Any thread. */
+static inline bool lane_looks_empty(const struct lane *lane)
+{
+    return load_relaxed(&lane->deque.bottom_seen) == load_relaxed(&lane->deque.top);   /* a hint */
 }
 
 /* How many went in so far. Any thread. */

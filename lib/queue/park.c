@@ -99,6 +99,11 @@ void park_notify_all(struct park *park)
         give_tokens(park, sleepers(idlers));
 }
 
+unsigned park_awake(const struct park *park)
+{
+    return park->threads - sleepers(load_relaxed(&park->idlers));   /* a hint */
+}
+
 bool park_search(struct park *park)
 {
     uint32_t idlers = load_relaxed(&park->idlers);   /* a hint: the bound may be passed by a thread or two */

@@ -30,6 +30,9 @@ void park_wake(struct park *park);
 /* Wakes all: the pool stops. Any thread. */
 void park_notify_all(struct park *park);
 
+/* How many threads do not sleep. A hint. */
+unsigned park_awake(const struct park *park);
+
 /* A thread without work wants to look into others' queues. True: it is a searcher until park_found() or park_prepare(). False: half of
  * the idle threads search already. */
 bool park_search(struct park *park);

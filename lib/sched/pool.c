@@ -230,6 +230,7 @@ static int pool_init(struct job_pool *pool, struct root *root, const struct job_
     pool->may_spin = !options->no_spin && feature_is_on(&root->features, FEATURE_SPIN) && container_affinity_cpus() > 1;
     (void)snprintf(pool->name, sizeof pool->name, "%s", options->name ? options->name : "pool");
     shed_init(&pool->shed, options->shed_target_ns, options->shed_interval_ns);
+    pool->cpus = container_cpus();
     budget_init(&pool->budget, container_quota(), pool->thread_count, root->now_ns());
     park_init(&pool->park, pool->thread_count);
     mailbox_init(&pool->inbox, no_wake);

@@ -24,8 +24,10 @@ struct pool_thread {
     unsigned tick;               /* tasks since it last looked at the lanes first */
     unsigned next_victim;
     uint64_t spin_ns;            /* adaptive: how long searching has paid lately */
-    uint64_t now_ns;             /* what the coarse clock said last */
-    unsigned clock_skips;        /* tasks that still begin without reading it */
+    uint64_t now_ns;             /* what the clock said last */
+    unsigned untimed;            /* tasks since then */
+    unsigned together;           /* how many share a reading now */
+    uint64_t mean_ns;            /* what those before the last reading took each */
     unsigned gap;                /* pauses between two looks: more while the loops are behind anyway */
     unsigned posted_count;
     const void *posted[MAILS_AHEAD];   /* addresses of the last mails that it posted; never followed */
@@ -44,6 +46,7 @@ struct job_pool {
     struct blocking *blocking;   /* its threads; NULL: a pool that computes */
     unsigned started;            /* threads to join */
     bool may_spin;
+    unsigned cpus;               /* that loops and pool threads share */
     uint64_t *affinity;
     size_t affinity_words;
     struct pool_thread *threads;
@@ -96,7 +99,7 @@ struct job_task *find_shared(struct pool_thread *thread);
 struct job_task *find_stolen(struct pool_thread *thread);
 struct job_mail *pool_take_inbox(struct job_pool *pool, struct job_mail **last);   /* oldest first; *last may stay NULL */
 bool pool_has_work(struct job_pool *pool);
-bool pool_has_forked_work(struct job_pool *pool);   /* besides lanes */
+bool pool_has_more(struct job_pool *pool, uint64_t mean_ns);   /* worth another thread, when a task takes mean_ns: loop/submit.c */
 
 /* inline.c: runs a task here, or when the one that runs on this thread has ended. */
 void inline_submit(struct job_pool *pool, struct job_task *task);

@@ -21,7 +21,8 @@
 enum {
     SPIN_MIN_NS = 1000,
     SPIN_LOOKS = 4,     /* between two readings of the clock */
-    CLOCK_SAMPLE = 16,
+    TASKS_TOGETHER_MAX = 32,
+    TASKS_SHORT_NS = 1000,
 };
 
 static uint64_t thread_cpu_ns(void)
@@ -45,14 +46,12 @@ static void keep_budget(struct pool_thread *thread, uint64_t *cpu_ns)
     line_wait(thread->line, JOB_WAIT_NONE, pool->root->now_ns());
 }
 
-static struct job_task *find_cheap(struct pool_thread *thread)
+/* May this thread wait on a CPU for work? Not on one that a loop or another pool thread could use. */
+static bool may_spin(struct job_pool *pool)
 {
-    struct job_task *task = NULL;
-    if (++thread->tick % FAIRNESS_TICK == 0)
-        task = find_shared(thread);
-    if (!task)
-        task = find_own(thread);
-    return task ? task : find_shared(thread);
+    unsigned awake = park_awake(&pool->park);
+    unsigned loops = load_relaxed(&pool->lane_count);   /* a hint */
+    return pool->may_spin && (awake <= 1 || awake + loops <= pool->cpus);
 }
 
 /* Each look takes the line from whoever is about to write it. */
@@ -62,12 +61,39 @@ static void spin_gap(const struct pool_thread *thread)
         cpu_relax();
 }
 
+/* While the loops have more ends to deliver than they can, they lose nothing when we let them push for a while undisturbed. Without this
+ * every second look into a drained lane found one or two tasks, and each took the line of `bottom` from the loop (docs/decisions/005). */
+static void let_loops_push(struct pool_thread *thread)
+{
+    struct job_pool *pool = thread->pool;
+    if (thread->gap == 1 || !may_spin(pool))
+        return;
+    unsigned count = load_acquire(&pool->lane_count);   /* pairs with store_release in add_lane */
+    for (unsigned i = 0; i < count; i++) {
+        if (!lane_looks_empty(pool->lanes[i]))
+            return;
+    }
+    spin_gap(thread);
+}
+
+static struct job_task *find_cheap(struct pool_thread *thread)
+{
+    struct job_task *task = NULL;
+    if (++thread->tick % FAIRNESS_TICK == 0)
+        task = find_shared(thread);
+    if (!task)
+        task = find_own(thread);
+    if (task)
+        return task;
+    let_loops_push(thread);
+    return find_shared(thread);
+}
+
 /* A searcher looks everywhere, for as long as that has paid lately. */
 static struct job_task *search(struct pool_thread *thread)
 {
     struct job_pool *pool = thread->pool;
     uint64_t begin = 0;
-    spin_gap(thread);
     for (;;) {
         struct job_task *task = find_shared(thread);
         if (!task)
@@ -80,7 +106,7 @@ static struct job_task *search(struct pool_thread *thread)
         uint64_t now = pool->root->now_ns();
         if (!begin)
             begin = now;
-        if (!pool->may_spin || now - begin >= thread->spin_ns || load_relaxed(&pool->is_ending)) {   /* a hint */
+        if (!may_spin(pool) || now - begin >= thread->spin_ns || load_relaxed(&pool->is_ending)) {   /* a hint */
             thread->spin_ns = max_size(thread->spin_ns / 2, SPIN_MIN_NS);
             return NULL;
         }
@@ -97,6 +123,13 @@ static void publish(struct pool_thread *thread)
     store_relaxed(&thread->line->counters[COUNTER_PARKED], thread->parked);
 }
 
+/* What is counted from here on begins now. */
+static void restart_clock(struct pool_thread *thread)
+{
+    thread->now_ns = thread->pool->root->now_ns();
+    thread->untimed = 0;
+}
+
 static struct job_task *look_a_last_time(struct pool_thread *thread)
 {
     struct job_task *task = find_shared(thread);
@@ -111,23 +144,18 @@ static bool sleep_or_find(struct pool_thread *thread, bool is_searcher, struct j
     *task = look_a_last_time(thread);
     if (*task || load_acquire(&pool->is_ending)) {   /* pairs with store_seq_cst in pool_threads_join */
         is_searcher = park_cancel(&pool->park);
-        if (*task && !is_searcher)
-            park_notify(&pool->park);                /* there may be more than we take */
+        if (*task && !is_searcher && pool_has_more(pool, thread->mean_ns))
+            park_notify(&pool->park);                /* as after park_found(): more than we take */
         return is_searcher;
     }
     counter_add(&thread->parked, 1);
     publish(thread);
     line_wait(thread->line, JOB_WAIT_NO_WORK, pool->root->now_ns());
     park_sleep(&pool->park);
-    line_wait(thread->line, JOB_WAIT_NONE, pool->root->now_ns());
+    restart_clock(thread);
+    line_wait(thread->line, JOB_WAIT_NONE, thread->now_ns);
     line_count(thread->line, COUNTER_WOKEN, 1);
     return true;
-}
-
-/* Is there work for another thread? A lane is watched by its loop as long as that is awake; it may be asleep if we were. */
-static bool is_more(struct job_pool *pool, bool has_slept)
-{
-    return has_slept ? pool_has_work(pool) : pool_has_forked_work(pool);
 }
 
 /* The next task; NULL: the pool ends and nothing is queued. */
@@ -135,20 +163,18 @@ static struct job_task *next_task(struct pool_thread *thread)
 {
     struct job_pool *pool = thread->pool;
     struct job_task *task = find_cheap(thread);
-    bool is_searcher = false, has_slept = false;
+    bool is_searcher = false;
     while (!task) {
         if (!is_searcher)
             is_searcher = park_search(&pool->park);
         if (is_searcher)
             task = search(thread);
-        if (!task) {
+        if (!task)
             is_searcher = sleep_or_find(thread, is_searcher, &task);
-            has_slept = true;
-        }
         if (!task && load_acquire(&pool->is_ending) && !pool_has_work(pool))   /* pairs with store_seq_cst in pool_threads_join */
             break;
     }
-    if (is_searcher && park_found(&pool->park) && is_more(pool, has_slept)) {
+    if (is_searcher && park_found(&pool->park) && pool_has_more(pool, thread->mean_ns)) {
         JOB_MARK(park_last_searcher_found);
         park_notify(&pool->park);
     }
@@ -183,16 +209,24 @@ static void set_up(struct pool_thread *thread)
     thread->line->tid = (uint32_t)sys_gettid();
 }
 
-/* What runs, and since when. The clock is read for every task as soon as a tick (some ms) has passed over the last CLOCK_SAMPLE of them;
- * while tasks are so short that none has, for one in CLOCK_SAMPLE. */
+/* Reads the clock for the tasks since the last reading, which costs as much as the shortest of them: as long as they are short, several
+ * share one. */
+static void time_tasks(struct pool_thread *thread)
+{
+    uint64_t began = thread->now_ns;
+    unsigned count = thread->untimed;
+    restart_clock(thread);
+    thread->mean_ns = min_size((thread->now_ns - began) / count, RUN_MEAN_MAX_NS);
+    unsigned more = (unsigned)min_size(thread->together * 2, TASKS_TOGETHER_MAX);
+    thread->together = thread->mean_ns > TASKS_SHORT_NS ? 1 : more;
+}
+
+/* What runs, and since when: early by as many short tasks as share a reading. */
 static void begin_task(struct pool_thread *thread, const struct job_task *task)
 {
-    if (thread->clock_skips == 0) {
-        uint64_t now = sys_clock_coarse_ns();
-        thread->clock_skips = now == thread->now_ns ? CLOCK_SAMPLE : 1;
-        thread->now_ns = now;
-    }
-    thread->clock_skips--;
+    if (thread->untimed >= thread->together)
+        time_tasks(thread);
+    thread->untimed++;
     line_run(thread->line, (uint64_t)(uintptr_t)task->job_run, thread->now_ns);
 }
 
@@ -205,6 +239,7 @@ static void *thread_main(void *arg)
     bool has_cache = cache_attach(arena) == 0;   /* without one it works, more slowly */
     uint64_t cpu_ns = budget_is_kept(&pool->budget) ? thread_cpu_ns() : 0;
     struct job_task *task;
+    restart_clock(thread);
     while ((task = next_task(thread))) {
         begin_task(thread, task);
         pool_run_task(pool, thread, task);
@@ -274,6 +309,8 @@ int pool_threads_start(struct job_pool *pool)
         pool->threads[i].index = i;
         pool->threads[i].spin_ns = PARK_SPIN_NS;
         pool->threads[i].gap = 1;
+        pool->threads[i].together = 1;
+        pool->threads[i].mean_ns = RUN_GUESS_NS;
         deque_init(&pool->threads[i].deque, pool->threads[i].deque_slots, DEQUE_LENGTH, 0);
     }
     unsigned started = 0;

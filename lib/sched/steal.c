@@ -118,17 +118,7 @@ struct job_task *find_stolen(struct pool_thread *thread)
     return NULL;
 }
 
-bool pool_has_work(struct job_pool *pool)
-{
-    unsigned count = load_acquire(&pool->lane_count);   /* pairs with store_release in add_lane */
-    for (unsigned i = 0; i < count; i++) {
-        if (!lane_is_empty(pool->lanes[i]))
-            return true;
-    }
-    return pool_has_forked_work(pool);
-}
-
-bool pool_has_forked_work(struct job_pool *pool)
+static bool has_forked_work(struct job_pool *pool)
 {
     if (!mailbox_is_empty(&pool->inbox) || load_acquire(&pool->leftover))   /* pairs with cas_acq_rel in leave_over */
         return true;
@@ -137,4 +127,37 @@ bool pool_has_forked_work(struct job_pool *pool)
             return true;
     }
     return false;
+}
+
+bool pool_has_work(struct job_pool *pool)
+{
+    unsigned count = load_acquire(&pool->lane_count);   /* pairs with store_release in add_lane */
+    for (unsigned i = 0; i < count; i++) {
+        if (!lane_is_empty(pool->lanes[i]))
+            return true;
+    }
+    return has_forked_work(pool);
+}
+
+/* X1, X2 in loop/submit.c: a loop that watches its lane wakes a thread itself when this one does not get on. */
+static bool lane_has_more(struct lane *lane, uint64_t mean_ns)
+{
+    uint64_t left = lane_count(lane);
+    if (left == 0)
+        return false;
+    bool is_watched = load_seq_cst(&lane->is_watched);   /* pairs with store_relaxed in loop_leave_lanes; a fence follows it */
+    if (!is_watched || left * mean_ns >= WAKE_WORTH_NS)
+        return true;
+    JOB_MARK(lane_left_to_its_loop);
+    return false;
+}
+
+bool pool_has_more(struct job_pool *pool, uint64_t mean_ns)
+{
+    unsigned count = load_acquire(&pool->lane_count);   /* pairs with store_release in add_lane */
+    for (unsigned i = 0; i < count; i++) {
+        if (lane_has_more(pool->lanes[i], mean_ns))
+            return true;
+    }
+    return has_forked_work(pool);
 }

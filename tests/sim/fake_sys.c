@@ -39,11 +39,6 @@ uint64_t sys_clock_monotonic_ns(void)
     return 1000000 + (uint64_t)sim.steps * 100;
 }
 
-uint64_t sys_clock_coarse_ns(void)
-{
-    return 1000000;
-}
-
 int sys_gettid(void)
 {
     return 1;

@@ -19,15 +19,29 @@ struct thing {
 static struct thing thing;
 static struct job_loop *loop;
 static struct job_pool *pool;
-static struct job_call begin_call, close_call;
+static struct job_call begin_call, close_call, turn_call;
 static unsigned task_count, submitted, started, done, cancelled, waiting, closed;
 static const struct job_task *promised;   /* cancel said: will not run */
-static bool is_begun, is_loop_gone;
+static bool is_begun, is_loop_gone, is_meeting;
 
 static void run(struct job_task *task)
 {
     started++;
     (void)job_task_is_cancelled(task);
+}
+
+static bool all_met(void *arg)
+{
+    (void)arg;
+    return started >= task_count;
+}
+
+/* As many threads are needed at once as there are tasks. */
+static void run_and_meet(struct job_task *task)
+{
+    (void)task;
+    started++;
+    sim_wait_until(all_met, NULL);
 }
 
 static void task_done(struct job_task *task, int status)
@@ -87,14 +101,14 @@ static void begin(struct job_call *call)
     int err = handle_open(loop, &thing.handle, sizeof thing.handle, &thing_kind);
     assert(err == 0);
     for (unsigned i = 0; i < task_count; i++) {
-        err = job_task_init(&thing.tasks[i], pool, run, task_done);
+        err = job_task_init(&thing.tasks[i], pool, is_meeting ? run_and_meet : run, task_done);
         assert(err == 0);
         submit(&thing.tasks[i]);
     }
     sim_system_call();   /* whoever closes the pool knows by some means that this thread is through with it */
     is_begun = true;
     struct job_task *task = &thing.tasks[sim_random(task_count)];
-    if (sim_random(2) && job_task_cancel(task) == 0)
+    if (!is_meeting && sim_random(2) && job_task_cancel(task) == 0)
         promised = task;
 }
 
@@ -139,6 +153,34 @@ static void closer(void *arg)
     assert(err == 0);
 }
 
+static bool all_are_done(void *arg)
+{
+    (void)arg;
+    return is_begun && done == task_count;
+}
+
+static void nothing(struct job_call *call)
+{
+    (void)call;
+}
+
+/* Another turn at any moment, and the end when all is done. */
+static void patient_closer(void *arg)
+{
+    int err = job_loop_call(loop, &turn_call);
+    assert(err == 0);
+    sim_wait_until(all_are_done, arg);
+    err = job_loop_call(loop, &close_call);
+    assert(err == 0);
+}
+
+static void patient_pool_closer(void *arg)
+{
+    sim_wait_until(all_are_done, arg);
+    int err = job_pool_close(&pool);
+    assert(err == 0);
+}
+
 static void pool_closer(void *arg)
 {
     sim_wait_until(has_begun, arg);
@@ -154,7 +196,7 @@ static void pool_stopper(void *arg)
     assert(err == 0);
 }
 
-static void set_up(unsigned workers, unsigned tasks, unsigned queue_limit, void (*ending)(void *))
+static void open_all(unsigned workers, unsigned tasks, unsigned queue_limit)
 {
     world_open(16, 0, 0);   /* an output for each pool thread fits */
     memset(&thing, 0, sizeof thing);
@@ -169,14 +211,29 @@ static void set_up(unsigned workers, unsigned tasks, unsigned queue_limit, void 
     assert(err == 0);
     begin_call = (struct job_call){.run = begin};
     close_call = (struct job_call){.run = close_handle};
+    turn_call = (struct job_call){.run = nothing};
     err = job_loop_call(loop, &begin_call);
     assert(err == 0);
     sim_label(&loop->mailbox, sizeof loop->mailbox, "mailbox");
     for (unsigned i = 0; i < tasks; i++)
         sim_label(&thing.tasks[i].job_state, sizeof thing.tasks[i].job_state, "task.state");
     sim_spawn(loop_thread, NULL);
+}
+
+static void set_up(unsigned workers, unsigned tasks, unsigned queue_limit, void (*ending)(void *))
+{
+    is_meeting = false;
+    open_all(workers, tasks, queue_limit);
     sim_spawn(closer, NULL);
     sim_spawn(ending, NULL);
+}
+
+static void meeting(void)
+{
+    is_meeting = true;
+    open_all(3, 3, 4);
+    sim_spawn(patient_closer, NULL);
+    sim_spawn(patient_pool_closer, NULL);
 }
 
 static void pool_closes(void)
@@ -212,12 +269,15 @@ static const char *const marks_full[] = {
     "lane_looks_for_room", "lane_consumer_makes_room", "handle_last_pending_ended", NULL,
 };
 
+static const char *const marks_meeting[] = {"lane_left_to_its_loop", "lane_woken_by_its_loop", "park_wakes_sleeper", NULL};
+
 int main(int argc, char **argv)
 {
     static const struct sim_scenario scenarios[] = {
         {"closed_comes_after_the_last_task_of_a_closing_pool", pool_closes, check, 200, 0, marks},
         {"closed_comes_after_the_last_task_of_a_stopping_pool", pool_stops, check, 250, 0, marks_two},
         {"closing_cancels_those_who_wait_for_room", lane_is_full, check, 250, 0, marks_full},
+        {"three_tasks_of_a_loop_get_three_threads", meeting, check, 600, 0, marks_meeting},
     };
     return sim_main(argc, argv, scenarios, ARRAY_COUNT(scenarios));
 }
