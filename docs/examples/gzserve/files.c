@@ -1,0 +1,352 @@
+/* files.c — GET and HEAD of files below the root.
+ *
+ *      known and looked at within a second ──────────────────────────────▶ answered by the loop
+ *      else: the pool looks (open, fstat; reads what is small and new) ──▶ answered by the loop, and remembered
+ *      large: the pool reads part after part, as the client takes them
+ *
+ * Opening and reading may wait for a disk, so the loop never does it. What is outside of the root cannot be named: the kernel itself
+ * refuses each path that would leave it, by "..", by a symlink, or through /proc.
+ */
+#include "conn.h"
+#include "mime.h"
+#include "routes.h"
+#include "text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { PART = 256 << 10 };
+
+static const uint64_t check_every_ns = 1000000000;
+
+/* What the pool has found out about a path. */
+struct file_found {
+    int root;
+    struct file *known;            /* what the cache has, referenced, or NULL */
+    bool is_unchanged;             /* and it is right */
+    bool is_directory;             /* asked for without '/' at the end */
+    struct file *file;             /* else: what is new */
+    char path[];
+};
+
+void file_found_free(struct file_found *found)
+{
+    if (!found)
+        return;
+    file_release(found->known);
+    file_release(found->file);
+    free(found);
+}
+
+/* A pool thread, down to look_at_file(). */
+
+static int open_beneath(int root, const char *path)
+{
+    struct open_how how = {.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,   /* O_NONBLOCK: a FIFO must not hold us */
+                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
+    path += strspn(path, "/");   /* it is relative to the root */
+    long fd = syscall(SYS_openat2, root, *path ? path : ".", &how, sizeof how);
+    return fd < 0 ? -errno : (int)fd;
+}
+
+static int read_all(int fd, char *bytes, size_t len, uint64_t offset)
+{
+    for (size_t done = 0; done < len;) {
+        ssize_t n = pread(fd, bytes + done, len - done, (off_t)(offset + done));
+        if (n < 0 && errno != EINTR)
+            return -errno;
+        if (n == 0)
+            return -EIO;   /* it has become shorter meanwhile */
+        done += n > 0 ? (size_t)n : 0;
+    }
+    return 0;
+}
+
+/* Takes fd, in every case. */
+static int file_new(struct file_found *found, int fd, const struct file_version *version, const char *name)
+{
+    struct file *file = calloc(1, sizeof *file + strlen(found->path) + 1);
+    if (!file) {
+        close(fd);
+        return -ENOMEM;
+    }
+    found->file = file;
+    strcpy(file->path, found->path);
+    file->refs = 1;
+    file->fd = fd;
+    file->version = *version;
+    file->type = mime_type(name);
+    date_format(version->modified.tv_sec, file->modified);
+    if (version->size > FILE_SMALL_MAX)
+        return 0;
+    file->bytes = malloc((size_t)version->size + 1);
+    int err = file->bytes ? read_all(fd, file->bytes, (size_t)version->size, 0) : -ENOMEM;
+    file->fd = -1;
+    close(fd);
+    return err;
+}
+
+static bool is_same(const struct file_version *a, const struct file_version *b)
+{
+    return a->device == b->device && a->inode == b->inode && a->size == b->size &&
+           a->modified.tv_sec == b->modified.tv_sec && a->modified.tv_nsec == b->modified.tv_nsec;
+}
+
+static int look_at_path(struct file_found *found, const char *path)
+{
+    struct stat stat;
+    int fd = open_beneath(found->root, path);
+    if (fd < 0)
+        return fd;
+    int err = fstat(fd, &stat) < 0 ? -errno : 0;
+    struct file_version version = {stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtim};
+    if (err == 0 && S_ISDIR(stat.st_mode))
+        err = -EISDIR;
+    else if (err == 0 && !S_ISREG(stat.st_mode))
+        err = -ENOENT;
+    else if (err == 0 && !(found->known && is_same(&version, &found->known->version)))
+        return file_new(found, fd, &version, path);
+    found->is_unchanged = err == 0;
+    close(fd);
+    return err;
+}
+
+/* "/a/" is "/a/index.html"; "/a" may turn out to be a directory. */
+static int look_at_directory(struct file_found *found)
+{
+    char *index = NULL;
+    if (asprintf(&index, "%sindex.html", found->path) < 0)
+        return -ENOMEM;
+    int err = look_at_path(found, index);
+    free(index);
+    return err == -EISDIR ? -ENOENT : err;
+}
+
+static void look_at_file(struct exchange *exchange)
+{
+    struct file_found *found = exchange->found;
+    size_t len = strlen(found->path);
+    int err = found->path[len - 1] == '/' ? look_at_directory(found) : look_at_path(found, found->path);
+    found->is_directory = err == -EISDIR;
+    job_task_set_status(&exchange->task, found->is_directory ? 0 : err);
+}
+
+/* The loop again. */
+
+static void send_bytes(struct exchange *exchange, const struct file *file, int status, uint64_t offset, uint64_t len)
+{
+    struct job_buf *body = NULL;
+    int err = job_buf_alloc(job_runtime_arena(exchange->service->runtime), len, NULL, &body);
+    if (err == 0)
+        err = job_buf_write(body, file->bytes + offset, len);
+    if (err < 0) {
+        job_buf_free(&body);
+        exchange_refuse(exchange, 503);
+        return;
+    }
+    exchange_answer_buf(exchange, status, file->type, len, &body);
+}
+
+static bool is_range_wanted(const struct request *request, const struct file *file)
+{
+    const char *only_if = request->values[HEADER_IF_RANGE];
+    return request->method == HTTP_GET && request->counts[HEADER_RANGE] == 1 &&
+           (!only_if || strcmp(only_if, file->modified) == 0);
+}
+
+static bool is_known_to_client(const struct request *request, const struct file *file)
+{
+    const char *since = request->values[HEADER_IF_MODIFIED_SINCE];
+    time_t time;
+    return since && date_parse(since, &time) && file->version.modified.tv_sec <= time;
+}
+
+static void send_part_of(struct exchange *exchange, struct file *file)
+{
+    uint64_t size = (uint64_t)file->version.size, offset = 0, len = size;
+    char content_range[80];
+    enum range_kind kind = RANGE_NONE;
+    if (is_range_wanted(&exchange->request, file))
+        kind = range_parse(exchange->request.values[HEADER_RANGE], size, &offset, &len);
+    if (kind == RANGE_UNSATISFIABLE) {
+        (void)snprintf(content_range, sizeof content_range, "bytes */%llu", (unsigned long long)size);
+        exchange_header(exchange, "Content-Range", content_range);
+        exchange_refuse(exchange, 416);
+        return;
+    }
+    if (kind == RANGE_PART) {
+        (void)snprintf(content_range, sizeof content_range, "bytes %llu-%llu/%llu", (unsigned long long)offset,
+                       (unsigned long long)(offset + len - 1), (unsigned long long)size);
+        exchange_header(exchange, "Content-Range", content_range);
+    }
+    int status = kind == RANGE_PART ? 206 : 200;
+    if (exchange->request.method == HTTP_HEAD) {
+        exchange_answer_buf(exchange, status, file->type, len, &(struct job_buf *){NULL});
+    } else if (file->bytes) {
+        send_bytes(exchange, file, status, offset, len);
+    } else {
+        file_retain(file);
+        exchange->file = file;
+        exchange->file_status = status;
+        exchange->file_offset = offset;
+        exchange->file_len = exchange->file_left = len;
+        file_send_next(exchange);
+    }
+}
+
+static void answer_with(struct exchange *exchange, struct file *file)
+{
+    exchange_header(exchange, "Last-Modified", file->modified);
+    exchange_header(exchange, "Accept-Ranges", "bytes");
+    if (is_known_to_client(&exchange->request, file))
+        exchange_answer_text(exchange, 304, NULL, "");
+    else
+        send_part_of(exchange, file);
+}
+
+/* The client's relative links would point beside the directory. */
+static void redirect(struct exchange *exchange)
+{
+    char location[EXTRA_MAX];
+    struct text text = {.at = location, .room = sizeof location - 1};
+    for (const char *at = exchange->request.path; *at; at++)
+        text_escaped(&text, *at);
+    text_string(&text, "/");
+    location[text.len] = '\0';
+    if (text.is_cut) {
+        exchange_refuse(exchange, 404);
+        return;
+    }
+    exchange_header(exchange, "Location", location);
+    exchange_refuse(exchange, 301);
+}
+
+static int status_of(int err)
+{
+    switch (err) {
+    case -ENOENT: case -ENOTDIR: case -ENAMETOOLONG: case -ELOOP: case -EXDEV:
+    case -EACCES: case -EPERM: case -ENXIO: case -ENODEV:
+        return 404;   /* also what is forbidden: who asks need not know that it exists */
+    default:
+        return exchange_status_of(err);
+    }
+}
+
+static void looked(struct exchange *exchange, int status)
+{
+    struct file_cache *cache = &exchange->service->files;
+    struct file_found *found = exchange->found;
+    struct file *file = found->is_unchanged ? found->known : found->file;
+    if (found->known)
+        found->known->is_being_checked = false;
+    if (status < 0 || found->is_directory)
+        file_cache_forget(cache, found->path);
+    if (status < 0) {
+        exchange_refuse(exchange, status_of(status));
+    } else if (found->is_directory) {
+        redirect(exchange);
+    } else {
+        file->checked_ns = job_loop_now(exchange->service->loop);
+        if (file == found->file) {
+            found->file = NULL;   /* this reference is the cache's now */
+            file_cache_add(cache, file);
+        }
+        answer_with(exchange, file);
+    }
+}
+
+static void look(struct exchange *exchange, struct file *known)
+{
+    const char *path = exchange->request.path;
+    struct file_found *found = calloc(1, sizeof *found + strlen(path) + 1);
+    if (!found) {
+        exchange_refuse(exchange, 503);
+        return;
+    }
+    strcpy(found->path, path);
+    found->root = exchange->service->files.root;
+    found->known = known;
+    if (known) {
+        file_retain(known);
+        known->is_being_checked = true;
+    }
+    exchange->found = found;
+    exchange_work(exchange, exchange->service->file_pool, look_at_file, looked);
+}
+
+/* One that is being checked may be a second older, so that not all who ask for it at that moment go and look. */
+static bool is_fresh(const struct file *file, uint64_t now_ns)
+{
+    return now_ns - file->checked_ns < check_every_ns * (file->is_being_checked ? 2 : 1);
+}
+
+void serve_file(struct exchange *exchange)
+{
+    struct service *service = exchange->service;
+    struct file *file = file_cache_find(&service->files, exchange->request.path);
+    bool is_hit = file && is_fresh(file, job_loop_now(service->loop));
+    service->counts.file_hits += is_hit;
+    service->counts.file_misses += !is_hit;
+    if (is_hit)
+        answer_with(exchange, file);
+    else
+        look(exchange, file);
+}
+
+/* Large files. */
+
+static size_t part_len(const struct exchange *exchange)
+{
+    return exchange->file_left < PART ? (size_t)exchange->file_left : PART;
+}
+
+static void read_part(struct exchange *exchange)
+{
+    struct job_buf *part = NULL;
+    size_t len = part_len(exchange), room = 0;
+    int err = job_buf_alloc(job_runtime_arena(exchange->service->runtime), len, NULL, &part);
+    if (err == 0)
+        err = read_all(exchange->file->fd, job_buf_room(part, &room), len, exchange->file_offset);
+    if (err == 0)
+        err = job_buf_extend(part, len);
+    if (err < 0)
+        job_buf_free(&part);
+    job_buf_replace(&exchange->task.buf, &part);
+    job_task_set_status(&exchange->task, err);
+}
+
+static void part_read(struct exchange *exchange, int status)
+{
+    bool is_first = exchange->state == EXCHANGE_WORKING;
+    size_t len = part_len(exchange);
+    exchange->is_reading_file = false;
+    if (status < 0 && is_first) {
+        exchange->file_left = 0;
+        exchange_refuse(exchange, exchange_status_of(status));
+    } else if (status < 0) {
+        conn_cut_off(exchange->conn);   /* its head has promised more */
+    } else {
+        exchange->file_offset += len;
+        exchange->file_left -= len;
+        const char *type = exchange->file->type;
+        if (is_first)
+            exchange_answer_buf(exchange, exchange->file_status, type, exchange->file_len, &exchange->task.buf);
+        else
+            conn_send_part(exchange->conn, &exchange->task.buf);
+    }
+}
+
+void file_send_next(struct exchange *exchange)
+{
+    if (exchange->is_reading_file)
+        return;
+    exchange->is_reading_file = true;
+    exchange_work(exchange, exchange->service->file_pool, read_part, part_read);
+}
