@@ -51,6 +51,9 @@ int buf_alloc_spare(struct job_arena *arena, size_t room, struct job_buf **buf);
 /* The first segments that are not empty, at most `max`, as a vector for the kernel; returns how many. Whoever owns the buf. */
 unsigned buf_vector(const struct job_buf *buf, struct iovec *vector, unsigned max);
 
+/* So many payload bytes were copied by the library of its own accord. */
+void buf_count_copied(const struct job_buf *buf, size_t bytes);
+
 /* For asserts in checked builds: links, windows and sums agree. */
 bool buf_is_valid(const struct job_buf *buf);
 
