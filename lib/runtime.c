@@ -95,6 +95,8 @@ void job_runtime_counts(const struct job_runtime *runtime, struct job_counts *co
     const struct root *root = &runtime->root;   /* counts: each word for itself */
     *counts = (struct job_counts){
         .bufs = load_relaxed(&root->bufs),
+        .views = load_relaxed(&root->views),
+        .wraps = load_relaxed(&root->wraps),
         .regions = load_relaxed(&root->regions),
         .tasks = load_relaxed(&root->tasks),
         .handles = load_relaxed(&root->handles),
@@ -116,6 +118,7 @@ static bool names_what_is_left(const struct job_runtime *runtime)
         {"bufs", counts.bufs},       {"regions", counts.regions}, {"tasks", counts.tasks},
         {"handles", counts.handles}, {"loops, pools or arenas", load_relaxed(&runtime->root.users)},
         {"ends of channels or senders", counts.ends},
+        {"pieces of foreign memory", counts.wraps},
     };
     bool is_any = false;
     for (size_t i = 0; i < sizeof left / sizeof left[0]; i++) {

@@ -76,6 +76,27 @@ JOB_API int job_buf_write(struct job_buf *buf, const void *bytes, size_t len);
 JOB_API int job_buf_read(const struct job_buf *buf, size_t offset, void *bytes, size_t len);
 
 /**
+ * Looks for `len` bytes in a buf, across its segments.
+ *
+ * @param from  the offset to begin at
+ * @param at    receives the offset of the first place. On -ENOENT, where to go on when more bytes have been appended: no place begins
+ *              before. NULL: it is not wanted
+ * @return 0; -ENOENT: they are not in it; -EINVAL: `from` is behind the end, or buf is NULL, or bytes is and len is not 0
+ * Thread: owner. Takes as long as memchr(3) for the first of the bytes, and a comparison wherever that is found: for needles of some bytes.
+ */
+JOB_API int job_buf_find(const struct job_buf *buf, size_t from, const void *bytes, size_t len, size_t *at);
+
+/**
+ * `len` contiguous bytes from `offset`, to be read: in the buf if they lie in one segment, else copied to `scratch`.
+ *
+ * @param scratch  room for `len` bytes; NULL: nothing is copied
+ * @return their address, valid until the buf is changed, given away or freed; NULL: the buf has fewer, or they lie in several segments and
+ *         there is no scratch
+ * Thread: owner.
+ */
+JOB_API const void *job_buf_peek(const struct job_buf *buf, size_t offset, size_t len, void *scratch);
+
+/**
  * Links *tail behind buf; no byte of a large tail is copied. Adjacent pieces of one slot grow together again; a first segment of
  * the tail that is shorter than an eighth of buf's room is copied there, so that small pieces do not pin large slots (the runtime
  * counts such bytes as copied).

@@ -15,5 +15,6 @@
 #include <job/stream.h>
 #include <job/task.h>
 #include <job/timer.h>
+#include <job/view.h>
 
 #endif

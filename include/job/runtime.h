@@ -24,7 +24,9 @@ struct job_runtime_options {
 
 /* What lives, as the library itself counts it. All are zero after everything was closed. */
 struct job_counts {
-    uint64_t bufs;           /* bufs in anybody's hands */
+    uint64_t bufs;           /* bufs in anybody's hands, views among them */
+    uint64_t views;          /* segments of frozen bytes in anybody's hands */
+    uint64_t wraps;          /* pieces of foreign memory that were wrapped or mapped and not yet released */
     uint64_t regions;
     uint64_t tasks;          /* submitted, not yet done */
     uint64_t handles;        /* opened, not yet closed */

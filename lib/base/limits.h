@@ -30,6 +30,7 @@ enum {
     CACHE_SHARE = 8,                                     /* all caches together hold at most an eighth of an arena */
     COMMIT_AHEAD_CHUNKS = LIMIT(2, 1),                   /* 4 MiB: a millisecond of receiving at 4 GB/s; unmeasured */
     COPYBREAK_SHIFT = 3,                                 /* a receive below 1/8 of its slot is appended instead */
+    FOREIGN_PIECE_BYTES = LIMIT(1 << 30, 1 << 13),       /* foreign memory in one segment: lengths in it have 32 bits */
     BUF_SEGMENTS_MAX = 1 << 20,                          /* segments in one buf */
 
     /* queues and scheduler */

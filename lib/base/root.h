@@ -29,6 +29,8 @@ struct root {
     /* any thread: the ledger. What is not zero at close is reported by name. */
     atomic_u64 allocations __attribute__((aligned(CACHE_LINE)));       /* alloc.c */
     atomic_u64 bufs;              /* bufs in anybody's hands: code, op, task, queue */
+    atomic_u64 views;             /* frozen segments */
+    atomic_u64 wraps;             /* foreign memory that is not yet released */
     atomic_u64 regions;
     atomic_u64 tasks;             /* submitted and not yet done */
     atomic_u64 handles;           /* open and not yet closed */

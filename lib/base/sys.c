@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -93,6 +94,25 @@ int sys_reserve_small(size_t bytes, void **address)
 int sys_release(void *address, size_t bytes)
 {
     return result(munmap(address, bytes));
+}
+
+int sys_file_bytes(int fd, uint64_t *bytes)
+{
+    struct stat status;
+    if (fstat(fd, &status) < 0)
+        return -errno;
+    *bytes = status.st_size > 0 ? (uint64_t)status.st_size : 0;
+    return 0;
+}
+
+int sys_map_file(int fd, uint64_t offset, size_t bytes, void **address)
+{
+    /* Private: a shared mapping of a sealed memfd that is open for writing needs kernel 6.7. */
+    void *mapped = mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, fd, (off_t)offset);
+    if (mapped == MAP_FAILED)
+        return -errno;
+    *address = mapped;
+    return 0;
 }
 
 int sys_commit(void *address, size_t bytes)

@@ -25,6 +25,10 @@ int sys_close(int fd);
 int sys_reserve(size_t bytes, void **address);
 int sys_reserve_small(size_t bytes, void **address);   /* the same for records that are touched sparsely: no huge pages */
 int sys_release(void *address, size_t bytes);
+
+/* The size of a file; a private, read-only mapping of it, `offset` a multiple of the page. */
+int sys_file_bytes(int fd, uint64_t *bytes);
+int sys_map_file(int fd, uint64_t offset, size_t bytes, void **address);
 int sys_commit(void *address, size_t bytes); /* touches every page now; -ENOMEM, -EFAULT */
 int sys_decommit(void *address, size_t bytes);
 

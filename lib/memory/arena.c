@@ -122,9 +122,11 @@ int arena_close(struct job_arena **arena_pointer)
         return 0;
     uint64_t out = load_relaxed(&arena->out);       /* no other thread uses the arena any more */
     uint32_t users = load_relaxed(&arena->users);
-    if (out > 0 || users > 0) {
-        log_write(&arena->root->log, JOB_LOG_ERROR, "arena %s cannot be closed: %llu bytes in use, %u caches or loops",
-                  arena->name, (unsigned long long)out, users);
+    uint32_t wraps = load_relaxed(&arena->wraps);
+    if (out > 0 || users > 0 || wraps > 0) {
+        log_write(&arena->root->log, JOB_LOG_ERROR,
+                  "arena %s cannot be closed: %llu bytes in use, %u caches or loops, %u pieces of foreign memory in views",
+                  arena->name, (unsigned long long)out, users, wraps);
         return -EBUSY;
     }
     struct root *root = arena->root;

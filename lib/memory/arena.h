@@ -59,6 +59,7 @@ struct job_arena {
     atomic_u64 cache_share;  /* bytes that one cache may hold now */
     atomic_u64 reserve;      /* what receive rings leave to those who compute: never less than their outputs; changes under the lock */
     atomic_u32 users;        /* caches and rings */
+    atomic_u32 wraps;        /* foreign memory that views hold */
 
     struct helper_job ahead; /* posted by who carves */
 

@@ -38,6 +38,7 @@ void buf_reset(struct job_buf *buf)
 {
     size_t room;
     assert(buf_is_alone(buf) && buf->segments == 1);
+    assert(!buf->is_frozen);
     buf->data = slot_room(buf->slot, &room);
     buf->len = 0;
     buf->total = 0;

@@ -35,6 +35,7 @@ struct job_buf {
     uint64_t total;             /* first segment only: bytes of all */
     uint8_t owner;              /* enum buf_owner */
     bool is_home;               /* built into the slot */
+    bool is_frozen;             /* its bytes may be shared: nobody writes them; memory/view.c */
 };
 
 _Static_assert(sizeof(struct job_buf) == 64, "one cache line");
@@ -50,6 +51,9 @@ int buf_alloc_spare(struct job_arena *arena, size_t room, struct job_buf **buf);
 
 /* The first segments that are not empty, at most `max`, as a vector for the kernel; returns how many. Whoever owns the buf. */
 unsigned buf_vector(const struct job_buf *buf, struct iovec *vector, unsigned max);
+
+/* Makes the segments from `first` on a buf of their own. */
+void buf_make_head(struct job_buf *first, struct job_buf *last, uint32_t segments, uint64_t total);
 
 /* So many payload bytes were copied by the library of its own accord. */
 void buf_count_copied(const struct job_buf *buf, size_t bytes);

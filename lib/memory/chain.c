@@ -32,8 +32,9 @@ static void link_tail(struct job_buf *buf, struct job_buf *tail)
 /* Does `tail` begin where the last segment ends, in the same slot, with nothing of anybody else between? */
 static bool is_adjacent(const struct job_buf *last, const struct job_buf *tail)
 {
-    return last->slot == tail->slot && last->high == tail->low && tail->data == last->data + last->len &&
-           last->high == piece_offset(tail);
+    if (last->slot != tail->slot || last->is_frozen != tail->is_frozen || tail->data != last->data + last->len)
+        return false;
+    return last->is_frozen || (last->high == tail->low && last->high == piece_offset(tail));
 }
 
 /* The first segment of a tail disappears into the last one of buf; what follows it is linked. */
@@ -66,7 +67,7 @@ int job_buf_append(struct job_buf *buf, struct job_buf **tail_pointer)
     if (is_adjacent(last, tail)) {
         last->high = tail->high;
         absorb(buf, tail);
-    } else if (tail->len == 0 || tail->len < piece_room(last) >> COPYBREAK_SHIFT) {
+    } else if (tail->len == 0 || (!tail->is_frozen && tail->len < piece_room(last) >> COPYBREAK_SHIFT)) {
         if (tail->len > 0)
             memcpy(last->data + last->len, tail->data, tail->len);
         buf_count_copied(buf, tail->len);
@@ -106,7 +107,7 @@ int job_buf_write(struct job_buf *buf, const void *bytes, size_t len)
 }
 
 /* Makes the segments from `first` on a buf of their own. */
-static void make_head(struct job_buf *first, struct job_buf *last, uint32_t segments, uint64_t total)
+void buf_make_head(struct job_buf *first, struct job_buf *last, uint32_t segments, uint64_t total)
 {
     first->owner = BUF_CODE;
     first->last = last;
@@ -124,6 +125,9 @@ static struct job_buf *cut_segment(struct job_buf *segment, size_t n)
     rest->len = segment->len - (uint32_t)n;
     rest->low = piece_offset(rest);
     rest->high = segment->high;
+    rest->is_frozen = segment->is_frozen;
+    if (rest->is_frozen)
+        buf_count_views(rest, 1);
     rest->next = segment->next;
     segment->len = (uint32_t)n;
     segment->high = rest->low;
@@ -151,14 +155,14 @@ int job_buf_split(struct job_buf **pointer, size_t n, struct job_buf **rest_poin
     if (left == 0 && before) {
         rest = segment;
         before->next = NULL;
-        make_head(rest, last, all - segments + 1, buf->total - n);
-        make_head(buf, before, segments - 1, n);
+        buf_make_head(rest, last, all - segments + 1, buf->total - n);
+        buf_make_head(buf, before, segments - 1, n);
     } else {
         rest = cut_segment(segment, left);
         if (!rest)
             return -ENOMEM;
-        make_head(rest, segment == last ? rest : last, all - segments + 1, buf->total - n);
-        make_head(buf, segment, segments, n);
+        buf_make_head(rest, segment == last ? rest : last, all - segments + 1, buf->total - n);
+        buf_make_head(buf, segment, segments, n);
     }
     buf_count(buf, 1);
     *rest_pointer = rest;
@@ -175,7 +179,7 @@ int job_buf_consume(struct job_buf **pointer, size_t n)
     while (buf->next && n >= buf->len) {   /* whole segments go; the last one stays, perhaps empty */
         struct job_buf *next = buf->next;
         n -= buf->len;
-        make_head(next, buf->last, buf->segments - 1, buf->total - buf->len);
+        buf_make_head(next, buf->last, buf->segments - 1, buf->total - buf->len);
         piece_drop(buf);
         buf = next;
     }
@@ -203,7 +207,7 @@ int job_buf_truncate(struct job_buf *buf, size_t n)
     struct job_buf *drop = segment->next;
     segment->len = (uint32_t)left;
     segment->next = NULL;
-    make_head(buf, segment, segments, n);
+    buf_make_head(buf, segment, segments, n);
     while (drop) {
         struct job_buf *next = drop->next;
         piece_drop(drop);

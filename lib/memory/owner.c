@@ -41,6 +41,8 @@ void owner_expect_live(const struct job_buf *segment, const char *function)
 static void poison_window(const struct job_buf *segment, bool is_code)
 {
     uint8_t *memory = segment->slot->memory;
+    if (segment->is_frozen)   /* others read it */
+        return;
     size_t from = round_up(segment->low, GRANULE), to = segment->high / GRANULE * GRANULE;
     if (from >= to)
         return;
@@ -62,6 +64,32 @@ void owner_move(struct job_buf *buf, enum buf_owner from, enum buf_owner to, con
 #else
     (void)poison_window;
 #endif
+}
+
+static uint64_t sum_of(const uint8_t *bytes, size_t len)
+{
+    uint64_t sum = 14695981039346656037U;   /* FNV-1a */
+    for (size_t i = 0; i < len; i++)
+        sum = (sum ^ bytes[i]) * 1099511628211U;
+    return sum;
+}
+
+void owner_seal(const struct job_buf *segment)
+{
+    struct slot *slot = segment->slot;
+    if (!buf_is_alone(segment))   /* another piece may have been sealed: there is one seal a slot */
+        return;
+    slot->frozen_at = (uint32_t)(segment->data - slot->memory);
+    slot->frozen_len = segment->len;
+    slot->frozen_sum = sum_of(segment->data, segment->len);
+}
+
+void owner_unseal(struct slot *slot, const char *function)
+{
+    if (slot->frozen_len > 0 && sum_of(slot->memory + slot->frozen_at, slot->frozen_len) != slot->frozen_sum)
+        assert_failed_text("buf %p generation %u was frozen, and written to by code; found in %s()", (const void *)&slot->home,
+                           slot->generation, function);
+    slot->frozen_len = 0;
 }
 
 void owner_lend(struct slot *slot)

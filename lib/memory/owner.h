@@ -14,6 +14,8 @@
 void owner_expect(const struct job_buf *buf, enum buf_owner user, const char *function);
 void owner_expect_live(const struct job_buf *segment, const char *function);
 void owner_move(struct job_buf *buf, enum buf_owner from, enum buf_owner to, const char *function);
+void owner_seal(const struct job_buf *segment);
+void owner_unseal(struct slot *slot, const char *function);
 void owner_lend(struct slot *slot);
 void owner_unlend(struct slot *slot);
 void owner_verify(const struct slot *slot, size_t from, size_t to, const char *function);
@@ -28,6 +30,10 @@ void owner_verify(const struct slot *slot, size_t from, size_t to, const char *f
 /* A hand-over. Nothing when `to` owns it already; NULL is allowed. Whoever owns it. */
 #define owner_pass(buf, from, to) owner_move((buf), (from), (to), __func__)
 
+/* The bytes of a piece become frozen; they are as they were when they became that, and are frozen no more. Of slots with one piece. */
+#define owner_freeze(segment) owner_seal((segment))
+#define owner_check_frozen(slot) owner_unseal((slot), __func__)
+
 /* Bytes `from` to `to` of a free or lent slot are as they were when it became that. */
 #define owner_check_untouched(slot, from, to) owner_verify((slot), (from), (to), __func__)
 #else
@@ -35,6 +41,8 @@ void owner_verify(const struct slot *slot, size_t from, size_t to, const char *f
 #define owner_check_slow(buf) ((void)(buf))
 #define owner_check_live(segment) ((void)(segment))
 #define owner_pass(buf, from, to) ((void)(buf))
+#define owner_freeze(segment) ((void)(segment))
+#define owner_check_frozen(slot) ((void)(slot))
 #define owner_lend(slot) ((void)(slot))     /* to the kernel: a slot without pieces */
 #define owner_unlend(slot) ((void)(slot))
 #define owner_check_untouched(slot, from, to) ((void)(slot), (void)(from), (void)(to))

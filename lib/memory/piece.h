@@ -17,20 +17,25 @@ static inline uint32_t piece_offset(const struct job_buf *segment)
     return (uint32_t)(segment->data - segment->slot->memory);
 }
 
-/* What may be written in front of the bytes, and behind them. */
+/* What may be written in front of the bytes, and behind them. The window of a view says nothing: others have its bytes too. */
 static inline size_t piece_headroom(const struct job_buf *segment)
 {
-    return piece_offset(segment) - segment->low;
+    return segment->is_frozen ? 0 : piece_offset(segment) - segment->low;
 }
 
 static inline size_t piece_room(const struct job_buf *segment)
 {
-    return segment->high - piece_offset(segment) - segment->len;
+    return segment->is_frozen ? 0 : segment->high - piece_offset(segment) - segment->len;
 }
 
 static inline struct root *buf_root(const struct job_buf *buf)
 {
     return buf->slot->arena->root;
+}
+
+static inline void buf_count_views(const struct job_buf *buf, int64_t n)
+{
+    (void)fetch_add_relaxed(&buf_root(buf)->views, (uint64_t)n);   /* ledger: orders nothing */
 }
 
 static inline void buf_count(const struct job_buf *buf, int64_t n)

@@ -17,6 +17,7 @@
 #include "base/bits.h"
 #include "memory/arena.h"
 #include "memory/cache.h"
+#include "memory/foreign.h"
 #include "memory/owner.h"
 #include "memory/starved.h"
 
@@ -181,6 +182,11 @@ struct slot *slot_take_spare(struct job_arena *arena, unsigned class, bool is_ne
 void slot_put(struct slot *slot)
 {
     assert(load_relaxed(&slot->pieces) == 0);   /* whoever dropped the last piece is here */
+    if (slot->class == SLOT_FOREIGN) {
+        foreign_put(slot);
+        return;
+    }
+    owner_check_frozen(slot);
     annotate_slot_freed(slot->memory, slot->size);
     if (slot->class == SLOT_RUN)
         arena_put_run(slot);

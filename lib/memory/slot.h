@@ -13,7 +13,10 @@
 struct job_arena;
 struct shortage;
 
-enum { SLOT_RUN = SLOT_CLASSES };   /* the class of a run of adjacent chunks */
+enum {
+    SLOT_RUN = SLOT_CLASSES,   /* the class of a run of adjacent chunks */
+    SLOT_FOREIGN,              /* of memory that is not the arena's; memory/foreign.c */
+};
 
 struct slot {
     /* fixed while the slot exists */
@@ -26,7 +29,8 @@ struct slot {
     atomic_u32 pieces;          /* bufs that own a part of it; the last one sends it home */
     atomic_u32 next;            /* index + 1 of the next in the depot, 0: none; stale once it was taken */
     uint32_t generation;        /* times that it was taken: whoever owns the slot */
-    uint64_t reserved[2];
+    uint64_t frozen_sum;        /* checked builds: of the bytes that were frozen while it had one piece; memory/owner.c */
+    uint32_t frozen_at, frozen_len;
     struct job_buf home;        /* the descriptor of the first piece */
 } __attribute__((aligned(64)));
 

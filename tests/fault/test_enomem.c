@@ -2,6 +2,8 @@
  *
  * The linker puts the functions below in front of those by which the library gets memory (see tests/CMakeLists.txt).
  */
+#include <sys/mman.h>
+
 #include "base/root.h"
 #include "support/fixture.h"
 
@@ -210,6 +212,48 @@ static int split_and_write(void)
     return err;
 }
 
+static unsigned released;
+
+static void release(void *arg, void *memory, size_t len)
+{
+    (void)arg, (void)memory, (void)len;
+    released++;
+}
+
+static int wrap_and_slice(void)
+{
+    struct job_buf *view = NULL, *slice = NULL, *rest = NULL;
+    released = 0;
+    int err = job_buf_wrap(job_runtime_arena(runtime), "0123456789", 10, release, NULL, &view);
+    bool is_wrapped = err == 0;
+    if (err == 0)
+        err = job_buf_slice(view, 2, 5, &slice);
+    if (err == 0)
+        err = job_buf_split(&slice, 2, &rest);
+    disarm();
+    ck_assert_uint_eq(released, 0);
+    ck_assert_uint_eq(job_buf_len(view), is_wrapped ? 10 : 0);
+    job_buf_free(&rest);
+    job_buf_free(&slice);
+    job_buf_free(&view);
+    ck_assert_uint_eq(released, is_wrapped); /* once; never when it was refused */
+    return err;
+}
+
+static int map_a_file(void)
+{
+    struct job_buf *view = NULL;
+    int fd = memfd_create("mapped", MFD_CLOEXEC);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(ftruncate(fd, 100), 0);
+    int err = job_buf_map(job_runtime_arena(runtime), fd, 0, 100, &view);
+    disarm();
+    ck_assert_uint_eq(job_buf_len(view), err == 0 ? 100 : 0);
+    job_buf_free(&view);
+    close(fd);
+    return err;
+}
+
 static const struct {
     const char *name;
     int (*run)(void);
@@ -220,6 +264,7 @@ static const struct {
     {"open_region", open_region, 1, false},   {"open_pool", open_pool, 3, true},
     {"run_loop", run_loop, 5, false},         {"close_loop", close_loop, 1, false},
     {"serve_stream", serve_stream, 1, true},  {"split_and_write", split_and_write, 1, false},
+    {"wrap_and_slice", wrap_and_slice, 3, false}, {"map_a_file", map_a_file, 1, false},
 };
 
 START_TEST(the_nth_request_for_memory_fails_and_nothing_is_lost)
@@ -246,7 +291,8 @@ START_TEST(the_nth_request_for_memory_fails_and_nothing_is_lost)
         ck_assert_msg(is_told, "%s, request %u: %s", scenarios[_i].name, n, job_strerror(err));
         ck_assert_msg(after.allocations == before.allocations, "%s, request %u: %d blocks leaked", scenarios[_i].name,
                       n, (int)(after.allocations - before.allocations));
-        ck_assert_uint_eq(after.bufs + after.regions + after.tasks + after.handles + after.fds, 0);
+        ck_assert_uint_eq(after.bufs + after.views + after.wraps, 0);
+        ck_assert_uint_eq(after.regions + after.tasks + after.handles + after.fds, 0);
         ck_assert_uint_eq(after.threads, before.threads);
         ck_assert_int_eq(fixture_descriptors(), descriptors);
     } while (asked >= n);

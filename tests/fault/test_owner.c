@@ -258,6 +258,48 @@ START_TEST(a_write_through_an_address_that_was_kept_over_a_free_is_found)
 }
 END_TEST
 
+/* Through the address that job_buf_data() gives of a view. */
+static void writes_frozen_bytes(struct job_runtime *runtime, int which)
+{
+    struct job_buf *buf = text(runtime, "frozen"), *slice = NULL;
+    ck_assert_ok(job_buf_freeze(buf));
+    ck_assert_ok(job_buf_slice(buf, 1, 3, &slice));
+    *(char *)job_buf_data(slice) = 'x';
+    job_buf_free(&slice);
+    if (which == 0)
+        job_buf_free(&buf);
+    else
+        (void)job_buf_thaw(buf);
+}
+
+START_TEST(a_write_to_frozen_bytes_is_found_when_they_are_freed_or_thawed)
+{
+    for (int which = 0; which < 2; which++) {
+        provoke(writes_frozen_bytes, which);
+        assert_told("generation 1 was frozen, and written to by code; found in ");
+        assert_told(which == 0 ? "slot_put()" : "job_buf_thaw()");
+    }
+}
+END_TEST
+
+static void slices_a_given_view(struct job_runtime *runtime, int which)
+{
+    struct job_buf *buf = text(runtime, "frozen"), *kept = buf, *slice = NULL;
+    struct job_task task = {0};
+    (void)which;
+    ck_assert_ok(job_buf_freeze(buf));
+    ck_assert_ok(job_task_init(&task, NULL, nothing, NULL));
+    ck_assert_ok(job_task_give(&task, &buf));
+    (void)job_buf_slice(kept, 0, 1, &slice);
+}
+
+START_TEST(a_slice_of_a_view_that_was_given_away_names_both)
+{
+    provoke(slices_a_given_view, 0);
+    assert_told("belongs to a task, used by code in job_buf_slice()");
+}
+END_TEST
+
 static char *kept_bytes;
 
 static void keeps_address(struct job_stream *s, struct job_buf **in)
@@ -338,6 +380,8 @@ int main(void)
     tcase_add_test(tc, sending_the_same_buf_twice_names_both);
     tcase_add_test(tc, use_of_a_part_of_a_buf_names_both);
     tcase_add_test(tc, use_after_free_and_a_second_free_are_named);
+    tcase_add_test(tc, a_write_to_frozen_bytes_is_found_when_they_are_freed_or_thawed);
+    tcase_add_test(tc, a_slice_of_a_view_that_was_given_away_names_both);
     tcase_add_test(tc, a_free_buf_tells_no_address);
     tcase_add_test(tc, a_write_through_an_address_that_was_kept_over_a_free_is_found);
     tcase_add_test(tc, a_write_into_a_slot_that_is_lent_to_the_kernel_is_found);

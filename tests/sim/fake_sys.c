@@ -39,6 +39,19 @@ uint64_t sys_clock_monotonic_ns(void)
     return 1000000 + (uint64_t)sim.steps * 100;
 }
 
+int sys_file_bytes(int fd, uint64_t *bytes)
+{
+    (void)fd;
+    *bytes = 0;
+    return 0;
+}
+
+int sys_map_file(int fd, uint64_t offset, size_t bytes, void **address)
+{
+    (void)fd, (void)offset, (void)bytes, (void)address;
+    return -ENODEV;
+}
+
 int sys_gettid(void)
 {
     return 1;

@@ -34,6 +34,8 @@ void world_close(void)
     assert(err == 0);
     assert(world.allocations == 0);
     assert(world.bufs == 0);
+    assert(world.views == 0);
+    assert(world.wraps == 0);
     assert(world.regions == 0);
     assert(world.tasks == 0);
     assert(world.handles == 0);

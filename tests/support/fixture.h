@@ -45,6 +45,8 @@ static inline void fixture_close(struct job_runtime *runtime)
     struct job_counts counts;
     job_runtime_counts(runtime, &counts);
     ck_assert_uint_eq(counts.bufs, 0);
+    ck_assert_uint_eq(counts.views, 0);
+    ck_assert_uint_eq(counts.wraps, 0);
     ck_assert_uint_eq(counts.tasks, 0);
     ck_assert_uint_eq(counts.handles, 0);
     ck_assert_uint_eq(counts.regions, 0);

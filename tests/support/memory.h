@@ -28,6 +28,8 @@ static inline struct job_arena *memory_arena(struct root *root, size_t limit)
 static inline void memory_close(struct root *root, struct job_arena *arena)
 {
     ck_assert_uint_eq(load_relaxed(&root->bufs), 0); /* one thread by now */
+    ck_assert_uint_eq(load_relaxed(&root->views), 0);
+    ck_assert_uint_eq(load_relaxed(&root->wraps), 0);
     ck_assert_ok(arena_close(&arena));
     ck_assert_ptr_null(arena);
     ck_assert_uint_eq(load_relaxed(&root->allocations), 0);

@@ -1,4 +1,6 @@
 /* test_buf_model.c — random sequences on bufs against plain arrays of bytes. */
+#include <job/view.h>
+
 #include "support/memory.h"
 
 enum { BUFS = 6, MODEL_MAX = 1 << 17, STEPS = 20000 };
@@ -144,6 +146,60 @@ static void step_read(const struct pair *pair)
     ck_assert_mem_eq(copy, pair->bytes + offset, n);
 }
 
+static void step_freeze(const struct pair *pair)
+{
+    ck_assert_ok(job_buf_freeze(pair->buf));
+    ck_assert(job_buf_is_frozen(pair->buf));
+}
+
+static void step_thaw(const struct pair *pair)
+{
+    int err = job_buf_thaw(pair->buf);
+    ck_assert(err == 0 || err == -EBUSY || err == -EPERM);
+}
+
+static void step_slice(const struct pair *from, struct pair *to)
+{
+    size_t offset = random_below(&rnd, from->len + 1), n = random_below(&rnd, from->len - offset + 1);
+    if (to == from || !job_buf_is_frozen(from->buf))
+        return;
+    forget(to);
+    ck_assert_ok(job_buf_slice(from->buf, offset, n, &to->buf));
+    memcpy(to->bytes, from->bytes + offset, n);
+    to->len = n;
+}
+
+static void release(void *arg, void *memory, size_t len)
+{
+    ck_assert_ptr_eq(arg, pairs);
+    memset(memory, 0, len); /* who still reads it will notice */
+    free(memory);
+}
+
+static void step_wrap(struct pair *pair)
+{
+    size_t n = some_size();
+    uint8_t *memory = malloc(n + 1);
+    forget(pair);
+    for (size_t i = 0; i < n; i++)
+        memory[i] = pair->bytes[i] = (uint8_t)random_next(&rnd);
+    ck_assert_ok(job_buf_wrap(arena, memory, n, release, pairs, &pair->buf));
+    pair->len = n;
+}
+
+static void step_find(const struct pair *pair)
+{
+    size_t at, from = random_below(&rnd, pair->len + 1);
+    size_t n = random_below(&rnd, 4), place = random_below(&rnd, pair->len + 1);
+    uint8_t needle[4] = {0};
+    for (size_t i = 0; i < n && place + i < pair->len; i++)
+        needle[i] = pair->bytes[place + i]; /* often something that is there */
+    const uint8_t *hit = memmem(pair->bytes + from, pair->len - from, needle, n);
+    ck_assert_int_eq(job_buf_find(pair->buf, from, needle, n, &at), hit ? 0 : -ENOENT);
+    if (hit)
+        ck_assert_uint_eq(at, (size_t)(hit - pair->bytes));
+}
+
 static void step(void)
 {
     struct pair *a = &pairs[random_below(&rnd, BUFS)], *b = &pairs[random_below(&rnd, BUFS)];
@@ -151,7 +207,7 @@ static void step(void)
         step_alloc(a);
         return;
     }
-    switch (random_below(&rnd, 12)) {
+    switch (random_below(&rnd, 20)) {
     case 0: step_alloc(a); break;
     case 1:
     case 2: step_write(a); break;
@@ -166,6 +222,14 @@ static void step(void)
         break;
     case 9: step_split(a, b); break;
     case 10: step_read(a); break;
+    case 11:
+    case 12: step_freeze(a); break;
+    case 13: step_thaw(a); break;
+    case 14:
+    case 15:
+    case 16: step_slice(a, b); break;
+    case 17: step_wrap(a); break;
+    case 18: step_find(a); break;
     default: ck_assert_ok(job_buf_flatten(&a->buf)); break;
     }
 }
