@@ -2,6 +2,7 @@
 #ifndef JOB_H
 #define JOB_H
 
+#include <job/address.h>
 #include <job/arena.h>
 #include <job/buf.h>
 #include <job/handle.h>
@@ -12,6 +13,7 @@
 #include <job/region.h>
 #include <job/runtime.h>
 #include <job/signal.h>
+#include <job/socket.h>
 #include <job/stream.h>
 #include <job/task.h>
 #include <job/timer.h>

@@ -27,6 +27,9 @@ struct job_stream_events {
     void (*sent)(struct job_stream *stream, int status);
     /* After its last operation and its last task: its memory is yours again. May be NULL. */
     void (*closed)(struct job_stream *stream);
+    /* Of job_stream_connect(): 0, or the errno with which it failed (-ECONNREFUSED …, -ETIMEDOUT); then nothing else comes until the
+     * stream is closed. NULL: a failure is told by `end`. */
+    void (*connected)(struct job_stream *stream, int status);
     /* There is room to send again: once, when the queue has fallen to the low mark after it was above the high one, or when what refused a
      * send has passed (job_stream_write() said -ENOMEM). May be NULL. */
     void (*writable)(struct job_stream *stream);
@@ -54,10 +57,13 @@ struct job_stream {
     struct job_mail job_later;          /* for the end of this turn */
     void *job_node[2];
     uint64_t job_deadline[5];           /* the earliest of these, at the latest */
-    uint64_t job_idle_ns, job_send_ns, job_linger_ns;
+    uint64_t job_idle_ns, job_send_ns;
+    uint64_t job_patience_ns;           /* of connect, later of finish */
     uint64_t job_total_ns;              /* when it is over; 0: never */
     uint64_t job_active_ns;             /* when something arrived last, or a wait for the peer began */
     uint64_t job_progress_ns;           /* when the kernel took bytes last, or the first were queued */
+    struct job_listener *job_from;      /* that it was accepted from, while that lives */
+    void *job_admitted[2];
     uint64_t job_reserved[4];
 };
 
@@ -82,6 +88,31 @@ JOB_API int job_stream_accept(struct job_stream *stream, struct job_incoming *in
  */
 JOB_API int job_stream_adopt(struct job_loop *loop, struct job_stream *stream, int fd,
                              const struct job_stream_events *events);
+
+struct job_connect_options {
+    uint64_t timeout_ns;              /* 0: 30 s */
+    const char *from;                 /* the address of this end, with a port or without; NULL: the kernel chooses */
+    struct job_socket_options socket;
+};
+
+/**
+ * Connects: the stream is open at once, `connected` comes later. Sends are queued meanwhile, and go out then; nothing is received before.
+ *
+ * @param address  as in job/address.h, with a port; "unix:/path", "unix:@abstract"
+ * @param options  NULL or {0}: defaults
+ * @return 0, or -EINVAL: an argument is NULL or an address is not numeric; -EMFILE, -EADDRINUSE, -EACCES and what else socket(2),
+ *         setsockopt(2) and bind(2) say; -ECANCELED: the loop is closing; -EPERM: not its thread; -EAGAIN: as job_stream_accept(); nothing
+ *         is left open on error. What connect(2) says comes by `connected`: of a Unix socket whose backlog is full -EAGAIN
+ * Thread: loop thread, or before start.
+ * Shutdown: job_stream_close() cancels it; `connected` does not come then. job_stream_finish() waits for it.
+ */
+JOB_API int job_stream_connect(struct job_loop *loop, struct job_stream *stream, const char *address,
+                               const struct job_connect_options *options, const struct job_stream_events *events);
+
+/** The address of the other end, or of this one, as text of at most JOB_ADDRESS_TEXT bytes.
+ * @return 0, or -EINVAL: NULL; -ECANCELED: closing; -ENOTCONN: the peer has gone; else as job_address_format(). Thread: loop thread. */
+JOB_API int job_stream_peer(const struct job_stream *stream, char *text, size_t size);
+JOB_API int job_stream_local(const struct job_stream *stream, char *text, size_t size);
 
 /** No `data` from now on, though the kernel may still deliver some bufs: they wait on the stream and come first on resume. `end`
  * waits behind them. Idempotent. Thread: loop thread. */

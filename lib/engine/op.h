@@ -18,12 +18,15 @@ struct op;
 
 enum op_kind {
     OP_NONE,
-    OP_ACCEPT,     /* fd is a listening socket; many completions, res is the accepted fd (non-blocking, close-on-exec) */
+    OP_ACCEPT,     /* fd is a listening socket; many completions, or one if is_single; res is the accepted fd (non-blocking,
+                    * close-on-exec) */
     OP_RECEIVE,    /* fd is a stream socket; many completions: res > 0 with buf; 0 is end of file and the last */
     OP_SEND,       /* buf, which stays the caller's: one completion, res is how many bytes the kernel took, perhaps fewer. Never SIGPIPE */
     OP_READ,       /* bytes, len from a descriptor that blocks and is not a file (eventfd, signalfd): one completion. O_NONBLOCK would
                     * make it end with EAGAIN at once on some kernels, and the engine try again for ever */
     OP_CLOSE,      /* closes fd; one completion */
+    OP_POLL,       /* events of poll(2), none of which must be there; one completion when one is: res is what is there */
+    OP_FILL,       /* bytes, len from a stream socket: one completion, res is how many came, 0 is end of file */
     OP_KINDS,
 };
 
@@ -40,6 +43,12 @@ struct op {
     int fd;
     uint8_t kind;          /* enum op_kind */
     union {
+        struct {
+            bool is_single;
+        } accept;
+        struct {
+            uint32_t events;
+        } poll;
         struct {
             const struct job_buf *buf;
         } send;

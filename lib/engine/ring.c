@@ -85,7 +85,8 @@ static void prepare(struct ring_engine *ring, struct op *op, struct io_uring_sqe
 {
     switch ((enum op_kind)op->kind) {
     case OP_ACCEPT:
-        io_uring_prep_multishot_accept(sqe, op->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        io_uring_prep_accept(sqe, op->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        sqe->ioprio = (uint16_t)(op->accept.is_single ? 0 : IORING_ACCEPT_MULTISHOT);
         break;
     case OP_RECEIVE:
         io_uring_prep_recv_multishot(sqe, op->fd, NULL, 0, 0);
@@ -102,6 +103,12 @@ static void prepare(struct ring_engine *ring, struct op *op, struct io_uring_sqe
         break;
     case OP_CLOSE:
         io_uring_prep_close(sqe, op->fd);
+        break;
+    case OP_POLL:
+        io_uring_prep_poll_add(sqe, op->fd, op->poll.events);
+        break;
+    case OP_FILL:
+        io_uring_prep_recv(sqe, op->fd, op->read.bytes, op->read.len, 0);
         break;
     case OP_NONE:
     case OP_KINDS:
@@ -247,7 +254,7 @@ static bool complete_accept(struct ring_engine *ring, struct op *op, struct comp
 {
     if (completion->more)
         return true;
-    if (completion->res >= 0)
+    if (completion->res >= 0 && !op->accept.is_single)
         return go_on(ring, op, completion);
     if (is_passing_accept_error(completion->res) && !op->is_cancelled) {
         (void)go_on(ring, op, completion);

@@ -2,16 +2,18 @@
  *
  * What the callback does not take is closed. When descriptors run out the operation ends; arming it again at once would spin (1.9 M
  * failing rounds a second, measured), so the listener waits in the loop's fd_waiters until a handle of the loop closes a descriptor, or
- * for a while: another thread, or for ENFILE another process, tells us nothing.
+ * for a while: another thread, or for ENFILE another process, tells us nothing. Or it gives up a spare descriptor to turn one client away,
+ * and tries again: each round is paid by a client that goes.
+ *
+ * With a limit on connections each is accepted by an operation of its own: one with many completions would go beyond it.
  */
 #include "io/listener.h"
 
 #include <errno.h>
-#include <netinet/tcp.h>
-#include <unistd.h>
+#include <fcntl.h>
 
 #include "base/sys.h"
-#include "io/address.h"
+#include "io/socket.h"
 #include "job/listener.h"
 #include "loop/handle.h"
 
@@ -23,6 +25,16 @@ static struct op *accept_op(struct job_listener *listener)
 static struct list *waiter_node(struct job_listener *listener)
 {
     return (struct list *)listener->job_node;
+}
+
+static struct list *live_list(struct job_listener *listener)
+{
+    return (struct list *)listener->job_live;
+}
+
+static bool is_full(const struct job_listener *listener)
+{
+    return listener->job_live_max > 0 && listener->job_live_count >= listener->job_live_max;
 }
 
 static void accept_completed(struct op *op, const struct completion *completion);
@@ -44,6 +56,9 @@ static void accept_start(struct job_listener *listener)
 {
     struct job_loop *loop = listener->handle.job_loop;
     struct op *op = accept_op(listener);
+    if (is_full(listener))
+        return;   /* until one goes */
+    op->accept.is_single = listener->job_live_max > 0;
     op->completed = accept_completed;
     op->kind = OP_ACCEPT;
     op->fd = listener->job_fd;
@@ -58,8 +73,6 @@ static void connection_arrived(struct job_listener *listener, int fd)
 {
     struct job_loop *loop = listener->handle.job_loop;
     line_count(loop->line, COUNTER_ACCEPTED, 1);
-    int one = 1;
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);   /* fails on what is not TCP: fine */
     struct job_incoming incoming = {.fd = fd, .listener = listener};
     if (handle_is_open(&listener->handle))
         LOOP_CALL(loop, listener->job_accepted, (listener, &incoming));
@@ -71,20 +84,46 @@ static void connection_arrived(struct job_listener *listener, int fd)
 
 /* At the limit each connection that goes lets one more in, and accepting pauses again: strangers decide how often, so the log is told now
  * and then. */
-static void tell_of_pause(struct job_listener *listener, int err)
+static void tell_of_trouble(struct job_listener *listener, int err, const char *what)
 {
     struct job_loop *loop = listener->handle.job_loop;
     if (listener->job_told_ns != 0 && loop->now_ns - listener->job_told_ns < LISTEN_TELL_S * UINT64_C(1000000000))
         return;
     listener->job_told_ns = loop->now_ns;
-    log_write(&loop->root->log, JOB_LOG_WARNING, "listener on port %u: %s; accepting pauses", listener->job_port, job_strerror(err));
+    log_write(&loop->root->log, JOB_LOG_WARNING, "listener on port %u: %s; %s", listener->job_port, job_strerror(err), what);
+}
+
+static int spare_descriptor(void)
+{
+    return open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+/* Gives up the spare descriptor for the client that waits longest, who sees an end. False: there is no spare one, or it did not help. */
+static bool turn_away(struct job_listener *listener)
+{
+    if (listener->job_spare_fd < 0)
+        listener->job_spare_fd = spare_descriptor();   /* somebody else had taken it */
+    if (listener->job_spare_fd < 0)
+        return false;
+    (void)sys_close(listener->job_spare_fd);
+    int fd = accept4(listener->job_fd, NULL, NULL, SOCK_CLOEXEC);   /* the socket does not block */
+    bool has_helped = fd >= 0 || errno == EAGAIN;                   /* EAGAIN: he has gone by himself */
+    if (fd >= 0)
+        (void)sys_close(fd);
+    listener->job_spare_fd = spare_descriptor();
+    return has_helped;
 }
 
 /* Passing errors do not come here (the engine goes on), so at once would be in vain. */
 static void accept_failed(struct job_listener *listener, int err)
 {
     JOB_MARK(listener_out_of_descriptors);
-    tell_of_pause(listener, err);
+    if ((err == -EMFILE || err == -ENFILE) && listener->job_turns_away && turn_away(listener)) {
+        tell_of_trouble(listener, err, "clients are turned away");
+        accept_start(listener);
+        return;
+    }
+    tell_of_trouble(listener, err, "accepting pauses");
     wait_for_descriptor(listener);
 }
 
@@ -115,6 +154,27 @@ void listeners_retry(struct job_loop *loop)
         accept_start((struct job_listener *)((char *)node - offsetof(struct job_listener, job_node)));
 }
 
+void listener_admit(struct job_listener *listener, struct job_stream *stream)
+{
+    stream->job_from = listener;
+    list_push_back(live_list(listener), (struct list *)stream->job_admitted);
+    listener->job_live_count++;
+}
+
+void listener_dismiss(struct job_stream *stream)
+{
+    struct job_listener *listener = stream->job_from;
+    if (!listener)
+        return;
+    bool was_full = is_full(listener);
+    stream->job_from = NULL;
+    list_remove((struct list *)stream->job_admitted);
+    listener->job_live_count--;
+    if (was_full && handle_is_open(&listener->handle) && !op_is_in_flight(accept_op(listener)) &&
+        list_is_empty(waiter_node(listener)))
+        accept_start(listener);
+}
+
 static void listener_closing(struct job_handle *handle)
 {
     struct job_listener *listener = job_container_of(handle, struct job_listener, handle);
@@ -127,7 +187,13 @@ static void listener_closing(struct job_handle *handle)
 static void listener_closed(struct job_handle *handle)
 {
     struct job_listener *listener = job_container_of(handle, struct job_listener, handle);
+    struct list *node;
+    while ((node = list_pop_front(live_list(listener))))   /* they live on, and know nobody to tell */
+        ((struct job_stream *)((char *)node - offsetof(struct job_stream, job_admitted)))->job_from = NULL;
+    socket_path_remove(listener->job_fd, (struct socket_path *)listener->job_path);
     (void)sys_close(listener->job_fd);
+    if (listener->job_spare_fd >= 0)
+        (void)sys_close(listener->job_spare_fd);
     (void)fetch_sub_relaxed(&handle->job_loop->root->fds, 1);   /* ledger: orders nothing */
     listeners_retry(handle->job_loop);
     if (listener->job_on_closed)
@@ -136,47 +202,30 @@ static void listener_closed(struct job_handle *handle)
 
 static const struct handle_kind listener_kind = {"listener", listener_closing, listener_closed};
 
-/* A bound, listening socket, or a negative errno. */
-static int listen_socket(const struct job_listener_options *options, uint16_t *port)
+static void listener_init(struct job_listener *listener, const struct job_listener_options *options, int fd,
+                          uint16_t port)
 {
-    struct address address;
-    int err = address_parse(&address, options->address, options->port);
-    if (err < 0)
-        return err;
-    int fd = socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return -errno;
-    int one = 1;
-    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0)
-        goto fail;
-    if (options->reuse_port && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) < 0)
-        goto fail;
-    if (bind(fd, &address.any, address.len) < 0)
-        goto fail;
-    if (listen(fd, options->backlog ? options->backlog : LISTEN_BACKLOG_DEFAULT) < 0)
-        goto fail;
-    address.len = sizeof address.in6;
-    if (getsockname(fd, &address.any, &address.len) < 0)
-        goto fail;
-    *port = address_port(&address);
-    return fd;
-fail:
-    err = -errno;
-    (void)sys_close(fd);
-    return err;
+    list_init(waiter_node(listener));
+    list_init(live_list(listener));
+    listener->job_fd = fd;
+    listener->job_port = port;
+    listener->job_live_max = options->connections_max;
+    listener->job_turns_away = options->turns_away;
+    listener->job_spare_fd = options->turns_away ? spare_descriptor() : -1;
+    socket_path_note(fd, (struct socket_path *)listener->job_path);
 }
 
 int job_listener_open(struct job_loop *loop, struct job_listener *listener, const struct job_listener_options *options,
                       void (*accepted)(struct job_listener *listener, struct job_incoming *incoming))
 {
     static const struct job_listener_options defaults = {0};
+    struct address address;
     if (!loop || !listener || !accepted)
         return -EINVAL;
     options = options ? options : &defaults;
-    if (options->backlog < 0)
+    if (options->backlog < 0 || address_parse(&address, options->address, options->port) < 0)
         return -EINVAL;
-    uint16_t port = 0;
-    int fd = listen_socket(options, &port);
+    int fd = socket_listen(&address, &options->socket, options->backlog, options->reuse_port);
     if (fd < 0)
         return fd;
     int err = handle_open(loop, &listener->handle, sizeof *listener, &listener_kind);
@@ -185,12 +234,17 @@ int job_listener_open(struct job_loop *loop, struct job_listener *listener, cons
         return err;
     }
     (void)fetch_add_relaxed(&loop->root->fds, 1);   /* ledger: orders nothing */
-    list_init(waiter_node(listener));
-    listener->job_fd = fd;
-    listener->job_port = port;
+    listener_init(listener, options, fd, address_port(&address));
     listener->job_accepted = accepted;
     accept_start(listener);
     return 0;
+}
+
+int job_listener_address(const struct job_listener *listener, char *text, size_t size)
+{
+    if (!listener || !text)
+        return -EINVAL;
+    return handle_is_open(&listener->handle) ? socket_text(listener->job_fd, false, text, size) : -ECANCELED;
 }
 
 uint16_t job_listener_port(const struct job_listener *listener)

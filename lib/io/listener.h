@@ -2,9 +2,14 @@
 #ifndef JOB_IO_LISTENER_H
 #define JOB_IO_LISTENER_H
 
+#include "job/stream.h"
 #include "loop/loop.h"
 
 /* Listeners of this loop that ran out of descriptors accept again. Called after each close of a descriptor. Loop thread. */
 void listeners_retry(struct job_loop *loop);
+
+/* A stream was accepted from a listener, or is closed: it counts there in between, as long as the listener lives. Loop thread. */
+void listener_admit(struct job_listener *listener, struct job_stream *stream);
+void listener_dismiss(struct job_stream *stream);
 
 #endif

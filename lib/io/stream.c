@@ -1,4 +1,4 @@
-/* stream.c — the life of a connected socket: accept or adopt, shut down, close.
+/* stream.c — the life of a connected socket: accept or adopt, close, and what is done at the end of a turn.
  *
  * Closing: shut the socket down (what waits in the kernel ends), cancel both operations, and close the descriptor only when the
  * last of them has ended: so its number cannot be reused under an operation that is still in flight.
@@ -9,6 +9,7 @@
 
 #include "base/sys.h"
 #include "io/listener.h"
+#include "io/socket.h"
 
 /* What waits until the end of the turn: so that calls inside of callbacks have the same effect as outside, and what comes together in one
  * turn is done once. */
@@ -16,7 +17,9 @@ static void deliver_later(struct job_mail *mail)
 {
     struct job_stream *stream = job_container_of(mail, struct job_stream, job_later);
     uint32_t what = stream->job_flags;
-    stream->job_flags &= ~(uint32_t)(STREAM_LATER | STREAM_LATER_FLUSH | STREAM_LATER_RESUME | STREAM_LATER_FINISH);
+    stream->job_flags &= ~(uint32_t)STREAM_LATER_ALL;
+    if (handle_is_open(&stream->handle) && (what & STREAM_LATER_CONNECT))
+        stream_connect_ended(stream);
     if (handle_is_open(&stream->handle) && (what & STREAM_LATER_FLUSH))
         stream_flush(stream);
     if (handle_is_open(&stream->handle) && (what & STREAM_LATER_RESUME))
@@ -81,6 +84,7 @@ static void stream_closed(struct job_handle *handle)
     assert(!stream->job_sending && !stream->job_queue && !stream->job_waiting && !stream->job_open);
     (void)sys_close(stream->job_fd);
     (void)fetch_sub_relaxed(&handle->job_loop->root->fds, 1);   /* ledger: orders nothing */
+    listener_dismiss(stream);
     listeners_retry(handle->job_loop);
     if (stream->job_events->closed)
         LOOP_CALL(handle->job_loop, stream->job_events->closed, (stream));
@@ -88,8 +92,14 @@ static void stream_closed(struct job_handle *handle)
 
 static const struct handle_kind stream_kind = {"stream", stream_closing, stream_closed};
 
-static int stream_start(struct job_loop *loop, struct job_stream *stream, int fd,
-                        const struct job_stream_events *events)
+/* The rest of an open has failed: the descriptor is the caller's. */
+void stream_abandon(struct job_stream *stream)
+{
+    (void)fetch_sub_relaxed(&stream->handle.job_loop->root->fds, 1);   /* ledger: orders nothing */
+    handle_abandon(&stream->handle);
+}
+
+int stream_open(struct job_loop *loop, struct job_stream *stream, int fd, const struct job_stream_events *events)
 {
     int err = handle_open(loop, &stream->handle, sizeof *stream, &stream_kind);
     if (err < 0)
@@ -97,15 +107,23 @@ static int stream_start(struct job_loop *loop, struct job_stream *stream, int fd
     stream->job_events = events;
     stream->job_fd = fd;
     list_init((struct list *)stream->job_node);
+    list_init((struct list *)stream->job_admitted);
     stream_timeout_init(stream);
     stream->job_active_ns = loop->now_ns;
-    err = stream_receive_start(stream);
-    if (err < 0) {
-        handle_abandon(&stream->handle);
-        return err;
-    }
     (void)fetch_add_relaxed(&loop->root->fds, 1);   /* ledger: orders nothing */
     return 0;
+}
+
+static int stream_start(struct job_loop *loop, struct job_stream *stream, int fd,
+                        const struct job_stream_events *events)
+{
+    int err = stream_open(loop, stream, fd, events);
+    if (err < 0)
+        return err;
+    err = stream_receive_start(stream);
+    if (err < 0)
+        stream_abandon(stream);
+    return err;
 }
 
 int job_stream_accept(struct job_stream *stream, struct job_incoming *incoming, const struct job_stream_events *events)
@@ -113,9 +131,12 @@ int job_stream_accept(struct job_stream *stream, struct job_incoming *incoming, 
     if (!stream || !incoming || incoming->fd < 0 || !incoming->listener || !events || !events->data)
         return -EINVAL;
     int err = stream_start(incoming->listener->handle.job_loop, stream, incoming->fd, events);
-    if (err == 0)
-        incoming->fd = -1;
-    return err;
+    if (err < 0)
+        return err;
+    incoming->fd = -1;
+    if (!job_handle_is_closing(&incoming->listener->handle))
+        listener_admit(incoming->listener, stream);
+    return 0;
 }
 
 int job_stream_adopt(struct job_loop *loop, struct job_stream *stream, int fd, const struct job_stream_events *events)
@@ -161,4 +182,21 @@ uint64_t job_stream_received(const struct job_stream *stream)
 uint64_t job_stream_sent(const struct job_stream *stream)
 {
     return stream ? stream->job_sent : 0;
+}
+
+static int text_of(const struct job_stream *stream, bool is_peer, char *text, size_t size)
+{
+    if (!stream || !text)
+        return -EINVAL;
+    return handle_is_open(&stream->handle) ? socket_text(stream->job_fd, is_peer, text, size) : -ECANCELED;
+}
+
+int job_stream_peer(const struct job_stream *stream, char *text, size_t size)
+{
+    return text_of(stream, true, text, size);
+}
+
+int job_stream_local(const struct job_stream *stream, char *text, size_t size)
+{
+    return text_of(stream, false, text, size);
 }

@@ -1,6 +1,7 @@
 /* stream.h — what the files of a stream share.
  *
  *   stream.c           its life: accept, adopt, close; what is done at the end of a turn
+ *   stream_connect.c   connect
  *   stream_receive.c   data, pause, end
  *   stream_send.c      the queue
  *   stream_finish.c    close after what is queued has been sent
@@ -29,13 +30,16 @@ enum stream_flag {
     STREAM_RESET = 1 << 7,          /* closes by a reset */
     STREAM_FULL = 1 << 8,           /* above the high mark, `writable` not yet told */
     STREAM_SENT_OWED = 1 << 9,      /* something was queued since `sent` was told */
+    STREAM_CONNECTING = 1 << 11,    /* the receive operation connects */
     STREAM_FINISHING = 1 << 10,     /* closes when all is sent and the peer has ended; tells the user nothing more */
 
     /* what job_later is to do */
     STREAM_LATER = 1 << 16,         /* it is queued */
     STREAM_LATER_FLUSH = 1 << 17,   /* start to send */
     STREAM_LATER_RESUME = 1 << 18,  /* deliver what waited, and receive again */
+    STREAM_LATER_CONNECT = 1 << 20, /* connect(2) said at once how it went */
     STREAM_LATER_FINISH = 1 << 19,  /* look whether all is done */
+    STREAM_LATER_ALL = 0x1F << 16,
 };
 
 _Static_assert(sizeof(((struct job_stream *)0)->job_receive_op) >= sizeof(struct op), "op fits");
@@ -78,6 +82,13 @@ static inline bool stream_may_tell(const struct job_stream *stream)
 void stream_later(struct job_stream *stream, enum stream_flag what);   /* at the end of this turn, once */
 void stream_stall(struct job_stream *stream, enum stream_flag what);   /* when there may be room for an operation */
 int stream_check(const struct job_stream *stream);                     /* what calls that return an errno check first */
+
+int stream_open(struct job_loop *loop, struct job_stream *stream, int fd, const struct job_stream_events *events);
+void stream_abandon(struct job_stream *stream);
+
+/* stream_connect.c */
+void stream_connect_ended(struct job_stream *stream);             /* STREAM_LATER_CONNECT */
+void stream_connect_failed(struct job_stream *stream, int err);
 
 /* stream_receive.c */
 int stream_receive_start(struct job_stream *stream);

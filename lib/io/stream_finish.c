@@ -28,7 +28,7 @@ int job_stream_finish(struct job_stream *stream, uint64_t linger_ns)
     struct job_loop *loop = stream->handle.job_loop;
     stream_set(stream, STREAM_FINISHING);
     stream_set(stream, STREAM_SHUT_WANTED);
-    stream->job_linger_ns = linger_ns ? linger_ns : linger_default_ns;
+    stream->job_patience_ns = linger_ns ? linger_ns : linger_default_ns;
     stream->job_progress_ns = loop->root->now_ns();
     stream_receive_drop(stream);   /* not inside `data`, whose buf the user still has: that one is his */
     stream_clear(stream, STREAM_PAUSED);

@@ -260,7 +260,8 @@ void job_stream_pause(struct job_stream *stream)
 void stream_receive_resume(struct job_stream *stream)
 {
     deliver(stream);
-    if (handle_is_open(&stream->handle) && !stream_has(stream, STREAM_PAUSED) && !stream_has(stream, STREAM_ENDED) &&
+    bool is_wanted = handle_is_open(&stream->handle) && !stream_has(stream, STREAM_PAUSED);
+    if (is_wanted && !stream_has(stream, STREAM_ENDED) && !stream_has(stream, STREAM_CONNECTING) &&
         !op_is_in_flight(stream_receive_op(stream)))
         receive_again(stream);
 }

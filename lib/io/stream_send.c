@@ -61,7 +61,8 @@ static void fail_sending(struct job_stream *stream, int err)
 
 void stream_shut_if_wanted(struct job_stream *stream)
 {
-    if (!stream_has(stream, STREAM_SHUT_WANTED) || stream_has(stream, STREAM_SHUT) || stream_has_to_send(stream))
+    bool is_wanted = stream_has(stream, STREAM_SHUT_WANTED) && !stream_has(stream, STREAM_SHUT);
+    if (!is_wanted || stream_has_to_send(stream) || stream_has(stream, STREAM_CONNECTING))
         return;
     stream_set(stream, STREAM_SHUT);
     stream->job_progress_ns = stream->handle.job_loop->now_ns;
@@ -108,7 +109,7 @@ static void all_sent(struct job_stream *stream)
 
 void stream_flush(struct job_stream *stream)
 {
-    if (op_is_in_flight(stream_send_op(stream)))
+    if (op_is_in_flight(stream_send_op(stream)) || stream_has(stream, STREAM_CONNECTING))
         return;
     if (stream->job_error < 0)
         return fail_sending(stream, stream->job_error);
@@ -173,7 +174,7 @@ static void queued(struct job_stream *stream, size_t len)
     stream_set(stream, STREAM_SENT_OWED);
     if (stream->job_queued > high_mark(stream))
         stream_set(stream, STREAM_FULL);
-    if (was_empty) {
+    if (was_empty && !stream_has(stream, STREAM_CONNECTING)) {
         stream->job_progress_ns = stream->handle.job_loop->now_ns;
         stream_timeout_update(stream);
     }

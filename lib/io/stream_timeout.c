@@ -30,9 +30,9 @@ static bool waits_for_peer(const struct job_stream *stream)
 }
 
 /* When each of them runs out, UINT64_MAX: it does not run. */
-static uint64_t linger_end(const struct job_stream *stream)
+static uint64_t patience_end(const struct job_stream *stream)
 {
-    return stream_has(stream, STREAM_FINISHING) ? after(stream->job_progress_ns, stream->job_linger_ns) : UINT64_MAX;
+    return after(stream->job_progress_ns, stream->job_patience_ns);
 }
 
 static uint64_t send_end(const struct job_stream *stream)
@@ -56,8 +56,8 @@ static uint64_t first_end(const struct job_stream *stream)
 {
     if (stream->job_error < 0)
         return UINT64_MAX;
-    if (stream_has(stream, STREAM_FINISHING))
-        return linger_end(stream);
+    if (stream_has(stream, STREAM_FINISHING) || stream_has(stream, STREAM_CONNECTING))
+        return patience_end(stream);
     return earlier(earlier(send_end(stream), idle_end(stream)), total_end(stream));
 }
 
@@ -74,6 +74,8 @@ static void run_out(struct job_stream *stream, uint64_t now)
     if (stream_has(stream, STREAM_FINISHING)) {
         stream->job_error = -ETIMEDOUT;
         stream_finish_step(stream);
+    } else if (stream_has(stream, STREAM_CONNECTING)) {
+        stream_connect_failed(stream, -ETIMEDOUT);
     } else if (send_end(stream) <= now || (idle_end(stream) <= now && stream->job_queued > 0)) {
         stream_fail(stream, -ETIMEDOUT);
     } else {

@@ -68,7 +68,7 @@ static void try_accept(struct fake_ring *ring, struct fake_request *request)
         if (fd < 0)
             (void)fake_complete(ring, request, -errno, false);
         else
-            (void)fake_complete(ring, request, fd, !ends_without_reason(ring));
+            (void)fake_complete(ring, request, fd, request->sqe.ioprio != 0 && !ends_without_reason(ring));
     }
 }
 
@@ -205,11 +205,38 @@ static void try_read(struct fake_ring *ring, struct fake_request *request)
     completion->len = n > 0 ? (size_t)n : 0;
 }
 
+static void try_fill(struct fake_ring *ring, struct fake_request *request)
+{
+    static const int errors[] = {-ECONNRESET, -ENOMEM};
+    if (fails(ring, request, ring->faults.fail_receive, errors, 2) || is_transient(ring, request))
+        return;
+    size_t len = shortened(ring, request->sqe.len);
+    uint8_t *bytes = fake_alloc(len);
+    ssize_t n = recv(request->sqe.fd, bytes, len, MSG_DONTWAIT);
+    if (n < 0 && errno == EAGAIN) {
+        free(bytes);
+        return;
+    }
+    struct fake_completion *completion = fake_complete(ring, request, n < 0 ? -errno : (int)n, false);
+    completion->target = (void *)(uintptr_t)request->sqe.addr;
+    completion->bytes = bytes;
+    completion->len = n > 0 ? (size_t)n : 0;
+}
+
+static void try_poll(struct fake_ring *ring, struct fake_request *request)
+{
+    struct pollfd polled = {.fd = request->sqe.fd, .events = (short)request->sqe.poll32_events};
+    if (is_transient(ring, request) || poll(&polled, 1, 0) <= 0)
+        return;
+    (void)fake_complete(ring, request, polled.revents, false);
+}
+
 void fake_try(struct fake_ring *ring, struct fake_request *request)
 {
     switch (request->sqe.opcode) {
     case IORING_OP_ACCEPT: return try_accept(ring, request);
-    case IORING_OP_RECV: return try_receive(ring, request);
+    case IORING_OP_RECV: return request->sqe.ioprio ? try_receive(ring, request) : try_fill(ring, request);
+    case IORING_OP_POLL_ADD: return try_poll(ring, request);
     case IORING_OP_SEND:
     case IORING_OP_SENDMSG: return try_send(ring, request);
     case IORING_OP_READ: return try_read(ring, request);

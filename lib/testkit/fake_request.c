@@ -18,19 +18,28 @@ static void must(bool is_so, const struct io_uring_sqe *sqe, const char *what)
         fake_die("submission entry (opcode %u, user_data %#llx): %s", sqe->opcode, (unsigned long long)sqe->user_data, what);
 }
 
+static bool is_multishot_receive(const struct io_uring_sqe *sqe)
+{
+    return sqe->opcode == IORING_OP_RECV && sqe->ioprio == IORING_RECV_MULTISHOT;
+}
+
 /* An entry holds what its last user left there: who does not fill in all of it finds out here. */
 static void check_entry(const struct fake_ring *ring, const struct io_uring_sqe *sqe)
 {
-    bool has_cap = sqe->opcode == IORING_OP_RECV;   /* the newer sqe->optlen */
+    bool has_cap = is_multishot_receive(sqe);   /* the newer sqe->optlen */
     must(sqe->personality == 0 && sqe->addr3 == 0 && (sqe->file_index == 0 || has_cap), sqe, "an unused field is not zero");
-    must(sqe->flags == (sqe->opcode == IORING_OP_RECV ? IOSQE_BUFFER_SELECT : 0), sqe, "flags");
+    must(sqe->flags == (is_multishot_receive(sqe) ? IOSQE_BUFFER_SELECT : 0), sqe, "flags");
     switch (sqe->opcode) {
     case IORING_OP_ACCEPT:
-        must(sqe->ioprio == IORING_ACCEPT_MULTISHOT && sqe->addr == 0 && sqe->off == 0, sqe, "not a multishot accept");
+        must((sqe->ioprio == IORING_ACCEPT_MULTISHOT || sqe->ioprio == 0) && sqe->addr == 0 && sqe->off == 0, sqe, "accept");
         must((sqe->accept_flags & SOCK_CLOEXEC) != 0, sqe, "an accepted descriptor would be inherited");
         return;
     case IORING_OP_RECV:
-        must(sqe->ioprio == IORING_RECV_MULTISHOT && sqe->addr == 0 && sqe->len == 0, sqe, "not a multishot receive");
+        if (!is_multishot_receive(sqe)) {
+            must(sqe->ioprio == 0 && sqe->addr != 0 && sqe->msg_flags == 0, sqe, "a receive into nothing");
+            return;
+        }
+        must(sqe->addr == 0 && sqe->len == 0, sqe, "a multishot receive");
         must(sqe->buf_group == 0 && ring->buffers.shared, sqe, "no such buffer group");
         return;
     case IORING_OP_SEND:
@@ -39,6 +48,7 @@ static void check_entry(const struct fake_ring *ring, const struct io_uring_sqe 
         return;
     case IORING_OP_READ: must(sqe->ioprio == 0 && sqe->addr != 0, sqe, "a read into nothing"); return;
     case IORING_OP_CLOSE: must(sqe->ioprio == 0 && sqe->addr == 0 && sqe->len == 0, sqe, "close"); return;
+    case IORING_OP_POLL_ADD: must(sqe->ioprio == 0 && sqe->addr == 0 && sqe->len == 0, sqe, "a poll that is not of one shot"); return;
     case IORING_OP_ASYNC_CANCEL: must(sqe->ioprio == 0 && sqe->cancel_flags == 0, sqe, "cancel"); return;
     default: must(false, sqe, "unknown opcode");
     }
@@ -91,10 +101,19 @@ static struct fake_request *find(struct fake_ring *ring, uint64_t key)
     return NULL;
 }
 
+static short waits_for(const struct fake_request *request)
+{
+    switch (request->sqe.opcode) {
+    case IORING_OP_SEND:
+    case IORING_OP_SENDMSG: return POLLOUT;
+    case IORING_OP_POLL_ADD: return (short)request->sqe.poll32_events;
+    default: return POLLIN;
+    }
+}
+
 static bool is_ready(const struct fake_request *request)
 {
-    short events = request->sqe.opcode == IORING_OP_SEND || request->sqe.opcode == IORING_OP_SENDMSG ? POLLOUT : POLLIN;
-    struct pollfd polled = {.fd = request->sqe.fd, .events = events};
+    struct pollfd polled = {.fd = request->sqe.fd, .events = waits_for(request)};
     return poll(&polled, 1, 0) > 0;
 }
 
@@ -139,7 +158,7 @@ void fake_consume(struct fake_ring *ring, const struct io_uring_sqe *sqe)
     if (sqe->opcode == IORING_OP_SEND || sqe->opcode == IORING_OP_SENDMSG)
         copy_vector(request);
     /* Armed on an empty ring a receive fails at once, even when no data is there (kernel 6.1 to 6.18). */
-    if (sqe->opcode == IORING_OP_RECV) {
+    if (is_multishot_receive(sqe)) {
         request->cap = sqe->file_index;
         fake_buffers_look(ring);
         if (request->cap > 0 && dice_hits(&ring->dice, ring->faults.refuse_cap)) {
@@ -163,9 +182,8 @@ size_t fake_poll_set(struct fake_ring *ring)
             if (!ring->polled)
                 fake_die("no memory");
         }
-        bool is_send = request->sqe.opcode == IORING_OP_SEND || request->sqe.opcode == IORING_OP_SENDMSG;
         ring->polled[count++] = (struct pollfd){
-            .fd = request->has_ended ? -1 : request->sqe.fd, .events = is_send ? POLLOUT : POLLIN};
+            .fd = request->has_ended ? -1 : request->sqe.fd, .events = waits_for(request)};
     }
     return count;
 }

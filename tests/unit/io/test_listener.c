@@ -1,6 +1,7 @@
 /* test_listener.c — open, accept, what is not taken, running out of descriptors, close, and every refusal. */
 #include <netinet/tcp.h>
 #include <sys/resource.h>
+#include <sys/un.h>
 
 #include "support/fixture.h"
 
@@ -41,6 +42,13 @@ static void leaves(struct job_listener *l, struct job_incoming *incoming)
     job_listener_close(l, closed);
     job_listener_close(l, NULL);
     ck_assert_uint_eq(closed_count, 0);
+}
+
+static void leaves_unix(struct job_listener *l, struct job_incoming *incoming)
+{
+    (void)incoming;
+    accepted_count++;
+    job_listener_close(l, closed);
 }
 
 START_TEST(what_the_callback_does_not_take_is_closed_and_close_inside_it_comes_later_and_once)
@@ -184,6 +192,242 @@ START_TEST(a_listener_at_the_limit_does_not_let_strangers_fill_the_log)
 }
 END_TEST
 
+static const char path[] = "test_listener.socket";
+static const struct job_listener_options on_path = {.address = "unix:test_listener.socket"};
+
+static int unix_socket(bool listens)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    strcpy(address.sun_path, path);
+    if (listens) {
+        ck_assert_int_eq(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+        ck_assert_int_eq(listen(fd, 4), 0);
+    } else {
+        ck_assert_msg(connect(fd, (struct sockaddr *)&address, sizeof address) == 0, "connect: %s", strerror(errno));
+    }
+    return fd;
+}
+
+START_TEST(a_path_that_a_dead_process_left_is_bound_anew_and_removed_at_close)
+{
+    (void)unlink(path);
+    close(unix_socket(true));
+    ck_assert_int_eq(access(path, F_OK), 0);
+    ck_assert_ok(job_listener_open(loop, &listener, &on_path, leaves_unix));
+    ck_assert_uint_eq(job_listener_port(&listener), 0);
+    int client = unix_socket(false);
+
+    ck_assert_int_eq(job_loop_run(loop), 0);
+
+    ck_assert_uint_eq(accepted_count, 1);
+    ck_assert_int_ne(access(path, F_OK), 0);
+    close(client);
+}
+END_TEST
+
+START_TEST(a_live_socket_and_any_other_file_stay)
+{
+    (void)unlink(path);
+    int live = unix_socket(true);
+    ck_assert_int_eq(job_listener_open(loop, &listener, &on_path, leaves_unix), -EADDRINUSE);
+    int client = unix_socket(false);
+    close(client);
+    close(live);
+    ck_assert_int_eq(unlink(path), 0);
+
+    close(open(path, O_CREAT | O_CLOEXEC, 0600));
+    ck_assert_int_eq(job_listener_open(loop, &listener, &on_path, leaves_unix), -EADDRINUSE);
+    ck_assert_int_eq(access(path, F_OK), 0);
+    ck_assert_int_eq(unlink(path), 0);
+}
+END_TEST
+
+START_TEST(a_path_that_is_somebody_elses_by_now_is_not_removed)
+{
+    (void)unlink(path);
+    ck_assert_ok(job_listener_open(loop, &listener, &on_path, leaves_unix));
+    ck_assert_int_eq(unlink(path), 0);
+    int other = unix_socket(true);
+    job_listener_close(&listener, closed);
+
+    ck_assert_int_eq(job_loop_run(loop), 0);
+
+    ck_assert_int_eq(access(path, F_OK), 0);
+    ck_assert_int_eq(unlink(path), 0);
+    close(other);
+}
+END_TEST
+
+static void expect_option(int fd, int level, int name, int expected)
+{
+    int value = -1;
+    socklen_t len = sizeof value;
+    ck_assert_int_eq(getsockopt(fd, level, name, &value, &len), 0);
+    ck_assert_int_eq(value, expected);
+}
+
+static void looks_at_options(struct job_listener *l, struct job_incoming *incoming)
+{
+    bool is_custom = l->handle.data != NULL;
+    expect_option(incoming->fd, IPPROTO_TCP, TCP_NODELAY, !is_custom);
+    expect_option(incoming->fd, SOL_SOCKET, SO_KEEPALIVE, is_custom);
+    if (is_custom) {
+        expect_option(incoming->fd, IPPROTO_TCP, TCP_KEEPIDLE, 7);
+        expect_option(incoming->fd, IPPROTO_TCP, TCP_KEEPINTVL, 10);
+        expect_option(incoming->fd, IPPROTO_TCP, TCP_KEEPCNT, 6);
+        expect_option(incoming->fd, SOL_SOCKET, SO_SNDBUF, 2 * 16384);   /* the kernel doubles it */
+        expect_option(incoming->fd, SOL_SOCKET, SO_RCVBUF, 2 * 8192);
+    }
+    accepted_count++;
+    job_listener_close(l, closed);
+}
+
+START_TEST(accepted_sockets_have_the_options_of_the_listener)
+{
+    struct job_listener_options options = {
+        .socket = {.delay = true, .keepalive = true, .keepalive_idle_s = 7,
+                   .send_buffer_bytes = 16384, .receive_buffer_bytes = 8192}};
+    listener.handle.data = _i ? &options : NULL;
+    ck_assert_ok(job_listener_open(loop, &listener, _i ? &options : NULL, looks_at_options));
+    int client = fixture_connect(job_listener_port(&listener));
+
+    ck_assert_int_eq(job_loop_run(loop), 0);
+
+    ck_assert_uint_eq(accepted_count, 1);
+    close(client);
+}
+END_TEST
+
+enum { LIMIT = 3, GUESTS = 20 };
+
+static struct job_stream streams[GUESTS];
+static unsigned live, live_most, ended;
+static bool closes_early;
+
+static void guest_ended(struct job_stream *stream, int status)
+{
+    ck_assert_int_eq(status, 0);
+    stream->handle.data = stream;   /* may go */
+    if (live_most == LIMIT)
+        job_stream_close(stream);
+}
+
+static void guest_data(struct job_stream *stream, struct job_buf **in)
+{
+    (void)stream, (void)in;
+}
+
+static void guest_closed(struct job_stream *stream)
+{
+    (void)stream;
+    live--;
+    if (++ended == GUESTS)
+        job_listener_close(&listener, closed);
+}
+
+static const struct job_stream_events guest_events = {.data = guest_data, .end = guest_ended, .closed = guest_closed};
+
+static void takes_guest(struct job_listener *l, struct job_incoming *incoming)
+{
+    if (accepted_count == 0) {   /* one that is not taken does not count */
+        accepted_count++;
+        return;
+    }
+    struct job_stream *stream = &streams[accepted_count++ - 1];
+    ck_assert_ok(job_stream_accept(stream, incoming, &guest_events));
+    live++;
+    live_most = live > live_most ? live : live_most;
+    ck_assert_uint_le(live, LIMIT);
+    for (int i = 0; live_most == LIMIT && i < LIMIT; i++) {   /* those who stayed so that there are as many as may be */
+        if (streams[i].handle.data)
+            job_stream_close(&streams[i]);
+    }
+    if (accepted_count == GUESTS + 1 && closes_early)
+        job_listener_close(l, closed);
+}
+
+static void *visits(void *arg)
+{
+    int fds[GUESTS + 1];
+    (void)arg;
+    for (int i = 0; i < GUESTS + 1; i++)
+        fds[i] = fixture_connect(job_listener_port(&listener));   /* all at once: the backlog holds them */
+    for (int i = 0; i < GUESTS + 1; i++)
+        shutdown(fds[i], SHUT_WR);
+    char byte;
+    for (int i = 0; i < GUESTS + 1; i++) {
+        while (recv(fds[i], &byte, 1, 0) > 0) {
+        }
+        close(fds[i]);
+    }
+    return NULL;
+}
+
+START_TEST(no_more_streams_live_than_allowed_and_each_that_goes_lets_the_next_one_in)
+{
+    pthread_t thread;
+    live = live_most = ended = 0;
+    closes_early = _i;
+    memset(streams, 0, sizeof streams);
+    struct job_listener_options options = {.connections_max = LIMIT};
+    ck_assert_ok(job_listener_open(loop, &listener, &options, takes_guest));
+    ck_assert_int_eq(pthread_create(&thread, NULL, visits, NULL), 0);
+
+    ck_assert_int_eq(job_loop_run(loop), 0);
+
+    pthread_join(thread, NULL);
+    ck_assert_uint_eq(ended, GUESTS);
+    ck_assert_uint_eq(live_most, LIMIT);
+}
+END_TEST
+
+static void nobody_comes_in(struct job_listener *l, struct job_incoming *incoming)
+{
+    (void)l, (void)incoming;
+    ck_abort();
+}
+
+static void all_were_turned_away(struct job_timer *timer)
+{
+    static int next;
+    char byte;
+    if (next < VISITORS && recv(hoard[next], &byte, 1, MSG_DONTWAIT) == 0)
+        next++;
+    if (next < VISITORS) {
+        ck_assert_ok(job_timer_start(timer, 1000000));
+        return;
+    }
+    job_timer_close(timer, NULL);
+    job_listener_close(&listener, closed);
+}
+
+START_TEST(without_descriptors_clients_are_turned_away_if_asked_for_and_the_spare_one_is_kept)
+{
+    struct rlimit before, low;
+    struct job_timer timer;
+    int descriptors = fixture_descriptors();
+    struct job_listener_options options = {.turns_away = true};
+    ck_assert_ok(job_listener_open(loop, &listener, &options, nobody_comes_in));
+    for (int i = 0; i < VISITORS; i++)
+        hoard[i] = fixture_connect(job_listener_port(&listener));
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+    int highest = dup(0);
+    low = (struct rlimit){(rlim_t)highest, before.rlim_max};
+    close(highest);
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &low), 0);
+    ck_assert_ok(job_timer_open(loop, &timer, all_were_turned_away));
+    ck_assert_ok(job_timer_start(&timer, 0));
+
+    ck_assert_int_eq(job_loop_run(loop), 0);
+
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+    for (int i = 0; i < VISITORS; i++)
+        close(hoard[i]);
+    ck_assert_int_eq(fixture_descriptors(), descriptors);
+}
+END_TEST
+
 START_TEST(bad_arguments_and_refusals_of_the_kernel_leave_nothing_open)
 {
     int descriptors = fixture_descriptors();
@@ -222,6 +466,12 @@ int main(void)
     tcase_add_test(tcase, a_descriptor_that_is_taken_stays_open);
     tcase_add_test(tcase, a_listener_without_descriptors_goes_on_when_somebody_else_frees_one);
     tcase_add_test(tcase, a_listener_at_the_limit_does_not_let_strangers_fill_the_log);
+    tcase_add_test(tcase, a_path_that_a_dead_process_left_is_bound_anew_and_removed_at_close);
+    tcase_add_test(tcase, a_live_socket_and_any_other_file_stay);
+    tcase_add_test(tcase, a_path_that_is_somebody_elses_by_now_is_not_removed);
+    tcase_add_loop_test(tcase, accepted_sockets_have_the_options_of_the_listener, 0, 2);
+    tcase_add_loop_test(tcase, no_more_streams_live_than_allowed_and_each_that_goes_lets_the_next_one_in, 0, 2);
+    tcase_add_test(tcase, without_descriptors_clients_are_turned_away_if_asked_for_and_the_spare_one_is_kept);
     tcase_add_test(tcase, bad_arguments_and_refusals_of_the_kernel_leave_nothing_open);
     suite_add_tcase(suite, tcase);
     return fixture_run(suite);
