@@ -161,6 +161,17 @@ static void one_way(void)
     call_begin(&sides[0], MESSAGES, true);
 }
 
+/* Each message but the first is refused, and each answer must come. */
+static void one_place(void)
+{
+    struct job_end *ends[2];
+    world_begin();
+    open_channel(ends, 1);
+    open_side(&sides[0], &ends[0]);
+    open_side(&sides[1], &ends[1]);
+    call_begin(&sides[0], MESSAGES, true);
+}
+
 static void check_one_way(void)
 {
     assert(sides[0].posted == MESSAGES && sides[1].received == MESSAGES);
@@ -347,6 +358,7 @@ int main(int argc, char **argv)
 {
     static const struct sim_scenario scenarios[] = {
         {"each_message_arrives_once_in_order_and_then_close", one_way, check_one_way, 250, 0, marks},
+        {"one_place_is_enough", one_place, check_one_way, 300, 0, marks},
         {"what_was_accepted_is_received_when_both_close", both_close, check_both_close, 250, 0, marks_both},
         {"many_senders_meet_a_receiver_that_closes", senders_meet_close, check_senders, 200, 0, marks_close},
         {"an_end_that_travels_loses_nothing", travels, check_travels, 300, 0, marks_travel},
