@@ -16,6 +16,9 @@
 
 #define JOB_API __attribute__((visibility("default")))
 
+/* A function of a header, for whoever uses it. */
+#define JOB_INLINE static inline __attribute__((unused))
+
 /* The struct that a member belongs to: struct conn *c = job_container_of(stream, struct conn, stream). */
 #define job_container_of(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
 

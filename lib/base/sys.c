@@ -31,14 +31,28 @@ static int result(long rc)
     return rc < 0 ? -errno : (int)rc;
 }
 
-int sys_futex_wait(atomic_u32 *word, uint32_t expected, uint64_t timeout_ns)
+static int futex_wait(int op, atomic_u32 *word, uint32_t expected, uint64_t timeout_ns)
 {
     struct timespec timeout = {
         .tv_sec = (time_t)(timeout_ns / 1000000000U),
         .tv_nsec = (long)(timeout_ns % 1000000000U),
     };
-    return result(syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected,
-                          timeout_ns == UINT64_MAX ? NULL : &timeout, NULL, 0));
+    return result(syscall(SYS_futex, word, op, expected, timeout_ns == UINT64_MAX ? NULL : &timeout, NULL, 0));
+}
+
+int sys_futex_wait(atomic_u32 *word, uint32_t expected, uint64_t timeout_ns)
+{
+    return futex_wait(FUTEX_WAIT_PRIVATE, word, expected, timeout_ns);
+}
+
+int sys_futex_wait_shared(atomic_u32 *word, uint32_t expected, uint64_t timeout_ns)
+{
+    return futex_wait(FUTEX_WAIT, word, expected, timeout_ns);
+}
+
+int sys_futex_wake_shared(atomic_u32 *word, unsigned count)
+{
+    return result(syscall(SYS_futex, word, FUTEX_WAKE, count > INT_MAX ? INT_MAX : count, NULL, NULL, 0));
 }
 
 int sys_futex_wake(atomic_u32 *word, unsigned count)
@@ -140,7 +154,8 @@ int sys_fork_guard(atomic_u32 **guard)
     return 0;
 }
 
-int sys_memfd_shared(const char *name, size_t bytes, int *fd, void **address)
+/* Of that size, and mapped; `seals` keep it so. */
+static int memfd_mapped(const char *name, size_t bytes, int seals, int *fd, void **address)
 {
     unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
     int memfd = (int)syscall(SYS_memfd_create, name, flags | MFD_NOEXEC_SEAL);
@@ -154,7 +169,7 @@ int sys_memfd_shared(const char *name, size_t bytes, int *fd, void **address)
     mapped = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, memfd, 0);
     if (mapped == MAP_FAILED)
         goto fail;
-    if (fcntl(memfd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) < 0)
+    if (fcntl(memfd, F_ADD_SEALS, seals) < 0)
         goto fail;
     *fd = memfd;
     *address = mapped;
@@ -164,6 +179,20 @@ fail:;
     if (mapped != MAP_FAILED)
         (void)munmap(mapped, bytes);
     (void)close(memfd);
+    return err;
+}
+
+int sys_memfd_shared(const char *name, size_t bytes, int *fd, void **address)
+{
+    return memfd_mapped(name, bytes, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL, fd, address);
+}
+
+int sys_memfd_inherited(const char *name, size_t bytes, void **address)
+{
+    int fd = -1;
+    int err = memfd_mapped(name, bytes, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL, &fd, address);
+    if (err == 0)
+        (void)close(fd);   /* the mapping keeps the file */
     return err;
 }
 

@@ -15,6 +15,10 @@ int sys_futex_wait(atomic_u32 *word, uint32_t expected, uint64_t timeout_ns);
 /* Wakes at most count waiters; returns how many. */
 int sys_futex_wake(atomic_u32 *word, unsigned count);
 
+/* The same among processes, for words in shared memory. */
+int sys_futex_wait_shared(atomic_u32 *word, uint32_t expected, uint64_t timeout_ns);
+int sys_futex_wake_shared(atomic_u32 *word, unsigned count);
+
 uint64_t sys_clock_monotonic_ns(void);
 
 int sys_eventfd(void);                       /* close-on-exec; blocking, so that a read by the ring waits for it */
@@ -38,6 +42,9 @@ int sys_fork_guard(atomic_u32 **guard);
 
 /* A sealed memfd of that size, mapped: the seals allow this mapping's writes and nobody else's. */
 int sys_memfd_shared(const char *name, size_t bytes, int *fd, void **address);
+
+/* A memfd of that size, sealed against shrinking and growing, mapped, and closed: who inherits the mapping shares it. */
+int sys_memfd_inherited(const char *name, size_t bytes, void **address);
 
 /* What liburing 2.3 does not export. */
 int sys_io_uring_register(int fd, unsigned opcode, void *arg, unsigned count);

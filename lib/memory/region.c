@@ -1,11 +1,12 @@
-/* region.c — counted shared bytes, touched only by sequentially consistent atomic operations on checked cells.
+/* region.c — counted shared bytes, touched only by sequentially consistent atomic operations on checked cells; and who waits for them.
  *
  * The struct and its cells are one block of the heap, charged to the runtime's arena: regions and bufs share one limit. When chunks have
- * all of it but are not full, a slot of theirs serves instead. Every owner holds a reference; the last release frees.
+ * all of it but are not full, a slot of theirs serves instead. One that may grow has reserved addresses, of which it uses as many as
+ * it is large; one that processes share lies in a memory file, together with its struct, so that a child sees the same size at the same
+ * address. Every owner holds a reference; the last release frees.
  */
 #include "memory/region.h"
 
-#include <errno.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -13,24 +14,47 @@
 #include "base/bits.h"
 #include "base/limits.h"
 #include "base/root.h"
+#include "base/self.h"
+#include "base/sys.h"
 #include "memory/arena.h"
+#include "stats/line.h"
 
-struct job_region {
+struct region {
+    struct job_region base;
     struct root *root;
-    struct slot *slot;   /* that it lies in; NULL: on the heap */
-    size_t size;
+    struct slot *slot;         /* that it lies in; NULL: on the heap, or mapped */
+    size_t mapped_bytes;       /* 0: not mapped */
+    size_t size_max;
     atomic_u32 references;
+    bool is_shared;
+    pthread_mutex_t growing;
+    struct waitlist waitlist;
     uint8_t cells[] __attribute__((aligned(64)));
 };
 
-static const size_t size_max = (size_t)1 << 30;
+enum { HEAD_BYTES = 4096 };   /* of a mapped one: its cells begin at a page */
+
+_Static_assert(sizeof(struct region) <= HEAD_BYTES, "the head is a page");
+
+static const size_t size_most = (size_t)1 << 30;
+
+static struct region *region_of(const struct job_region *region)
+{
+    return (struct region *)(uintptr_t)region;   /* its first member */
+}
 
 static size_t block_bytes(size_t size)
 {
-    return round_up(sizeof(struct job_region) + size, CACHE_LINE);
+    return round_up(sizeof(struct region) + size, CACHE_LINE);
 }
 
-static struct job_region *in_slot(struct job_arena *arena, size_t bytes)
+/* What a mapped one counts for: the pages that it may touch. */
+static size_t mapped_charge(size_t size)
+{
+    return HEAD_BYTES + round_up(size, HEAD_BYTES);
+}
+
+static struct region *in_slot(struct job_arena *arena, size_t bytes)
 {
     unsigned class = slot_class_for(bytes);
     if (class == SLOT_RUN) {
@@ -40,19 +64,14 @@ static struct job_region *in_slot(struct job_arena *arena, size_t bytes)
     struct slot *slot = slot_take(arena, class);
     if (!slot)
         return NULL;
-    struct job_region *region = memset(slot->memory, 0, bytes);
+    struct region *region = memset(slot->memory, 0, bytes);
     region->slot = slot;
     return region;
 }
 
-int job_region_open(struct job_runtime *runtime, size_t size, struct job_region **out)
+static int open_block(struct root *root, size_t size, struct region **out)
 {
-    if (!runtime || !out || size == 0 || size > size_max)
-        return -EINVAL;
-    struct root *root = (struct root *)runtime;   /* its first member */
-    if (root_is_forked(root))
-        return -EPERM;
-    struct job_region *region = NULL;
+    struct region *region = NULL;
     bool is_charged = arena_charge(root->arena, block_bytes(size)) == 0;
     if (!is_charged)
         region = in_slot(root->arena, block_bytes(size));
@@ -60,108 +79,231 @@ int job_region_open(struct job_runtime *runtime, size_t size, struct job_region 
         arena_uncharge(root->arena, block_bytes(size));
     if (!region)
         return -ENOMEM;
-    region->root = root;
-    region->size = size;
-    region->references = 1;
-    (void)fetch_add_relaxed(&root->regions, 1);   /* ledger: orders nothing */
+    region->base.job_cells = region->cells;
     *out = region;
     return 0;
+}
+
+static int open_mapped(struct root *root, const struct job_region_options *options, struct region **out)
+{
+    void *mapped;
+    size_t bytes = HEAD_BYTES + round_up(max_size(options->size, options->size_max), HEAD_BYTES);
+    if (arena_charge(root->arena, mapped_charge(options->size)) < 0) {
+        arena_count_failed(root->arena);
+        return -ENOMEM;
+    }
+    int err = options->is_shared ? sys_memfd_inherited("job.region", bytes, &mapped) : sys_reserve_small(bytes, &mapped);
+    if (err < 0) {
+        arena_uncharge(root->arena, mapped_charge(options->size));
+        return err;
+    }
+    struct region *region = mapped;
+    region->base.job_cells = (unsigned char *)mapped + HEAD_BYTES;
+    region->mapped_bytes = bytes;
+    region->is_shared = options->is_shared;
+    *out = region;
+    return 0;
+}
+
+int job_region_open_with(struct job_runtime *runtime, const struct job_region_options *options, struct job_region **out)
+{
+    if (!runtime || !out || !options || options->size > size_most || options->size_max > size_most ||
+        (options->size_max > 0 && options->size > options->size_max))
+        return -EINVAL;
+    struct root *root = (struct root *)runtime;   /* its first member */
+    if (root_is_forked(root))
+        return -EPERM;
+    struct region *region;
+    bool is_mapped = options->is_shared || options->size_max > options->size;
+    int err = is_mapped ? open_mapped(root, options, &region) : open_block(root, options->size, &region);
+    if (err < 0)
+        return err;
+    region->root = root;
+    region->base.job_size = options->size;
+    region->size_max = max_size(options->size, options->size_max);
+    region->references = 1;
+    (void)pthread_mutex_init(&region->growing, NULL);   /* cannot fail without attributes */
+    waitlist_init(&region->waitlist);
+    (void)fetch_add_relaxed(&root->regions, 1);   /* ledger: orders nothing */
+    *out = &region->base;
+    return 0;
+}
+
+int job_region_open(struct job_runtime *runtime, size_t size, struct job_region **out)
+{
+    return job_region_open_with(runtime, &(struct job_region_options){.size = size}, out);
 }
 
 struct job_region *job_region_retain(struct job_region *region)
 {
     if (!region)
         return NULL;
-    uint32_t before = fetch_add_relaxed(&region->references, 1);   /* we hold one already: nothing to order */
+    uint32_t before = fetch_add_relaxed(&region_of(region)->references, 1);   /* we hold one already: nothing to order */
     assert(before > 0);
     return region;
 }
 
+static void free_mapped(struct root *root, struct region *region)
+{
+    size_t charge = mapped_charge(region->base.job_size);
+    (void)sys_release(region, region->mapped_bytes);
+    arena_uncharge(root->arena, charge);
+}
+
 void job_region_release(struct job_region **pointer)
 {
-    struct job_region *region = pointer ? *pointer : NULL;
+    struct region *region = region_of(pointer ? *pointer : NULL);
     if (!region)
         return;
     *pointer = NULL;
     if (fetch_sub_acq_rel(&region->references, 1) > 1)   /* pairs with itself: the last one sees all writes */
         return;
     struct root *root = region->root;
-    struct slot *slot = region->slot;
-    size_t bytes = block_bytes(region->size);
+    waitlist_fini(&region->waitlist);
+    (void)pthread_mutex_destroy(&region->growing);
     (void)fetch_sub_relaxed(&root->regions, 1);   /* ledger */
-    if (slot) {
-        slot_put(slot);
-        return;
+    if (region->slot) {
+        slot_put(region->slot);
+    } else if (region->mapped_bytes > 0) {
+        free_mapped(root, region);
+    } else {
+        size_t bytes = block_bytes(region->base.job_size);
+        alloc_free(root, region);
+        arena_uncharge(root->arena, bytes);
     }
-    alloc_free(root, region);
-    arena_uncharge(root->arena, bytes);
 }
 
 struct root *region_root(const struct job_region *region)
 {
-    return region->root;
+    return region_of(region)->root;
+}
+
+struct waitlist *region_waitlist(struct job_region *region)
+{
+    return region_of(region)->is_shared ? NULL : &region_of(region)->waitlist;
 }
 
 size_t job_region_size(const struct job_region *region)
 {
-    return region ? region->size : 0;
+    return region ? load_acquire(&region->job_size) : 0;   /* pairs with store_release in job_region_grow */
 }
 
-/* The address of a cell of `width` bytes, or NULL: misaligned, or past the end. */
-static void *cell(const struct job_region *region, size_t offset, size_t width)
+int job_region_grow(struct job_region *base, size_t size)
 {
-    if (!region || offset % width != 0 || region->size < width || offset > region->size - width)
-        return NULL;
-    return (void *)(uintptr_t)(region->cells + offset);
+    struct region *region = region_of(base);
+    if (!region || size > region->size_max)
+        return -EINVAL;
+    if (root_is_forked(region->root))
+        return -EPERM;
+    int err = 0;
+    (void)pthread_mutex_lock(&region->growing);
+    size_t more = mapped_charge(max_size(size, base->job_size)) - mapped_charge(base->job_size);
+    if (size < base->job_size)
+        err = -EINVAL;
+    else if (more > 0)
+        err = arena_charge(region->root->arena, more);
+    if (err == 0)
+        store_release(&base->job_size, size);   /* pairs with load_acquire in job_region_size: the bytes are there, and zero */
+    (void)pthread_mutex_unlock(&region->growing);
+    return err;
 }
 
-#define DEFINE_ACCESS(bits)                                                                                            \
-    int job_region_load##bits(const struct job_region *region, size_t offset, uint##bits##_t *value)                   \
-    {                                                                                                                  \
-        uint##bits##_t *at = cell(region, offset, sizeof *at);                                                         \
-        if (!at || !value)                                                                                             \
-            return -EINVAL;                                                                                            \
-        *value = load_seq_cst(at); /* pairs with store_seq_cst and the others here: what the user shares */            \
-        return 0;                                                                                                      \
-    }                                                                                                                  \
-    int job_region_store##bits(struct job_region *region, size_t offset, uint##bits##_t value)                         \
-    {                                                                                                                  \
-        uint##bits##_t *at = cell(region, offset, sizeof *at);                                                         \
-        if (!at)                                                                                                       \
-            return -EINVAL;                                                                                            \
-        store_seq_cst(at, value); /* pairs with load_seq_cst above */                                                  \
-        return 0;                                                                                                      \
-    }                                                                                                                  \
-    int job_region_compare_exchange##bits(struct job_region *region, size_t offset, uint##bits##_t *expected,          \
-                                          uint##bits##_t value)                                                        \
-    {                                                                                                                  \
-        uint##bits##_t *at = cell(region, offset, sizeof *at);                                                         \
-        if (!at || !expected)                                                                                          \
-            return -EINVAL;                                                                                            \
-        (void)cas_seq_cst(at, expected, value); /* pairs with all accesses here; *expected tells what was found */     \
-        return 0;                                                                                                      \
+/* A thread that sleeps until it is notified. */
+struct sleeper {
+    struct wait_node node;
+    atomic_u32 is_woken;
+};
+
+static void wake_sleeper(struct wait_node *node)
+{
+    atomic_u32 *word = &container_of(node, struct sleeper, node)->is_woken;
+    store_release(word, 1);          /* pairs with load_acquire in sleep_until; it may go from here on */
+    (void)sys_futex_wake(word, 1);   /* by its address alone */
+}
+
+/* False: the time is over. */
+static bool sleep_until(struct root *root, struct sleeper *sleeper, uint64_t deadline_ns)
+{
+    while (!load_acquire(&sleeper->is_woken)) {   /* pairs with store_release in wake_sleeper */
+        uint64_t now = deadline_ns == UINT64_MAX ? 0 : root->now_ns();
+        if (now >= deadline_ns)
+            return false;
+        uint64_t left = deadline_ns == UINT64_MAX ? UINT64_MAX : deadline_ns - now;
+        (void)sys_futex_wait(&sleeper->is_woken, 0, left);   /* for whatever reason it ends, the word is looked at */
     }
+    return true;
+}
 
-#define DEFINE_MODIFY(name, bits, operation)                                                                           \
-    int job_region_##name##bits(struct job_region *region, size_t offset, uint##bits##_t value, uint##bits##_t *old)   \
-    {                                                                                                                  \
-        uint##bits##_t *at = cell(region, offset, sizeof *at);                                                         \
-        if (!at)                                                                                                       \
-            return -EINVAL;                                                                                            \
-        uint##bits##_t before = operation(at, value);                                                                  \
-        if (old)                                                                                                       \
-            *old = before;                                                                                             \
-        return 0;                                                                                                      \
+static int wait_here(struct region *region, const void *cell, size_t width, uint64_t expected, uint64_t deadline_ns)
+{
+    struct sleeper sleeper = {.node.notified = wake_sleeper};
+    int err = waitlist_enter(&region->waitlist, &sleeper.node, cell, width, expected);
+    if (err < 0 || sleep_until(region->root, &sleeper, deadline_ns))
+        return err;
+    if (waitlist_leave(&region->waitlist, &sleeper.node))
+        return -ETIMEDOUT;
+    JOB_MARK(waitlist_notified_at_the_deadline);
+    (void)sleep_until(region->root, &sleeper, UINT64_MAX);   /* it is counted as woken, and its stack is written into */
+    return 0;
+}
+
+/* In the kernel, together with other processes. */
+static int wait_shared(struct region *region, void *cell, uint64_t expected, uint64_t deadline_ns)
+{
+    for (;;) {
+        uint64_t now = deadline_ns == UINT64_MAX ? 0 : region->root->now_ns();
+        uint64_t left = deadline_ns == UINT64_MAX ? UINT64_MAX : deadline_ns - now;
+        if (now >= deadline_ns)
+            return -ETIMEDOUT;
+        int err = sys_futex_wait_shared(cell, (uint32_t)expected, left);
+        if (err != -EINTR && err != -ETIMEDOUT)
+            return err;
     }
+}
 
-#define DEFINE_WIDTH(bits)                                                                                             \
-    DEFINE_ACCESS(bits)                                                                                                \
-    DEFINE_MODIFY(exchange, bits, exchange_seq_cst) /* each pairs with all accesses here */                            \
-    DEFINE_MODIFY(add, bits, fetch_add_seq_cst)     /* pairs with all accesses here */                                 \
-    DEFINE_MODIFY(sub, bits, fetch_sub_seq_cst)     /* pairs with all accesses here */                                 \
-    DEFINE_MODIFY(and, bits, fetch_and_seq_cst)     /* pairs with all accesses here */                                 \
-    DEFINE_MODIFY(or, bits, fetch_or_seq_cst)       /* pairs with all accesses here */                                 \
-    DEFINE_MODIFY(xor, bits, fetch_xor_seq_cst)     /* pairs with all accesses here */
+static int region_wait(struct job_region *base, size_t offset, size_t width, uint64_t expected, int64_t timeout_ns)
+{
+    struct region *region = region_of(base);
+    void *cell = job_region_cell(base, offset, width);
+    if (!cell)
+        return -EINVAL;
+    if (region->is_shared && width != sizeof(uint32_t))
+        return -EOPNOTSUPP;
+    if (!waitlist_cell_holds(cell, width, expected))
+        return -EAGAIN;
+    if (timeout_ns == 0)
+        return -ETIMEDOUT;
+    struct self *me = self();
+    if (me->loop)
+        return -EDEADLK;
+    uint64_t now = region->root->now_ns();
+    uint64_t deadline_ns = timeout_ns < 0 ? UINT64_MAX : now + (uint64_t)timeout_ns;
+    if (me->line)
+        line_wait(me->line, JOB_WAIT_REGION, now);
+    int err = region->is_shared ? wait_shared(region, cell, expected, deadline_ns)
+                                : wait_here(region, cell, width, expected, deadline_ns);
+    if (me->line)
+        line_wait(me->line, JOB_WAIT_NONE, now);
+    return err;
+}
 
-DEFINE_WIDTH(32)
-DEFINE_WIDTH(64)
+int job_region_wait32(struct job_region *region, size_t offset, uint32_t expected, int64_t timeout_ns)
+{
+    return region_wait(region, offset, sizeof expected, expected, timeout_ns);
+}
+
+int job_region_wait64(struct job_region *region, size_t offset, uint64_t expected, int64_t timeout_ns)
+{
+    return region_wait(region, offset, sizeof expected, expected, timeout_ns);
+}
+
+int job_region_notify(struct job_region *base, size_t offset, unsigned count)
+{
+    struct region *region = region_of(base);
+    void *cell = job_region_cell(base, offset, sizeof(uint32_t));
+    if (!cell)
+        return -EINVAL;
+    if (region->is_shared)
+        return sys_futex_wake_shared(cell, count);
+    return (int)waitlist_notify(&region->waitlist, cell, count);
+}

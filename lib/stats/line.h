@@ -18,6 +18,7 @@ enum job_wait {
     JOB_WAIT_THREAD_END,  /* a closing pool, for its threads */
     JOB_WAIT_COMMIT,      /* the helper, for a request to commit memory */
     JOB_WAIT_MESSAGE,     /* a thread without a loop, for a message */
+    JOB_WAIT_REGION,      /* a thread without a loop, for a cell of a region */
     JOB_WAIT_COUNT,
 };
 

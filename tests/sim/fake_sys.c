@@ -213,6 +213,22 @@ int __wrap_pthread_mutex_unlock(pthread_mutex_t *mutex)
     return 0;
 }
 
+int sys_futex_wait_shared(atomic_u32 *word, uint32_t expected, uint64_t timeout_ns)
+{
+    return sys_futex_wait(word, expected, timeout_ns);
+}
+
+int sys_futex_wake_shared(atomic_u32 *word, unsigned count)
+{
+    return sys_futex_wake(word, count);
+}
+
+int sys_memfd_inherited(const char *name, size_t bytes, void **address)
+{
+    (void)name;
+    return sys_reserve_small(bytes, address);
+}
+
 int sys_close(int fd)
 {
     (void)fd;

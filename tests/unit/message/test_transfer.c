@@ -82,8 +82,9 @@ START_TEST(X03_a_second_transfer_is_refused_and_touches_nothing_else)
 }
 END_TEST
 
-static const char *const bad_names[] = {"moved buf", "buf twice", "own end", "peer end", "end twice", "NULL end", "closed fd",
-                                        "fd twice", "no kind", "other runtime", "NULL region", "waiting sender"};
+static const char *const bad_names[] = {"moved buf", "buf twice", "own end",     "peer end",
+                                        "end twice", "NULL end",  "closed fd",   "fd twice",
+                                        "no kind",   "foreign",   "NULL region", "waiting sender"};
 enum { BAD_COUNT = sizeof bad_names / sizeof bad_names[0] };
 
 static void never_told(struct job_sender *sender, void *data)
@@ -173,7 +174,7 @@ START_TEST(X14_a_region_is_shared_and_stays_with_the_sender)
 {
     struct job_region *region = NULL;
     ck_assert_ok(job_region_open(runtime, 64, &region));
-    struct job_item items[] = {{.kind = JOB_ITEM_REGION, .region = region}, {.kind = JOB_ITEM_REGION, .region = region}};
+    const struct job_item item = {.kind = JOB_ITEM_REGION, .region = region}, items[] = {item, item};
     ck_assert_ok(post(items, 2));
     ck_assert_ok(job_region_store32(region, 8, 42));
 

@@ -1,0 +1,522 @@
+/* test_region_wait.c — waiting for cells: threads that block and waiters on a loop in one queue, growing, and children that share. */
+#include <limits.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "support/fixture.h"
+
+enum { THREADS = 8, CELL = 16, OTHER = 24, READY = 32 };
+
+static struct job_runtime *runtime;
+static struct job_loop *loop;
+static struct job_region *region;
+
+static void setup(void)
+{
+    runtime = fixture_runtime();
+    ck_assert_ok(job_loop_open(runtime, &loop, NULL));
+    ck_assert_ok(job_region_open(runtime, 4096, &region));
+}
+
+static void teardown(void)
+{
+    job_region_release(&region);
+    ck_assert_ok(job_loop_close(&loop, 0));
+    fixture_close(runtime);
+}
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
+}
+
+/* A thread that waits once. */
+struct waiting {
+    pthread_t thread;
+    size_t offset;
+    bool is_wide;
+    int64_t timeout_ns;
+    int result;
+    uint32_t order;       /* how many were woken before it */
+    int tid;
+};
+
+static void *wait_once(void *arg)
+{
+    struct waiting *waiting = arg;
+    __atomic_store_n(&waiting->tid, (int)syscall(SYS_gettid), __ATOMIC_RELEASE);
+    waiting->result = waiting->is_wide ? job_region_wait64(region, waiting->offset, 0, waiting->timeout_ns)
+                                       : job_region_wait32(region, waiting->offset, 0, waiting->timeout_ns);
+    ck_assert_ok(job_region_add32(region, READY, 1, &waiting->order));
+    return NULL;
+}
+
+/* Until the thread sleeps in the kernel: then it is in the queue, since it has nothing else to sleep for. */
+static void await_sleeping(const int *where)
+{
+    char path[64], text[512];
+    int tid;
+    while ((tid = __atomic_load_n(where, __ATOMIC_ACQUIRE)) == 0)
+        sched_yield();
+    snprintf(path, sizeof path, "/proc/self/task/%d/stat", tid);
+    for (;;) {
+        FILE *file = fopen(path, "r");
+        ck_assert_ptr_nonnull(file);
+        ck_assert_ptr_nonnull(fgets(text, sizeof text, file));
+        fclose(file);
+        const char *state = strrchr(text, ')');
+        if (state && state[2] == 'S')
+            return;
+        sched_yield();
+    }
+}
+
+static void start_waiting(struct waiting *waiting, size_t offset, bool is_wide)
+{
+    *waiting = (struct waiting){.offset = offset, .is_wide = is_wide, .timeout_ns = -1};
+    ck_assert_int_eq(pthread_create(&waiting->thread, NULL, wait_once, waiting), 0);
+    await_sleeping(&waiting->tid);
+}
+
+static void await_woken(uint32_t count)
+{
+    uint32_t woken = 0;
+    while (woken < count) {
+        ck_assert_ok(job_region_load32(region, READY, &woken));
+        sched_yield();
+    }
+    ck_assert_uint_eq(woken, count);
+}
+
+static void join(struct waiting *waiting)
+{
+    ck_assert_int_eq(pthread_join(waiting->thread, NULL), 0);
+    ck_assert_int_eq(waiting->result, 0);
+}
+
+START_TEST(S05_S06_cells_of_8_and_16_bits_return_the_old_value_and_wrap)
+{
+    uint8_t narrow = 0;
+    uint16_t half = 0;
+    ck_assert_ok(job_region_store8(region, 1, 250));
+    ck_assert_ok(job_region_add8(region, 1, 10, &narrow));
+    ck_assert_uint_eq(narrow, 250);
+    ck_assert_ok(job_region_load8(region, 1, &narrow));
+    ck_assert_uint_eq(narrow, 4);
+    ck_assert_ok(job_region_sub8(region, 1, 5, &narrow));
+    ck_assert_ok(job_region_load8(region, 1, &narrow));
+    ck_assert_uint_eq(narrow, 255);
+    ck_assert_ok(job_region_load8(region, 0, &narrow));
+    ck_assert_uint_eq(narrow, 0);   /* neighbours */
+    ck_assert_ok(job_region_load8(region, 2, &narrow));
+    ck_assert_uint_eq(narrow, 0);
+    ck_assert_ok(job_region_store16(region, 4, 0xFFFF));
+    ck_assert_ok(job_region_add16(region, 4, 2, &half));
+    ck_assert_uint_eq(half, 0xFFFF);
+    ck_assert_ok(job_region_xor16(region, 4, 0xF0F1, &half));
+    ck_assert_uint_eq(half, 1);
+    half = 0xF0F0;
+    ck_assert_ok(job_region_compare_exchange16(region, 4, &half, 7));
+    ck_assert_uint_eq(half, 0xF0F0);
+    ck_assert_ok(job_region_exchange16(region, 4, 9, &half));
+    ck_assert_uint_eq(half, 7);
+    ck_assert_int_eq(job_region_load16(region, 5, &half), -EINVAL);
+    ck_assert_int_eq(job_region_load16(region, SIZE_MAX - 1, &half), -EINVAL);   /* S07 */
+    ck_assert_int_eq(job_region_load8(region, 4096, &narrow), -EINVAL);
+    ck_assert_ok(job_region_load8(region, 4095, &narrow));
+}
+END_TEST
+
+START_TEST(S03_a_region_grows_to_its_maximum_and_never_shrinks)
+{
+    struct job_region *growing = NULL;
+    uint32_t value = 1;
+    const struct job_region_options options = {.size = 100, .size_max = 100000}, bad = {.size = 10, .size_max = 9};
+    ck_assert_ok(job_region_open_with(runtime, &options, &growing));
+    unsigned char *cells = growing->job_cells;
+    ck_assert_ok(job_region_store32(growing, 96, 5));
+    ck_assert_int_eq(job_region_load32(growing, 100, &value), -EINVAL);
+    ck_assert_ok(job_region_grow(growing, 100));
+    ck_assert_ok(job_region_grow(growing, 50000));
+    ck_assert_int_eq(job_region_grow(growing, 49999), -EINVAL);
+    ck_assert_int_eq(job_region_grow(growing, 100001), -EINVAL);
+    ck_assert_uint_eq(job_region_size(growing), 50000);
+    ck_assert_ptr_eq(growing->job_cells, cells);
+    for (size_t at = 100; at + 4 <= 50000; at += 4) {
+        ck_assert_ok(job_region_load32(growing, at, &value));
+        ck_assert_uint_eq(value, 0);
+    }
+    ck_assert_ok(job_region_load32(growing, 96, &value));
+    ck_assert_uint_eq(value, 5);
+    job_region_release(&growing);
+    ck_assert_int_eq(job_region_grow(region, 4097), -EINVAL);   /* one that has no maximum */
+    ck_assert_int_eq(job_region_grow(NULL, 1), -EINVAL);
+    ck_assert_int_eq(job_region_open_with(runtime, &bad, &growing), -EINVAL);
+}
+END_TEST
+
+static void *grow_steadily(void *arg)
+{
+    struct job_region *growing = arg;
+    for (size_t size = 4; size <= 400000; size += 400)
+        ck_assert_ok(job_region_grow(growing, size));
+    return NULL;
+}
+
+START_TEST(S03_another_thread_sees_only_larger_sizes_and_zero_bytes)
+{
+    struct job_region *growing = NULL;
+    pthread_t thread;
+    const struct job_region_options options = {.size = 4, .size_max = 400004};
+    ck_assert_ok(job_region_open_with(runtime, &options, &growing));
+    ck_assert_int_eq(pthread_create(&thread, NULL, grow_steadily, growing), 0);
+    for (size_t last = 0; last < 399000;) {
+        uint32_t value = 1;
+        size_t size = job_region_size(growing);
+        ck_assert_uint_ge(size, last);
+        ck_assert_ok(job_region_load32(growing, size / 4 * 4 - 4, &value));
+        ck_assert_uint_eq(value, 0);
+        last = size;
+    }
+    pthread_join(thread, NULL);
+    job_region_release(&growing);
+}
+END_TEST
+
+START_TEST(S11_a_wait_for_another_value_returns_at_once)
+{
+    ck_assert_ok(job_region_store32(region, CELL, 5));
+    ck_assert_int_eq(job_region_wait32(region, CELL, 4, -1), -EAGAIN);
+    ck_assert_int_eq(job_region_wait64(region, CELL, 4, -1), -EAGAIN);
+    ck_assert_int_eq(job_region_wait32(region, CELL, 5, 0), -ETIMEDOUT);
+    ck_assert_int_eq(job_region_wait64(region, CELL, 5, 0), -ETIMEDOUT);
+    ck_assert_int_eq(job_region_wait32(region, CELL + 2, 5, 0), -EINVAL);
+    ck_assert_int_eq(job_region_wait64(region, CELL + 4, 5, 0), -EINVAL);
+    ck_assert_int_eq(job_region_wait32(region, 4096, 0, 0), -EINVAL);
+    ck_assert_int_eq(job_region_wait32(NULL, 0, 0, 0), -EINVAL);
+    ck_assert_int_eq(job_region_notify(region, CELL + 2, 1), -EINVAL);
+}
+END_TEST
+
+/* Two threads hand a number to and fro; a lost wake-up hangs. */
+static unsigned hand_overs;
+
+static void *hand_over(void *arg)
+{
+    uint32_t mine = (uint32_t)(uintptr_t)arg, value = 0;
+    for (unsigned i = 0; i < hand_overs; i++) {
+        for (;;) {
+            ck_assert_ok(job_region_load32(region, CELL, &value));
+            if (value % 2 == mine)
+                break;
+            int err = job_region_wait32(region, CELL, value, -1);
+            ck_assert(err == 0 || err == -EAGAIN);
+        }
+        ck_assert_ok(job_region_store32(region, CELL, value + 1));
+        ck_assert_int_ge(job_region_notify(region, CELL, 1), 0);
+    }
+    return NULL;
+}
+
+START_TEST(S11_no_wake_up_is_lost_between_compare_and_sleep)
+{
+    pthread_t threads[2];
+    hand_overs = fixture_rounds("HAND_OVERS", 20000);
+    for (uintptr_t i = 0; i < 2; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, hand_over, (void *)i), 0);
+    for (unsigned i = 0; i < 2; i++)
+        ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
+    uint32_t value = 0;
+    ck_assert_ok(job_region_load32(region, CELL, &value));
+    ck_assert_uint_eq(value, 2 * hand_overs);
+}
+END_TEST
+
+START_TEST(S12_a_time_out_is_never_early)
+{
+    for (int64_t timeout_ns = 1; timeout_ns < 20000000; timeout_ns *= 7) {
+        uint64_t begin = now_ns();
+        ck_assert_int_eq(job_region_wait32(region, CELL, 0, timeout_ns), -ETIMEDOUT);
+        ck_assert_uint_ge(now_ns() - begin, (uint64_t)timeout_ns);
+    }
+    ck_assert_int_eq(job_region_notify(region, CELL, 1), 0);   /* nobody is left in the queue */
+}
+END_TEST
+
+static void on_alarm(int number)
+{
+    (void)number;
+}
+
+START_TEST(S13_neither_stores_nor_signals_wake_a_waiter)
+{
+    struct waiting waiting;
+    struct sigaction action = {.sa_handler = on_alarm};
+    sigaction(SIGUSR1, &action, NULL);
+    start_waiting(&waiting, CELL, false);
+    for (unsigned i = 0; i < 200; i++) {
+        pthread_kill(waiting.thread, SIGUSR1);
+        ck_assert_ok(job_region_add32(region, CELL, 1, NULL));
+        ck_assert_int_eq(job_region_notify(region, OTHER, INT_MAX), 0);
+        sched_yield();
+    }
+    uint32_t woken = 1;
+    ck_assert_ok(job_region_load32(region, READY, &woken));
+    ck_assert_uint_eq(woken, 0);
+    ck_assert_int_eq(job_region_notify(region, CELL, 1), 1);
+    join(&waiting);
+}
+END_TEST
+
+START_TEST(S14_S15_notify_wakes_exactly_so_many_first_come_first_woken)
+{
+    struct waiting waiting[THREADS];
+    for (unsigned i = 0; i < THREADS; i++)
+        start_waiting(&waiting[i], CELL, false);
+
+    ck_assert_int_eq(job_region_notify(region, CELL, 0), 0);
+    for (unsigned i = 0; i < 3; i++) {
+        ck_assert_int_eq(job_region_notify(region, CELL, 1), 1);
+        await_woken(i + 1);
+    }
+    ck_assert_int_eq(job_region_notify(region, CELL, 2), 2);
+    await_woken(5);
+    ck_assert_int_eq(job_region_notify(region, CELL, INT_MAX), THREADS - 5);
+    for (unsigned i = 0; i < THREADS; i++)
+        join(&waiting[i]);
+    for (unsigned i = 0; i < 3; i++)
+        ck_assert_uint_eq(waiting[i].order, i);
+    ck_assert(waiting[3].order < 5 && waiting[4].order < 5);
+    ck_assert_int_eq(job_region_notify(region, CELL, INT_MAX), 0);   /* S17 */
+}
+END_TEST
+
+START_TEST(S16_a_cell_has_its_own_waiters_whatever_their_width)
+{
+    struct waiting narrow, wide, other;
+    start_waiting(&narrow, CELL, false);
+    start_waiting(&wide, CELL, true);
+    start_waiting(&other, OTHER, true);
+
+    ck_assert_int_eq(job_region_notify(region, CELL + 4, INT_MAX), 0);
+    ck_assert_int_eq(job_region_notify(region, CELL, INT_MAX), 2);
+    join(&narrow);
+    join(&wide);
+    ck_assert_int_eq(job_region_notify(region, OTHER, INT_MAX), 1);
+    join(&other);
+}
+END_TEST
+
+static struct job_region_waiter waiters[2];
+static unsigned woken_count, closed_count;
+static int last_status;
+static struct job_region_waiter *order[4];
+
+static void on_woken(struct job_region_waiter *waiter, int status)
+{
+    order[woken_count++ % 4] = waiter;
+    last_status = status;
+}
+
+static void on_waiter_closed(struct job_region_waiter *waiter)
+{
+    (void)waiter;
+    closed_count++;
+}
+
+static void open_waiters(void)
+{
+    woken_count = closed_count = 0;
+    for (unsigned i = 0; i < 2; i++)
+        ck_assert_ok(job_region_waiter_open(loop, &waiters[i], on_woken));
+}
+
+START_TEST(S19_a_waiter_on_a_loop_is_told_once_and_keeps_the_loop_alive)
+{
+    open_waiters();
+    ck_assert_int_eq(job_loop_run(loop), 0);   /* waits for nothing */
+    ck_assert_int_eq(job_region_waiter_wait32(&waiters[0], region, CELL, 1, -1), -EAGAIN);
+    ck_assert_int_eq(job_region_waiter_wait32(&waiters[0], region, CELL, 0, 0), -ETIMEDOUT);
+    ck_assert_int_eq(job_region_waiter_wait32(&waiters[0], region, CELL + 1, 0, -1), -EINVAL);
+    ck_assert_ok(job_region_waiter_wait32(&waiters[0], region, CELL, 0, -1));
+    ck_assert_int_eq(job_region_waiter_wait32(&waiters[0], region, CELL, 0, -1), -EBUSY);
+    ck_assert_ok(job_region_waiter_wait64(&waiters[1], region, CELL, 0, 1000000));
+    ck_assert_int_eq(job_region_notify(region, CELL, 1), 1);
+    ck_assert_uint_eq(woken_count, 0);   /* not inside the call */
+
+    ck_assert_int_eq(job_loop_run(loop), 0);   /* the other one's time is over */
+
+    ck_assert_uint_eq(woken_count, 2);
+    ck_assert_ptr_eq(order[0], &waiters[0]);
+    ck_assert_int_eq(last_status, -ETIMEDOUT);
+    ck_assert_ok(job_region_waiter_wait32(&waiters[0], region, CELL, 0, -1));
+    job_handle_unref(&waiters[0].handle);
+    ck_assert_int_eq(job_loop_run(loop), 0);   /* returns although it waits */
+    job_region_waiter_close(&waiters[0], on_waiter_closed);
+    ck_assert_int_eq(job_loop_run(loop), 0);
+    ck_assert_uint_eq(closed_count, 1);
+    ck_assert_uint_eq(woken_count, 2);
+    ck_assert_int_eq(job_region_notify(region, CELL, 1), 0);
+    ck_assert_int_eq(job_region_waiter_wait32(&waiters[0], region, CELL, 0, -1), -ECANCELED);
+}
+END_TEST
+
+START_TEST(S15_threads_and_waiters_on_a_loop_stand_in_one_queue)
+{
+    struct waiting first, third;
+    open_waiters();
+    start_waiting(&first, CELL, false);
+    ck_assert_ok(job_region_waiter_wait32(&waiters[0], region, CELL, 0, -1));
+    start_waiting(&third, CELL, false);
+
+    ck_assert_int_eq(job_region_notify(region, CELL, 1), 1);
+    join(&first);
+    ck_assert_int_eq(job_region_notify(region, CELL, 1), 1);
+    ck_assert_int_eq(job_loop_run(loop), 0);
+    ck_assert_uint_eq(woken_count, 1);
+    ck_assert_int_eq(last_status, 0);
+    ck_assert_int_eq(job_region_notify(region, CELL, 9), 1);
+    join(&third);
+}
+END_TEST
+
+START_TEST(a_waiter_that_is_closed_while_its_mail_is_on_the_way_is_not_called)
+{
+    open_waiters();
+    ck_assert_ok(job_region_waiter_wait32(&waiters[0], region, CELL, 0, -1));
+    ck_assert_int_eq(job_region_notify(region, CELL, 1), 1);
+    job_region_waiter_close(&waiters[0], on_waiter_closed);
+    ck_assert_int_eq(job_loop_run(loop), 0);
+    ck_assert_uint_eq(woken_count, 0);
+    ck_assert_uint_eq(closed_count, 1);
+}
+END_TEST
+
+static void block_on_loop(struct job_call *call)
+{
+    (void)call;
+    ck_assert_int_eq(job_region_wait32(region, CELL, 0, 0), -ETIMEDOUT);
+    ck_assert_int_eq(job_region_wait32(region, CELL, 0, 1), -EDEADLK);
+    ck_assert_int_eq(job_region_wait64(region, CELL, 0, -1), -EDEADLK);
+    ck_assert_int_eq(job_region_wait32(region, CELL, 1, -1), -EAGAIN);
+}
+
+START_TEST(a_loop_thread_may_not_block)
+{
+    struct job_call call = {.run = block_on_loop};
+    ck_assert_ok(job_loop_call(loop, &call));
+    ck_assert_int_eq(job_loop_run(loop), 0);
+}
+END_TEST
+
+START_TEST(S23_S24_what_is_lock_free_is_known)
+{
+    static const size_t widths[] = {1, 2, 4, 8};
+    for (unsigned i = 0; i < 4; i++)
+        ck_assert(job_region_is_lock_free(widths[i]));
+    ck_assert(!job_region_is_lock_free(0) && !job_region_is_lock_free(3) && !job_region_is_lock_free(16));
+    job_cpu_relax();
+}
+END_TEST
+
+/* Store buffering: of two that store and then load, at least one sees the other; and message passing. */
+enum { LITMUS_MAX = 20000 };
+static unsigned litmus_rounds;
+static uint32_t seen[2][LITMUS_MAX + 1];
+
+static void *litmus_side(void *arg)
+{
+    unsigned side = (unsigned)(uintptr_t)arg;
+    for (uint32_t round = 1; round <= litmus_rounds; round++) {
+        uint32_t here = 0;
+        (void)job_region_add32(region, 256, 1, NULL);
+        for (unsigned looks = 0; here < 2 * round; looks++) {   /* both have come */
+            (void)job_region_load32(region, 256, &here);
+            if (looks > 100)
+                sched_yield();
+        }
+        (void)job_region_store32(region, 64 + 64 * side, round);
+        (void)job_region_load32(region, 128 - 64 * side, &seen[side][round]);
+    }
+    return NULL;
+}
+
+START_TEST(S25_stores_and_loads_are_sequentially_consistent)
+{
+    pthread_t threads[2];
+    litmus_rounds = fixture_rounds("LITMUS", LITMUS_MAX);
+    for (uintptr_t i = 0; i < 2; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, litmus_side, (void *)i), 0);
+    for (unsigned i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    for (uint32_t round = 1; round <= litmus_rounds; round++)
+        ck_assert(seen[0][round] >= round || seen[1][round] >= round);
+}
+END_TEST
+
+START_TEST(S28_a_child_shares_a_region_and_its_waits_and_its_death_wakes_nobody)
+{
+    struct job_region *shared = NULL;
+    uint32_t value = 0;
+    const struct job_region_options options = {.size = 64, .size_max = 8192, .is_shared = true};
+    ck_assert_ok(job_region_open_with(runtime, &options, &shared));
+    pid_t child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        while (job_region_size(shared) < 8192)
+            sched_yield();
+        (void)job_region_store32(shared, 8000, 7);   /* in what the parent has added since */
+        (void)job_region_store32(shared, 0, 1);
+        (void)job_region_notify(shared, 0, 1);
+        int err = 0;
+        while (err == 0 || err == -EAGAIN)
+            err = job_region_wait32(shared, 4, 0, -1);
+        _exit(1);
+    }
+    ck_assert_ok(job_region_grow(shared, 8192));
+    for (;;) {
+        int err = job_region_wait32(shared, 0, 0, -1);
+        ck_assert(err == 0 || err == -EAGAIN);
+        ck_assert_ok(job_region_load32(shared, 0, &value));
+        if (value == 1)
+            break;
+    }
+    ck_assert_ok(job_region_load32(shared, 8000, &value));
+    ck_assert_uint_eq(value, 7);
+    ck_assert_int_eq(job_region_wait64(shared, 0, 1, -1), -EOPNOTSUPP);
+    kill(child, SIGKILL);   /* while it waits, or just before */
+    ck_assert_int_eq(waitpid(child, NULL, 0), child);
+    ck_assert_int_eq(job_region_wait32(shared, 4, 0, 1000000), -ETIMEDOUT);
+    ck_assert_int_eq(job_region_notify(shared, 4, 1), 0);
+    job_region_release(&shared);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("region wait");
+    TCase *tcase = tcase_create("region wait");
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_set_timeout(tcase, 60);
+    tcase_add_test(tcase, S05_S06_cells_of_8_and_16_bits_return_the_old_value_and_wrap);
+    tcase_add_test(tcase, S03_a_region_grows_to_its_maximum_and_never_shrinks);
+    tcase_add_test(tcase, S03_another_thread_sees_only_larger_sizes_and_zero_bytes);
+    tcase_add_test(tcase, S11_a_wait_for_another_value_returns_at_once);
+    tcase_add_test(tcase, S11_no_wake_up_is_lost_between_compare_and_sleep);
+    tcase_add_test(tcase, S12_a_time_out_is_never_early);
+    tcase_add_test(tcase, S13_neither_stores_nor_signals_wake_a_waiter);
+    tcase_add_test(tcase, S14_S15_notify_wakes_exactly_so_many_first_come_first_woken);
+    tcase_add_test(tcase, S16_a_cell_has_its_own_waiters_whatever_their_width);
+    tcase_add_test(tcase, S19_a_waiter_on_a_loop_is_told_once_and_keeps_the_loop_alive);
+    tcase_add_test(tcase, S15_threads_and_waiters_on_a_loop_stand_in_one_queue);
+    tcase_add_test(tcase, a_waiter_that_is_closed_while_its_mail_is_on_the_way_is_not_called);
+    tcase_add_test(tcase, a_loop_thread_may_not_block);
+    tcase_add_test(tcase, S23_S24_what_is_lock_free_is_known);
+    tcase_add_test(tcase, S25_stores_and_loads_are_sequentially_consistent);
+    tcase_add_test(tcase, S28_a_child_shares_a_region_and_its_waits_and_its_death_wakes_nobody);
+    suite_add_tcase(suite, tcase);
+    return fixture_run(suite);
+}
