@@ -11,6 +11,7 @@
 #include "base/features.h"
 #include "base/root.h"
 #include "base/sys.h"
+#include "job/pool.h"
 #include "memory/arena.h"
 #include "queue/helper.h"
 #include "stats/names.h"
@@ -33,6 +34,26 @@ static void find_features(struct root *root)
     feature_found(&root->features, FEATURE_COPYBREAK);
     if (sys_slice() > 0)
         feature_found(&root->features, FEATURE_SLICES);
+}
+
+/* It is the runtime's own: not among what must be closed before. */
+static int open_calls(struct job_runtime *runtime, unsigned threads)
+{
+    struct job_pool_options options = {.blocking = true, .workers = threads, .queue_limit = CALLS_QUEUED_MAX, .name = "calls"};
+    if (threads > POOL_WORKERS_MAX)
+        return -EINVAL;   /* JOB_POOL_INLINE as well: a loop would sleep in the kernel */
+    int err = job_pool_open(runtime, &runtime->root.calls, &options);
+    if (err == 0)
+        (void)fetch_sub_relaxed(&runtime->root.users, 1);   /* ledger */
+    return err;
+}
+
+static int close_calls(struct job_runtime *runtime)
+{
+    if (!runtime->root.calls)
+        return 0;   /* a close that failed later was tried before */
+    (void)fetch_add_relaxed(&runtime->root.users, 1);   /* ledger */
+    return job_pool_close(&runtime->root.calls);
 }
 
 int job_runtime_open(struct job_runtime **out, const struct job_runtime_options *options)
@@ -67,8 +88,13 @@ int job_runtime_open(struct job_runtime **out, const struct job_runtime_options 
     err = arena_open(root, &runtime->root.arena, &arena_options);
     if (err < 0)
         goto close_helper;
+    err = open_calls(runtime, options->blocking_threads);
+    if (err < 0)
+        goto close_arena;
     *out = runtime;
     return 0;
+close_arena:
+    (void)arena_close(&root->arena);   /* nobody has used it */
 close_helper:
     helper_close(&root->helper);
 close_stats:
@@ -83,6 +109,11 @@ free_runtime:
 struct job_arena *job_runtime_arena(struct job_runtime *runtime)
 {
     return runtime ? runtime->root.arena : NULL;
+}
+
+struct job_pool *job_runtime_calls(struct job_runtime *runtime)
+{
+    return runtime ? runtime->root.calls : NULL;
 }
 
 void job_runtime_counts(const struct job_runtime *runtime, struct job_counts *counts)
@@ -142,7 +173,10 @@ int job_runtime_close(struct job_runtime **runtime_pointer)
         return -EPERM;
     if (names_what_is_left(runtime))
         return -EBUSY;
-    int err = arena_close(&runtime->root.arena);
+    int err = close_calls(runtime);
+    if (err < 0)
+        return err;
+    err = arena_close(&runtime->root.arena);
     if (err < 0)
         return err;
     helper_close(&runtime->root.helper);

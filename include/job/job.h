@@ -5,9 +5,11 @@
 #include <job/address.h>
 #include <job/arena.h>
 #include <job/buf.h>
+#include <job/file.h>
 #include <job/handle.h>
 #include <job/listener.h>
 #include <job/loop.h>
+#include <job/path.h>
 #include <job/pool.h>
 #include <job/port.h>
 #include <job/region.h>

@@ -8,6 +8,7 @@ JOB_BEGIN_DECLS
 
 struct job_runtime;
 struct job_arena;
+struct job_pool;
 
 enum job_log_level { JOB_LOG_ERROR, JOB_LOG_WARNING, JOB_LOG_INFO, JOB_LOG_DEBUG };
 
@@ -19,6 +20,7 @@ struct job_runtime_options {
      * It must not call back into the library. job_log_stderr() is one. */
     void (*log)(void *arg, enum job_log_level level, const char *text);
     void *log_arg;
+    unsigned blocking_threads;   /* at most so many in job_runtime_calls(); 0: 64; up to 1024 */
     bool no_stats;               /* no statistics segment: jobctl cannot see this process */
 };
 
@@ -46,7 +48,7 @@ struct job_counts {
  * @param runtime  receives the runtime; unchanged on error
  * @param options  NULL or {0}: defaults
  * @return 0, or
- *         -EINVAL   runtime is NULL, or memory_limit_bytes is below 4096, the smallest slot, or above 4 TiB
+ *         -EINVAL   runtime is NULL, blocking_threads is above 1024, or memory_limit_bytes is below 4096, the smallest slot, or above 4 TiB
  *         -ENOMEM   no memory or address space
  *         -EMFILE, -ENFILE   no descriptor for the statistics segment
  * Thread: any. After fork() a child opens its own; the parent's may not be touched there (-EPERM from every call that
@@ -66,6 +68,11 @@ JOB_API int job_runtime_close(struct job_runtime **runtime);
 
 /** The default arena, which lives as long as the runtime; NULL for NULL. Thread: any. */
 JOB_API struct job_arena *job_runtime_arena(struct job_runtime *runtime);
+
+/** The runtime's blocking pool: for calls that sleep in the kernel, the library's own (paths, writes to files, names of hosts) and yours. It
+ * lives as long as the runtime, which alone may stop it, and has no thread until it is used. NULL for NULL.
+ * Thread: any. */
+JOB_API struct job_pool *job_runtime_calls(struct job_runtime *runtime);
 
 /** Reads what lives; all zero for NULL. Exact when no other thread is at work, a good approximation else. Thread: any. */
 JOB_API void job_runtime_counts(const struct job_runtime *runtime, struct job_counts *counts);

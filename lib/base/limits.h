@@ -50,6 +50,7 @@ enum {
     PARK_SPIN_NS = 20000,                                /* spin before parking: 0.43 us a hand-over instead of 54-78 us */
     SHED_INTERVAL_NS = 100000000,                        /* CoDel's: a burst of a round trip or two has passed by then */
     BLOCKING_THREADS_DEFAULT = LIMIT(64, 4),             /* calls that block at a time, in one pool; unmeasured */
+    CALLS_QUEUED_MAX = LIMIT(4096, 64),                  /* blocking calls of one loop that wait for a thread; 32 KiB; unmeasured */
     TASK_REGIONS_MAX = 4,                                /* regions that a task shares; more go through a struct */
 
     /* engine */

@@ -13,6 +13,7 @@
 
 struct helper;
 struct job_arena;
+struct job_pool;
 struct stats;
 
 struct root {
@@ -21,6 +22,7 @@ struct root {
     struct features features;
     struct stats *stats;          /* the statistics segment; stats/segment.h */
     struct job_arena *arena;      /* the default one; memory/arena.h */
+    struct job_pool *calls;       /* for calls that sleep in the kernel; sched/blocking.h */
     struct helper *helper;        /* for what is too slow for a loop; queue/helper.h */
     pid_t pid;                    /* of the process that opened it: after fork nothing here may be used */
     const atomic_u32 *guard;      /* 1; in a forked child 0, since its page is wiped there */

@@ -24,6 +24,9 @@ enum op_kind {
     OP_SEND,       /* buf, which stays the caller's: one completion, res is how many bytes the kernel took, perhaps fewer. Never SIGPIPE */
     OP_READ,       /* bytes, len from a descriptor that blocks and is not a file (eventfd, signalfd): one completion. O_NONBLOCK would
                     * make it end with EAGAIN at once on some kernels, and the engine try again for ever */
+    OP_READ_AT,    /* bytes, len at offset of a file or a block device: one completion, res is how many bytes came; 0 is the end */
+    OP_WRITE_AT,   /* vector, count at offset of such a file: one completion, res is how many bytes went, perhaps fewer */
+    OP_SYNC,       /* is_data_only: fdatasync(2), else fsync(2); one completion */
     OP_CLOSE,      /* closes fd; one completion */
     OP_POLL,       /* events of poll(2), none of which must be there; one completion when one is: res is what is there */
     OP_FILL,       /* bytes, len from a stream socket: one completion, res is how many came, 0 is end of file */
@@ -54,8 +57,17 @@ struct op {
         } send;
         struct {
             void *bytes;
+            uint64_t offset;
             uint32_t len;
         } read;
+        struct {
+            struct iovec *vector;
+            uint64_t offset;
+            unsigned count;
+        } write;
+        struct {
+            bool is_data_only;
+        } sync;
     };
 
     /* the engine's */

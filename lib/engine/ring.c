@@ -101,6 +101,15 @@ static void prepare(struct ring_engine *ring, struct op *op, struct io_uring_sqe
     case OP_READ:
         io_uring_prep_read(sqe, op->fd, op->read.bytes, op->read.len, (uint64_t)-1);
         break;
+    case OP_READ_AT:
+        io_uring_prep_read(sqe, op->fd, op->read.bytes, op->read.len, op->read.offset);
+        break;
+    case OP_WRITE_AT:
+        io_uring_prep_writev(sqe, op->fd, op->write.vector, op->write.count, op->write.offset);
+        break;
+    case OP_SYNC:
+        io_uring_prep_fsync(sqe, op->fd, op->sync.is_data_only ? IORING_FSYNC_DATASYNC : 0);
+        break;
     case OP_CLOSE:
         io_uring_prep_close(sqe, op->fd);
         break;

@@ -229,7 +229,8 @@ static void log_op(struct op *op, void *arg)
     static const char *const kinds[OP_KINDS] = {
         [OP_NONE] = "none", [OP_ACCEPT] = "accept", [OP_RECEIVE] = "receive",
         [OP_SEND] = "send", [OP_READ] = "read",     [OP_CLOSE] = "close",
-        [OP_POLL] = "poll", [OP_FILL] = "fill",
+        [OP_POLL] = "poll", [OP_FILL] = "fill",     [OP_READ_AT] = "read of a file", [OP_WRITE_AT] = "write to a file",
+        [OP_SYNC] = "sync",
     };
     struct job_loop *loop = arg;
     log_write(&loop->root->log, JOB_LOG_ERROR, "loop %s: the kernel has not given back: %s on descriptor %d", loop->name,

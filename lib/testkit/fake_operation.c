@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/annotate.h"
@@ -187,8 +188,55 @@ static bool refuses_to_wait(int fd)
     return (fcntl(fd, F_GETFL) & O_NONBLOCK) != 0;
 }
 
+static bool is_file(int fd)
+{
+    struct stat status;
+    return fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
+}
+
+static void try_read_at(struct fake_ring *ring, struct fake_request *request)
+{
+    static const int errors[] = {-EIO, -ENOMEM};
+    if (fails(ring, request, ring->faults.fail_receive, errors, 2) || is_transient(ring, request))
+        return;
+    size_t len = shortened(ring, request->sqe.len);
+    uint8_t *bytes = fake_alloc(len);
+    ssize_t n = pread(request->sqe.fd, bytes, len, (off_t)request->sqe.off);
+    struct fake_completion *completion = fake_complete(ring, request, n < 0 ? -errno : (int)n, false);
+    completion->target = (void *)(uintptr_t)request->sqe.addr;
+    completion->bytes = bytes;
+    completion->len = n > 0 ? (size_t)n : 0;
+}
+
+static void try_write_at(struct fake_ring *ring, struct fake_request *request)
+{
+    static const int errors[] = {-ENOSPC, -EIO};
+    if (fails(ring, request, ring->faults.fail_send, errors, 2) || is_transient(ring, request))
+        return;
+    if (fake_sum(request) != request->sum)
+        fake_die("bytes were changed while they were being written");
+    size_t left = shortened(ring, request->len), done = 0;
+    for (unsigned i = 0; i < request->count && left > 0; i++) {
+        size_t len = request->vector[i].iov_len < left ? request->vector[i].iov_len : left;
+        if (pwrite(request->sqe.fd, request->vector[i].iov_base, len, (off_t)(request->sqe.off + done)) != (ssize_t)len)
+            fake_die("a write failed: %s", strerror(errno));
+        done += len;
+        left -= len;
+    }
+    (void)fake_complete(ring, request, (int)done, false);
+}
+
+static void try_sync(struct fake_ring *ring, struct fake_request *request)
+{
+    static const int errors[] = {-EIO};
+    if (!fails(ring, request, ring->faults.fail_send, errors, 1) && !is_transient(ring, request))
+        (void)fake_complete(ring, request, 0, false);   /* durable is not what this world is about */
+}
+
 static void try_read(struct fake_ring *ring, struct fake_request *request)
 {
+    if (is_file(request->sqe.fd))
+        return try_read_at(ring, request);
     struct pollfd ready = {.fd = request->sqe.fd, .events = POLLIN};
     if (poll(&ready, 1, 0) == 0) {
         if (refuses_to_wait(request->sqe.fd))
@@ -239,6 +287,8 @@ void fake_try(struct fake_ring *ring, struct fake_request *request)
     case IORING_OP_POLL_ADD: return try_poll(ring, request);
     case IORING_OP_SEND:
     case IORING_OP_SENDMSG: return try_send(ring, request);
+    case IORING_OP_WRITEV: return try_write_at(ring, request);
+    case IORING_OP_FSYNC: return try_sync(ring, request);
     case IORING_OP_READ: return try_read(ring, request);
     case IORING_OP_CLOSE:
         (void)fake_complete(ring, request, close(request->sqe.fd) < 0 ? -errno : 0, false);

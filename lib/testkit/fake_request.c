@@ -47,6 +47,13 @@ static void check_entry(const struct fake_ring *ring, const struct io_uring_sqe 
         must(sqe->ioprio == 0 && (sqe->msg_flags & MSG_NOSIGNAL) != 0, sqe, "a send that may raise SIGPIPE");
         return;
     case IORING_OP_READ: must(sqe->ioprio == 0 && sqe->addr != 0, sqe, "a read into nothing"); return;
+    case IORING_OP_WRITEV:
+        must(sqe->ioprio == 0 && sqe->addr != 0 && sqe->len > 0 && sqe->rw_flags == 0, sqe, "a write of nothing");
+        return;
+    case IORING_OP_FSYNC:
+        must(sqe->ioprio == 0 && sqe->addr == 0 && sqe->len == 0 && sqe->off == 0, sqe, "a sync of a part");
+        must((sqe->fsync_flags & ~IORING_FSYNC_DATASYNC) == 0, sqe, "flags of a sync");
+        return;
     case IORING_OP_CLOSE: must(sqe->ioprio == 0 && sqe->addr == 0 && sqe->len == 0, sqe, "close"); return;
     case IORING_OP_POLL_ADD: must(sqe->ioprio == 0 && sqe->addr == 0 && sqe->len == 0, sqe, "a poll that is not of one shot"); return;
     case IORING_OP_ASYNC_CANCEL: must(sqe->ioprio == 0 && sqe->cancel_flags == 0, sqe, "cancel"); return;
@@ -82,6 +89,9 @@ static void copy_vector(struct fake_request *request)
         const struct msghdr *message = (const struct msghdr *)(uintptr_t)sqe->addr;
         vector = message->msg_iov;
         request->count = (unsigned)message->msg_iovlen;
+    } else if (sqe->opcode == IORING_OP_WRITEV) {
+        vector = (const struct iovec *)(uintptr_t)sqe->addr;
+        request->count = sqe->len;
     }
     must(request->count <= VECTOR_MAX, sqe, "more segments than the fake knows");
     request->vector = fake_alloc((request->count + 1) * sizeof *vector);
@@ -89,6 +99,12 @@ static void copy_vector(struct fake_request *request)
     for (unsigned i = 0; i < request->count; i++)
         request->len += vector[i].iov_len;
     request->sum = fake_sum(request);
+}
+
+/* The bytes are read by the kernel when it comes to it; until the end nobody may change them. */
+static bool has_vector(const struct io_uring_sqe *sqe)
+{
+    return sqe->opcode == IORING_OP_SEND || sqe->opcode == IORING_OP_SENDMSG || sqe->opcode == IORING_OP_WRITEV;
 }
 
 static struct fake_request *find(struct fake_ring *ring, uint64_t key)
@@ -105,7 +121,8 @@ static short waits_for(const struct fake_request *request)
 {
     switch (request->sqe.opcode) {
     case IORING_OP_SEND:
-    case IORING_OP_SENDMSG: return POLLOUT;
+    case IORING_OP_SENDMSG:
+    case IORING_OP_WRITEV: return POLLOUT;
     case IORING_OP_POLL_ADD: return (short)request->sqe.poll32_events;
     default: return POLLIN;
     }
@@ -155,7 +172,7 @@ void fake_consume(struct fake_ring *ring, const struct io_uring_sqe *sqe)
     must(request->inode != 0, sqe, "the descriptor is not open");
     list_init(&request->node);
     list_push_back(&ring->requests, &request->node);
-    if (sqe->opcode == IORING_OP_SEND || sqe->opcode == IORING_OP_SENDMSG)
+    if (has_vector(sqe))
         copy_vector(request);
     /* Armed on an empty ring a receive fails at once, even when no data is there (kernel 6.1 to 6.18). */
     if (is_multishot_receive(sqe)) {
@@ -198,7 +215,7 @@ static void count_down(struct fake_ring *ring, struct fake_request *request)
 
 static bool is_to_be_tried(struct fake_ring *ring, const struct fake_request *request, short revents)
 {
-    bool never_waits = request->sqe.opcode == IORING_OP_CLOSE ||
+    bool never_waits = request->sqe.opcode == IORING_OP_CLOSE || request->sqe.opcode == IORING_OP_FSYNC ||
                        (request->sqe.opcode == IORING_OP_READ && (fcntl(request->sqe.fd, F_GETFL) & O_NONBLOCK));
     if (revents == 0 && !never_waits)
         return false;

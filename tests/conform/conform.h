@@ -95,5 +95,6 @@ void starving(struct scenario *scenario);
 void timers(struct scenario *scenario);
 void signals(struct scenario *scenario);
 void many_small_ops(struct scenario *scenario);
+void files(struct scenario *scenario);
 
 #endif

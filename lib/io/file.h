@@ -1,0 +1,57 @@
+/* file.h — what the files of the file layer share: the calls that a thread makes, and the life of a request. */
+#ifndef JOB_IO_FILE_H
+#define JOB_IO_FILE_H
+
+#include "engine/op.h"
+#include "job/path.h"
+#include "loop/handle.h"
+
+enum file_call {
+    CALL_OPEN, CALL_READ, CALL_WRITE, CALL_SYNC, CALL_TRUNCATE, CALL_ALLOCATE, CALL_ADVISE,
+    CALL_LOAD, CALL_STORE, CALL_LIST, CALL_STAT, CALL_RENAME, CALL_LINK, CALL_SYMLINK, CALL_UNLINK, CALL_MKDIR,
+    FILE_CALLS,
+};
+
+/* job_file.job_flags */
+enum {
+    FILE_SEEKABLE = 1,   /* a regular file or a block device: the ring reads it */
+    FILE_DIRECT = 2,     /* O_DIRECT: the ring writes it as well */
+};
+
+enum { FILE_VECTOR_MAX = sizeof(((struct job_file_op *)0)->job_vector) / (sizeof(struct iovec)) };
+
+static inline struct op *file_ring_op(struct job_file_op *op)
+{
+    return (struct op *)op->job_op;
+}
+
+static inline struct iovec *file_vector(struct job_file_op *op)
+{
+    return (struct iovec *)op->job_vector;
+}
+
+/* file_op.c: checks, then makes the op the handle's. 0; -EINVAL, -EBUSY, -EPERM, -ECANCELED: nothing has changed. */
+int file_op_begin(struct job_file_op *op, struct job_handle *handle, enum file_call call, job_file_done_fn *done);
+void file_op_undo(struct job_file_op *op);   /* a begun one that did not start */
+
+/* Paths of a begun op, and that their directories are open on this loop until its end. 0, or -EINVAL: nothing has changed. */
+int file_op_paths(struct job_file_op *op, const struct job_path *first, const struct job_path *second);
+
+/* Starts a begun one; on error it is idle again and nothing else has changed. */
+int file_op_call(struct job_file_op *op);                    /* on a thread */
+int file_op_ring(struct job_file_op *op);                    /* OP_READ_AT, OP_WRITE_AT, OP_SYNC, as op->job_call says */
+void file_op_defer(struct job_file_op *op, int status);      /* it has been done: the end comes at the end of the turn */
+
+/* file_call.c: what a request does, by plain calls, on any thread. The status. */
+int file_call_run(struct job_file_op *op);
+
+/* The same without sleeping. -EAGAIN: it would. */
+int file_call_try(struct job_file_op *op);
+
+/* As many segments from byte `done` on as the vector takes; returns their number, and how many bytes they are. */
+unsigned file_fill_vector(struct job_file_op *op, size_t done, size_t *len);
+
+/* What a descriptor is, FILE_*, given its flags of open(2). 0, or a negative errno. */
+int file_kind_of(int fd, int open_flags, uint32_t *flags);
+
+#endif

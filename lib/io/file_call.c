@@ -1,0 +1,388 @@
+/* file_call.c — what a file request does, by plain calls: on a thread that may sleep, or, for what is in memory, without sleeping.
+ *
+ * A call that a signal has interrupted is made again; reads and writes go on until all is done. A request that has opened a descriptor for
+ * itself closes it, whatever happens.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/bits.h"
+#include "base/sys.h"
+#include "io/file.h"
+#include "memory/arena.h"
+
+#ifndef RESOLVE_CACHED
+#define RESOLVE_CACHED 0x20
+#endif
+
+enum {
+    LOAD_TRY_BYTES = 65536,      /* what a loop copies at once: some 5 us */
+    LOAD_FIRST_BYTES = 4096,     /* for files that say they are empty: those of /proc are not */
+    LIST_BYTES = 65536,          /* of entries in one segment */
+    NAME_TRIES = 100,            /* temporary names before we give up */
+    STORE_SUFFIX = 16,
+};
+
+#define AGAIN_IF_INTERRUPTED(call)                                                                                     \
+    ({                                                                                                                 \
+        long again_rc;                                                                                                 \
+        do                                                                                                             \
+            again_rc = (long)(call);                                                                                   \
+        while (again_rc < 0 && errno == EINTR);                                                                        \
+        again_rc < 0 ? -(long)errno : again_rc;                                                                        \
+    })
+
+static int directory_of(const struct job_path *path)
+{
+    return path->directory ? path->directory->job_fd : AT_FDCWD;
+}
+
+static int open_path(const struct job_path *path, int flags, unsigned mode, uint64_t resolve)
+{
+    bool makes = (flags & O_CREAT) || (flags & O_TMPFILE) == O_TMPFILE;
+    struct open_how how = {
+        .flags = (uint64_t)(unsigned)(flags | O_CLOEXEC), .mode = makes ? mode & 07777 : 0, .resolve = path->resolve | resolve};
+    return (int)AGAIN_IF_INTERRUPTED(syscall(SYS_openat2, directory_of(path), path->name, &how, sizeof how));
+}
+
+int file_kind_of(int fd, int open_flags, uint32_t *flags)
+{
+    struct stat status;
+    if (fstat(fd, &status) < 0)
+        return -errno;
+    bool is_seekable = S_ISREG(status.st_mode) || S_ISBLK(status.st_mode);
+    *flags = (is_seekable ? FILE_SEEKABLE : 0) | (open_flags & O_DIRECT ? FILE_DIRECT : 0);
+    return 0;
+}
+
+unsigned file_fill_vector(struct job_file_op *op, size_t done, size_t *len)
+{
+    unsigned count = 0;
+    *len = 0;
+    for (const struct job_buf *at = op->job_buf; at && count < FILE_VECTOR_MAX; at = job_buf_next(at)) {
+        size_t here = job_buf_segment_len(at);
+        if (done >= here) {
+            done -= here;
+            continue;
+        }
+        file_vector(op)[count++] = (struct iovec){(char *)job_buf_data(at) + done, here - done};
+        *len += here - done;
+        done = 0;
+    }
+    return count;
+}
+
+static int call_open(struct job_file_op *op)
+{
+    int fd = open_path(&op->job_paths[0], (int)op->job_flags, op->job_mode, 0);
+    op->job_fd = fd;
+    return fd < 0 ? fd : 0;
+}
+
+/* Of what cannot be read at an offset: what is there. */
+static int call_read(struct job_file_op *op)
+{
+    size_t room;
+    void *bytes = job_buf_room(op->job_buf, &room);
+    long n = AGAIN_IF_INTERRUPTED(read(op->job_file->job_fd, bytes, min_size(room, op->job_len)));
+    if (n < 0)
+        return (int)n;
+    op->count = (uint64_t)n;
+    return job_buf_extend(op->job_buf, (size_t)n);
+}
+
+static int write_all(struct job_file_op *op, int fd, bool is_seekable)
+{
+    size_t all = job_buf_len(op->job_buf), len;
+    bool is_append = op->job_offset == JOB_FILE_APPEND;
+    while (op->count < all) {
+        unsigned count = file_fill_vector(op, (size_t)op->count, &len);
+        off_t offset = is_append || !is_seekable ? -1 : (off_t)(op->job_offset + op->count);
+        long n = AGAIN_IF_INTERRUPTED(pwritev2(fd, file_vector(op), (int)count, offset, is_append && is_seekable ? RWF_APPEND : 0));
+        if (n <= 0)
+            return n < 0 ? (int)n : -EIO;
+        op->count += (uint64_t)n;
+    }
+    return 0;
+}
+
+static int call_write(struct job_file_op *op)
+{
+    return write_all(op, op->job_file->job_fd, (op->job_file->job_flags & FILE_SEEKABLE) != 0);
+}
+
+static int call_sync(struct job_file_op *op)
+{
+    int fd = op->job_file->job_fd;
+    return (int)AGAIN_IF_INTERRUPTED(op->job_flags ? fdatasync(fd) : fsync(fd));
+}
+
+static int call_truncate(struct job_file_op *op)
+{
+    return (int)AGAIN_IF_INTERRUPTED(ftruncate(op->job_file->job_fd, (off_t)op->job_len));
+}
+
+static int call_allocate(struct job_file_op *op)
+{
+    return (int)AGAIN_IF_INTERRUPTED(
+        fallocate(op->job_file->job_fd, (int)op->job_flags, (off_t)op->job_offset, (off_t)op->job_len));
+}
+
+static int call_advise(struct job_file_op *op)
+{
+    return -posix_fadvise(op->job_file->job_fd, (off_t)op->job_offset, (off_t)op->job_len, (int)op->job_flags);
+}
+
+static struct job_arena *arena_of(struct job_file_op *op)
+{
+    return op->job_handle->job_loop->arena;
+}
+
+/* Room behind what was read: the buf grows by moving to one of twice the size. */
+static int grow(struct job_file_op *op, size_t limit)
+{
+    size_t len = job_buf_len(op->job_buf), room;
+    (void)job_buf_room(op->job_buf, &room);
+    if (room > 0)
+        return 0;
+    struct job_buf *larger = NULL;
+    int err = job_buf_alloc(arena_of(op), min_size(limit + 1, max_size(2 * len, LOAD_FIRST_BYTES)), NULL, &larger);
+    if (err == 0)
+        err = job_buf_write(larger, job_buf_data(op->job_buf), len);
+    if (err == 0)
+        job_buf_replace(&op->job_buf, &larger);
+    job_buf_free(&larger);   /* NULL, unless something failed */
+    return err;
+}
+
+/* To the end of the file, which may not be where its size says: it grows, it shrinks, or it is one of /proc. */
+static int read_to_end(struct job_file_op *op, int fd, size_t size, int flags)
+{
+    size_t limit = (size_t)op->job_len;
+    int err = job_buf_alloc(arena_of(op), min_size(size, limit) + 1, NULL, &op->job_buf);   /* 1: to see the end */
+    while (err == 0) {
+        size_t room;
+        err = grow(op, limit);
+        if (err < 0)
+            break;
+        struct iovec vector = {.iov_base = job_buf_room(op->job_buf, &room)};
+        vector.iov_len = room;
+        long n = AGAIN_IF_INTERRUPTED(preadv2(fd, &vector, 1, flags ? (off_t)op->count : -1, flags));
+        if (n <= 0) {
+            err = (int)n;
+            break;
+        }
+        op->count += (uint64_t)n;
+        (void)job_buf_extend(op->job_buf, (size_t)n);
+        if (op->count > limit)
+            err = -EFBIG;
+        else if (op->count == size && (size_t)n < room)
+            break;   /* short, and where fstat(2) saw the end a moment ago */
+    }
+    if (err < 0) {
+        job_buf_free(&op->job_buf);
+        op->count = 0;
+    }
+    return err;
+}
+
+static int call_load(struct job_file_op *op)
+{
+    struct stat status;
+    int fd = open_path(&op->job_paths[0], O_RDONLY | O_NOCTTY, 0, 0);
+    if (fd < 0)
+        return fd;
+    int err = fstat(fd, &status) < 0 ? -errno : 0;
+    if (err == 0)
+        err = read_to_end(op, fd, S_ISREG(status.st_mode) && status.st_size > 0 ? (size_t)status.st_size : 0, 0);
+    (void)sys_close(fd);   /* nothing was written */
+    return err;
+}
+
+/* The whole file without sleeping: its path, its inode and its pages are in memory. */
+static int try_load(struct job_file_op *op)
+{
+    struct stat status;
+    int fd = open_path(&op->job_paths[0], O_RDONLY | O_NOCTTY | O_NONBLOCK, 0, RESOLVE_CACHED);
+    if (fd < 0)
+        return -EAGAIN;    /* whatever it is: the thread says it */
+    int err = -EAGAIN;
+    if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0 && status.st_size <= LOAD_TRY_BYTES)
+        err = read_to_end(op, fd, (size_t)status.st_size, RWF_NOWAIT);
+    (void)sys_close(fd);   /* nothing was written */
+    return err == 0 ? 0 : -EAGAIN;
+}
+
+/* A name beside the one that is wanted. The descriptor, or a negative errno. */
+static int open_temporary(struct job_file_op *op, char *name, size_t size)
+{
+    const struct job_path *path = &op->job_paths[0];
+    static const char hex[] = "0123456789abcdef";
+    for (int i = 0; i < NAME_TRIES; i++) {
+        uint64_t number = sys_clock_monotonic_ns() * 0x9e3779b97f4a7c15U ^ (uint64_t)(uintptr_t)op;
+        int len = snprintf(name, size, "%s.", path->name);
+        if (len < 0 || (size_t)len + STORE_SUFFIX >= size)
+            return -ENAMETOOLONG;
+        for (int digit = 0; digit < STORE_SUFFIX - 1; digit++, number >>= 4)
+            name[len++] = hex[number & 15];
+        name[len] = '\0';
+        struct job_path temporary = {.directory = path->directory, .name = name};
+        int fd = open_path(&temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, op->job_mode, 0);
+        if (fd != -EEXIST)
+            return fd;
+    }
+    return -EEXIST;
+}
+
+/* The name is durable when its directory is. */
+static int sync_directory(const struct job_path *path)
+{
+    char name[PATH_MAX];
+    const char *slash = strrchr(path->name, '/');
+    size_t len = slash ? (size_t)(slash - path->name) : 0;
+    if (len >= sizeof name)
+        return -ENAMETOOLONG;
+    memcpy(name, path->name, len);
+    name[len] = '\0';
+    struct job_path directory = {.directory = path->directory, .name = !slash ? "." : len == 0 ? "/" : name};
+    int fd = open_path(&directory, O_RDONLY | O_DIRECTORY, 0, 0);
+    if (fd < 0)
+        return fd;
+    int err = (int)AGAIN_IF_INTERRUPTED(fsync(fd));
+    (void)sys_close(fd);   /* nothing was written */
+    return err == -EINVAL ? 0 : err;   /* a file system that cannot: it keeps its names by other means */
+}
+
+static int call_store(struct job_file_op *op)
+{
+    char name[PATH_MAX];
+    const struct job_path *path = &op->job_paths[0];
+    int fd = open_temporary(op, name, sizeof name);
+    if (fd < 0)
+        return fd;
+    int err = write_all(op, fd, true);
+    if (err == 0)
+        err = (int)AGAIN_IF_INTERRUPTED(fsync(fd));
+    int closed = sys_close(fd);
+    if (err == 0 && closed != -EINTR)   /* an interrupted close has closed */
+        err = closed;
+    if (err == 0)
+        err = (int)AGAIN_IF_INTERRUPTED(renameat(directory_of(path), name, directory_of(path), path->name));
+    if (err < 0) {
+        (void)unlinkat(directory_of(path), name, 0);   /* what failed first is told */
+        return err;
+    }
+    return sync_directory(path);
+}
+
+static int call_list(struct job_file_op *op)
+{
+    int fd = open_path(&op->job_paths[0], O_RDONLY | O_DIRECTORY, 0, 0);
+    if (fd < 0)
+        return fd;
+    long n = 1;
+    while (n > 0) {
+        struct job_buf *more = NULL;
+        size_t room;
+        n = job_buf_alloc(arena_of(op), LIST_BYTES, NULL, &more);
+        if (n < 0)
+            break;
+        void *bytes = job_buf_room(more, &room);
+        n = AGAIN_IF_INTERRUPTED(syscall(SYS_getdents64, fd, bytes, room));
+        if (n > 0) {
+            (void)job_buf_extend(more, (size_t)n);
+            op->count += (uint64_t)n;
+        }
+        if (n >= 0 && !op->job_buf)
+            op->job_buf = job_buf_take(&more);
+        else if (n > 0)
+            n = job_buf_append(op->job_buf, &more) < 0 ? -EOVERFLOW : n;
+        job_buf_free(&more);
+    }
+    (void)sys_close(fd);   /* nothing was written */
+    if (n < 0)
+        job_buf_free(&op->job_buf);
+    return (int)n;
+}
+
+static int call_stat(struct job_file_op *op)
+{
+    const struct job_path *path = &op->job_paths[0];
+    return (int)AGAIN_IF_INTERRUPTED(
+        statx(directory_of(path), path->name, (int)op->job_flags, STATX_BASIC_STATS | STATX_BTIME, op->job_result));
+}
+
+static int call_rename(struct job_file_op *op)
+{
+    const struct job_path *from = &op->job_paths[0], *to = &op->job_paths[1];
+    return (int)AGAIN_IF_INTERRUPTED(renameat2(directory_of(from), from->name, directory_of(to), to->name, op->job_flags));
+}
+
+static int call_link(struct job_file_op *op)
+{
+    const struct job_path *from = &op->job_paths[0], *to = &op->job_paths[1];
+    return (int)AGAIN_IF_INTERRUPTED(linkat(directory_of(from), from->name, directory_of(to), to->name, 0));
+}
+
+static int call_symlink(struct job_file_op *op)
+{
+    const struct job_path *path = &op->job_paths[0];
+    return (int)AGAIN_IF_INTERRUPTED(symlinkat(op->job_result, directory_of(path), path->name));
+}
+
+static int call_unlink(struct job_file_op *op)
+{
+    const struct job_path *path = &op->job_paths[0];
+    return (int)AGAIN_IF_INTERRUPTED(unlinkat(directory_of(path), path->name, (int)op->job_flags));
+}
+
+static int call_mkdir(struct job_file_op *op)
+{
+    const struct job_path *path = &op->job_paths[0];
+    return (int)AGAIN_IF_INTERRUPTED(mkdirat(directory_of(path), path->name, op->job_mode));
+}
+
+/* Without O_NONBLOCK a FIFO would sleep until somebody opens its other end; with it, reads by the ring would not wait for the disk. */
+static int try_open(struct job_file_op *op)
+{
+    int wanted = (int)op->job_flags;
+    int extra = wanted & (O_NONBLOCK | O_PATH) ? 0 : O_NONBLOCK;
+    int fd = open_path(&op->job_paths[0], wanted | extra, 0, RESOLVE_CACHED);
+    if (fd < 0)
+        return -EAGAIN;   /* whatever it is: the thread says it */
+    struct stat status;
+    bool is_file = fstat(fd, &status) == 0 && (S_ISREG(status.st_mode) || S_ISDIR(status.st_mode));
+    if (extra && (!is_file || fcntl(fd, F_SETFL, wanted & ~extra) < 0)) {
+        (void)sys_close(fd);   /* nothing was written */
+        return -EAGAIN;
+    }
+    op->job_fd = fd;
+    return 0;
+}
+
+static int (*const calls[FILE_CALLS])(struct job_file_op *op) = {
+    [CALL_OPEN] = call_open,         [CALL_READ] = call_read,     [CALL_WRITE] = call_write,   [CALL_SYNC] = call_sync,
+    [CALL_TRUNCATE] = call_truncate, [CALL_ALLOCATE] = call_allocate, [CALL_ADVISE] = call_advise, [CALL_LOAD] = call_load,
+    [CALL_STORE] = call_store,       [CALL_LIST] = call_list,     [CALL_STAT] = call_stat,     [CALL_RENAME] = call_rename,
+    [CALL_LINK] = call_link,         [CALL_SYMLINK] = call_symlink, [CALL_UNLINK] = call_unlink, [CALL_MKDIR] = call_mkdir,
+};
+
+int file_call_run(struct job_file_op *op)
+{
+    return calls[op->job_call](op);
+}
+
+int file_call_try(struct job_file_op *op)
+{
+    if (op->job_call == CALL_LOAD)
+        return try_load(op);
+    bool may_try = op->job_call == CALL_OPEN && (op->job_flags & (O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY))) == 0;
+    return may_try ? try_open(op) : -EAGAIN;
+}

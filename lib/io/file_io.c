@@ -1,0 +1,134 @@
+/* file_io.c — requests of an open file: each says what it wants, and by which way (docs/decisions/011). */
+#include <errno.h>
+
+#include "io/file.h"
+
+enum { FILE_LEN_MAX = 1 << 30 };
+
+static int begin(struct job_file *file, struct job_file_op *op, enum file_call call, job_file_done_fn *done)
+{
+    if (!file)
+        return -EINVAL;
+    int err = file_op_begin(op, &file->handle, call, done);
+    if (err < 0)
+        return err;
+    op->job_file = file;
+    if (file->job_fd >= 0)
+        return 0;
+    file_op_undo(op);
+    return -EBADF;
+}
+
+static bool is_seekable(const struct job_file *file)
+{
+    return (file->job_flags & FILE_SEEKABLE) != 0;
+}
+
+/* Takes a buf over when the request has started, and not before. */
+static int start_with(struct job_file_op *op, struct job_buf **buf, int (*start)(struct job_file_op *op))
+{
+    op->job_buf = *buf;
+    int err = start(op);
+    if (err == 0)
+        *buf = NULL;
+    else
+        op->job_buf = NULL;
+    return err;
+}
+
+int job_file_read(struct job_file *file, struct job_file_op *op, struct job_buf **buf, size_t len, uint64_t offset,
+                  job_file_done_fn *done)
+{
+    size_t room = len;
+    if (!buf || len == 0 || len > FILE_LEN_MAX || offset > INT64_MAX - len)
+        return -EINVAL;
+    if (*buf)
+        (void)job_buf_room(*buf, &room);
+    if (room < len)
+        return -EINVAL;
+    int err = begin(file, op, CALL_READ, done);
+    if (err < 0)
+        return err;
+    op->job_len = len;
+    op->job_offset = offset;
+    struct job_buf *own = NULL;
+    struct job_buf_options options = {.page_aligned = (file->job_flags & FILE_DIRECT) != 0};
+    if (!*buf) {
+        err = job_buf_alloc(file->handle.job_loop->arena, len, &options, &own);
+        if (err < 0) {
+            file_op_undo(op);
+            return err;
+        }
+        buf = &own;
+    }
+    err = start_with(op, buf, is_seekable(file) ? file_op_ring : file_op_call);
+    job_buf_free(&own);   /* NULL, unless it has not started */
+    return err;
+}
+
+int job_file_write(struct job_file *file, struct job_file_op *op, struct job_buf **buf, uint64_t offset, job_file_done_fn *done)
+{
+    if (!buf || !*buf)
+        return -EINVAL;
+    size_t len = job_buf_len(*buf);
+    if (len > FILE_LEN_MAX || (offset != JOB_FILE_APPEND && offset > INT64_MAX - len))
+        return -EINVAL;
+    int err = begin(file, op, CALL_WRITE, done);
+    if (err < 0)
+        return err;
+    op->job_len = len;
+    op->job_offset = offset;
+    bool is_direct = is_seekable(file) && (file->job_flags & FILE_DIRECT) && offset != JOB_FILE_APPEND;
+    if (len > 0)
+        return start_with(op, buf, is_direct ? file_op_ring : file_op_call);
+    op->job_buf = job_buf_take(buf);
+    file_op_defer(op, 0);   /* nothing to be written is written */
+    return 0;
+}
+
+int job_file_sync(struct job_file *file, struct job_file_op *op, bool is_data_only, job_file_done_fn *done)
+{
+    int err = begin(file, op, CALL_SYNC, done);
+    if (err < 0)
+        return err;
+    op->job_flags = is_data_only;
+    op->job_len = 0;
+    return is_seekable(file) ? file_op_ring(op) : file_op_call(op);
+}
+
+int job_file_truncate(struct job_file *file, struct job_file_op *op, uint64_t len, job_file_done_fn *done)
+{
+    if (len > INT64_MAX)
+        return -EINVAL;
+    int err = begin(file, op, CALL_TRUNCATE, done);
+    if (err < 0)
+        return err;
+    op->job_len = len;
+    return file_op_call(op);
+}
+
+static int with_range(struct job_file *file, struct job_file_op *op, enum file_call call, int flags, uint64_t offset, uint64_t len,
+                      job_file_done_fn *done)
+{
+    if (offset > INT64_MAX || len > INT64_MAX)
+        return -EINVAL;
+    int err = begin(file, op, call, done);
+    if (err < 0)
+        return err;
+    op->job_flags = (uint32_t)flags;
+    op->job_offset = offset;
+    op->job_len = len;
+    return file_op_call(op);
+}
+
+int job_file_allocate(struct job_file *file, struct job_file_op *op, int mode, uint64_t offset, uint64_t len,
+                      job_file_done_fn *done)
+{
+    return with_range(file, op, CALL_ALLOCATE, mode, offset, len, done);
+}
+
+int job_file_advise(struct job_file *file, struct job_file_op *op, uint64_t offset, uint64_t len, int advice,
+                    job_file_done_fn *done)
+{
+    return with_range(file, op, CALL_ADVISE, advice, offset, len, done);
+}
