@@ -39,7 +39,8 @@ static void find_features(struct root *root)
 /* It is the runtime's own: not among what must be closed before. */
 static int open_calls(struct job_runtime *runtime, unsigned threads)
 {
-    struct job_pool_options options = {.blocking = true, .workers = threads, .queue_limit = CALLS_QUEUED_MAX, .name = "calls"};
+    struct job_pool_options options = {
+        .blocking = true, .workers = threads, .queue_limit = CALLS_QUEUED_MAX, .name = "calls"};
     if (threads > POOL_WORKERS_MAX)
         return -EINVAL;   /* JOB_POOL_INLINE as well: a loop would sleep in the kernel */
     int err = job_pool_open(runtime, &runtime->root.calls, &options);

@@ -112,8 +112,8 @@ JOB_API int job_file_descriptor(const struct job_file *file);
 JOB_API void job_file_close(struct job_file *file, void (*closed)(struct job_file *file));
 
 /**
- * Reads until `len` bytes have come, the file ends, or an error: fewer than `len` is the end of the file. Of a pipe or terminal: what is there
- * when something is there; 0 bytes is its end.
+ * Reads until `len` bytes have come, the file ends, or an error: fewer than `len` is the end of the file. Of a pipe or terminal: what is
+ * there when something is there; 0 bytes is its end.
  *
  * @param buf     where to: *buf with room for `len` bytes behind what it holds, taken over on success; or *buf is NULL: one is taken from
  *                the loop's arena. With O_DIRECT one that was allocated page_aligned, and offset and len multiples of the block size
@@ -121,15 +121,16 @@ JOB_API void job_file_close(struct job_file *file, void (*closed)(struct job_fil
  * @param offset  ignored where there are none
  * @param done    required; tells the buf, with the bytes behind what it held
  * @return 0, or -EINVAL: an argument; there is less room; -EBUSY: the op is in flight; -EBADF: the file is not open yet, or failed to;
- *         -ENOMEM; -EAGAIN: 2^20 operations are in flight, or 4096 calls wait; -ECANCELED: closing; -EPERM: not the loop's thread; nothing changes
+ *         -ENOMEM; -EAGAIN: 2^20 operations are in flight, or 4096 calls wait; -ECANCELED: closing; -EPERM: not the loop's thread;
+ *         nothing changes
  * Thread: loop thread.
  */
-JOB_API int job_file_read(struct job_file *file, struct job_file_op *op, struct job_buf **buf, size_t len, uint64_t offset,
-                          job_file_done_fn *done);
+JOB_API int job_file_read(struct job_file *file, struct job_file_op *op, struct job_buf **buf, size_t len,
+                          uint64_t offset, job_file_done_fn *done);
 
 /**
- * Writes all bytes of a buf. Writes of one file that are in flight together may reach it in any order. With O_DIRECT each segment must begin
- * on a page, and lengths be multiples of the block size.
+ * Writes all bytes of a buf. Writes of one file that are in flight together may reach it in any order. With O_DIRECT each segment must
+ * begin on a page, and lengths be multiples of the block size.
  *
  * @param buf     taken over on success; comes back whole in `done`, where op->count says how much of it was written: all, unless it failed
  *                (-ENOSPC, -EIO, -EFBIG …)
@@ -154,7 +155,8 @@ JOB_API int job_file_allocate(struct job_file *file, struct job_file_op *op, int
 JOB_API int job_file_advise(struct job_file *file, struct job_file_op *op, uint64_t offset, uint64_t len, int advice,
                             job_file_done_fn *done);
 
-/** statx(2) of the open file, at once: what the kernel has in memory. @return 0, or a negative errno; -EBADF: not open. Thread: loop thread. */
+/** statx(2) of the open file, at once: what the kernel has in memory. @return 0, or a negative errno; -EBADF: not open. Thread: loop
+ * thread. */
 JOB_API int job_file_stat(const struct job_file *file, struct statx *status);
 
 enum job_file_lock { JOB_FILE_UNLOCK, JOB_FILE_LOCK_SHARED, JOB_FILE_LOCK_EXCLUSIVE };

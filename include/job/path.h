@@ -33,8 +33,8 @@ JOB_API int job_path_load(struct job_handle *handle, struct job_file_op *op, con
  * @param buf   taken over on success; comes back in `done`
  * Thread: loop thread of the handle.
  */
-JOB_API int job_path_store(struct job_handle *handle, struct job_file_op *op, const struct job_path *path, unsigned mode,
-                           struct job_buf **buf, job_file_done_fn *done);
+JOB_API int job_path_store(struct job_handle *handle, struct job_file_op *op, const struct job_path *path,
+                           unsigned mode, struct job_buf **buf, job_file_done_fn *done);
 
 /* An entry of a directory, as the kernel writes them. */
 struct job_entry {
@@ -42,7 +42,7 @@ struct job_entry {
     int64_t offset;
     uint16_t size;     /* of this record */
     uint8_t type;      /* DT_*; DT_UNKNOWN where the file system does not say */
-    char name[];
+    char name[1];      /* as long as it is; ends with 0 */
 };
 
 /**
@@ -51,7 +51,8 @@ struct job_entry {
  * @param done  tells a buf for job_entry_next()
  * Thread: loop thread of the handle.
  */
-JOB_API int job_path_list(struct job_handle *handle, struct job_file_op *op, const struct job_path *path, job_file_done_fn *done);
+JOB_API int job_path_list(struct job_handle *handle, struct job_file_op *op, const struct job_path *path,
+                          job_file_done_fn *done);
 
 /** The entry behind `before` (NULL: the first) of a buf that job_path_list() made, without "." and ".."; NULL: no more. Valid as long as
  * the buf. Thread: owner of the buf. */
@@ -70,16 +71,16 @@ JOB_API int job_path_link(struct job_handle *handle, struct job_file_op *op, con
                           const struct job_path *to, job_file_done_fn *done);
 
 /** symlinkat(2): `path` becomes a link to `target`, which must stay until `done`. Thread: loop thread of the handle. */
-JOB_API int job_path_symlink(struct job_handle *handle, struct job_file_op *op, const char *target, const struct job_path *path,
-                             job_file_done_fn *done);
+JOB_API int job_path_symlink(struct job_handle *handle, struct job_file_op *op, const char *target,
+                             const struct job_path *path, job_file_done_fn *done);
 
 /** unlinkat(2): removes a name, or with is_directory an empty directory. Thread: loop thread of the handle. */
-JOB_API int job_path_unlink(struct job_handle *handle, struct job_file_op *op, const struct job_path *path, bool is_directory,
-                            job_file_done_fn *done);
+JOB_API int job_path_unlink(struct job_handle *handle, struct job_file_op *op, const struct job_path *path,
+                            bool is_directory, job_file_done_fn *done);
 
 /** mkdirat(2). Thread: loop thread of the handle. */
-JOB_API int job_path_mkdir(struct job_handle *handle, struct job_file_op *op, const struct job_path *path, unsigned mode,
-                           job_file_done_fn *done);
+JOB_API int job_path_mkdir(struct job_handle *handle, struct job_file_op *op, const struct job_path *path,
+                           unsigned mode, job_file_done_fn *done);
 
 JOB_END_DECLS
 

@@ -15,7 +15,8 @@ enum file_call {
 /* job_file.job_flags */
 enum {
     FILE_SEEKABLE = 1,   /* a regular file or a block device: the ring reads it */
-    FILE_DIRECT = 2,     /* O_DIRECT: the ring writes it as well */
+    FILE_DIRECT = 2,     /* O_DIRECT */
+    FILE_RING_WRITES = 4 /* the ring writes it as well: those with O_DIRECT, docs/decisions/011; and in tests */
 };
 
 enum { FILE_VECTOR_MAX = sizeof(((struct job_file_op *)0)->job_vector) / (sizeof(struct iovec)) };

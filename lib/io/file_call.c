@@ -48,7 +48,10 @@ static int open_path(const struct job_path *path, int flags, unsigned mode, uint
 {
     bool makes = (flags & O_CREAT) || (flags & O_TMPFILE) == O_TMPFILE;
     struct open_how how = {
-        .flags = (uint64_t)(unsigned)(flags | O_CLOEXEC), .mode = makes ? mode & 07777 : 0, .resolve = path->resolve | resolve};
+        .flags = (uint64_t)(unsigned)(flags | O_CLOEXEC),
+        .mode = makes ? mode & 07777 : 0,
+        .resolve = path->resolve | resolve,
+    };
     return (int)AGAIN_IF_INTERRUPTED(syscall(SYS_openat2, directory_of(path), path->name, &how, sizeof how));
 }
 
@@ -58,7 +61,7 @@ int file_kind_of(int fd, int open_flags, uint32_t *flags)
     if (fstat(fd, &status) < 0)
         return -errno;
     bool is_seekable = S_ISREG(status.st_mode) || S_ISBLK(status.st_mode);
-    *flags = (is_seekable ? FILE_SEEKABLE : 0) | (open_flags & O_DIRECT ? FILE_DIRECT : 0);
+    *flags = (is_seekable ? FILE_SEEKABLE : 0) | (open_flags & O_DIRECT ? FILE_DIRECT | FILE_RING_WRITES : 0);
     return 0;
 }
 
@@ -102,10 +105,11 @@ static int write_all(struct job_file_op *op, int fd, bool is_seekable)
 {
     size_t all = job_buf_len(op->job_buf), len;
     bool is_append = op->job_offset == JOB_FILE_APPEND;
+    int flags = is_append && is_seekable ? RWF_APPEND : 0;
     while (op->count < all) {
         unsigned count = file_fill_vector(op, (size_t)op->count, &len);
         off_t offset = is_append || !is_seekable ? -1 : (off_t)(op->job_offset + op->count);
-        long n = AGAIN_IF_INTERRUPTED(pwritev2(fd, file_vector(op), (int)count, offset, is_append && is_seekable ? RWF_APPEND : 0));
+        long n = AGAIN_IF_INTERRUPTED(pwritev2(fd, file_vector(op), (int)count, offset, flags));
         if (n <= 0)
             return n < 0 ? (int)n : -EIO;
         op->count += (uint64_t)n;
@@ -322,7 +326,8 @@ static int call_stat(struct job_file_op *op)
 static int call_rename(struct job_file_op *op)
 {
     const struct job_path *from = &op->job_paths[0], *to = &op->job_paths[1];
-    return (int)AGAIN_IF_INTERRUPTED(renameat2(directory_of(from), from->name, directory_of(to), to->name, op->job_flags));
+    return (int)AGAIN_IF_INTERRUPTED(
+        renameat2(directory_of(from), from->name, directory_of(to), to->name, op->job_flags));
 }
 
 static int call_link(struct job_file_op *op)
@@ -368,10 +373,12 @@ static int try_open(struct job_file_op *op)
 }
 
 static int (*const calls[FILE_CALLS])(struct job_file_op *op) = {
-    [CALL_OPEN] = call_open,         [CALL_READ] = call_read,     [CALL_WRITE] = call_write,   [CALL_SYNC] = call_sync,
-    [CALL_TRUNCATE] = call_truncate, [CALL_ALLOCATE] = call_allocate, [CALL_ADVISE] = call_advise, [CALL_LOAD] = call_load,
-    [CALL_STORE] = call_store,       [CALL_LIST] = call_list,     [CALL_STAT] = call_stat,     [CALL_RENAME] = call_rename,
-    [CALL_LINK] = call_link,         [CALL_SYMLINK] = call_symlink, [CALL_UNLINK] = call_unlink, [CALL_MKDIR] = call_mkdir,
+    [CALL_OPEN] = call_open,         [CALL_READ] = call_read,       [CALL_WRITE] = call_write,
+    [CALL_SYNC] = call_sync,         [CALL_TRUNCATE] = call_truncate, [CALL_ALLOCATE] = call_allocate,
+    [CALL_ADVISE] = call_advise,     [CALL_LOAD] = call_load,       [CALL_STORE] = call_store,
+    [CALL_LIST] = call_list,         [CALL_STAT] = call_stat,       [CALL_RENAME] = call_rename,
+    [CALL_LINK] = call_link,         [CALL_SYMLINK] = call_symlink, [CALL_UNLINK] = call_unlink,
+    [CALL_MKDIR] = call_mkdir,
 };
 
 int file_call_run(struct job_file_op *op)

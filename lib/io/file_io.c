@@ -66,7 +66,8 @@ int job_file_read(struct job_file *file, struct job_file_op *op, struct job_buf 
     return err;
 }
 
-int job_file_write(struct job_file *file, struct job_file_op *op, struct job_buf **buf, uint64_t offset, job_file_done_fn *done)
+int job_file_write(struct job_file *file, struct job_file_op *op, struct job_buf **buf, uint64_t offset,
+                   job_file_done_fn *done)
 {
     if (!buf || !*buf)
         return -EINVAL;
@@ -78,9 +79,9 @@ int job_file_write(struct job_file *file, struct job_file_op *op, struct job_buf
         return err;
     op->job_len = len;
     op->job_offset = offset;
-    bool is_direct = is_seekable(file) && (file->job_flags & FILE_DIRECT) && offset != JOB_FILE_APPEND;
+    bool by_ring = is_seekable(file) && (file->job_flags & FILE_RING_WRITES) && offset != JOB_FILE_APPEND;
     if (len > 0)
-        return start_with(op, buf, is_direct ? file_op_ring : file_op_call);
+        return start_with(op, buf, by_ring ? file_op_ring : file_op_call);
     op->job_buf = job_buf_take(buf);
     file_op_defer(op, 0);   /* nothing to be written is written */
     return 0;
@@ -107,8 +108,8 @@ int job_file_truncate(struct job_file *file, struct job_file_op *op, uint64_t le
     return file_op_call(op);
 }
 
-static int with_range(struct job_file *file, struct job_file_op *op, enum file_call call, int flags, uint64_t offset, uint64_t len,
-                      job_file_done_fn *done)
+static int with_range(struct job_file *file, struct job_file_op *op, enum file_call call, int flags, uint64_t offset,
+                      uint64_t len, job_file_done_fn *done)
 {
     if (offset > INT64_MAX || len > INT64_MAX)
         return -EINVAL;

@@ -59,7 +59,8 @@ int job_path_store(struct job_handle *handle, struct job_file_op *op, const stru
     return err;
 }
 
-int job_path_list(struct job_handle *handle, struct job_file_op *op, const struct job_path *path, job_file_done_fn *done)
+int job_path_list(struct job_handle *handle, struct job_file_op *op, const struct job_path *path,
+                  job_file_done_fn *done)
 {
     int err = begin(handle, op, CALL_LIST, path, NULL, done);
     return err < 0 ? err : file_op_call(op);
@@ -98,8 +99,8 @@ const struct job_entry *job_entry_next(const struct job_buf *buf, const struct j
     return NULL;
 }
 
-int job_path_stat(struct job_handle *handle, struct job_file_op *op, const struct job_path *path, int flags, struct statx *status,
-                  job_file_done_fn *done)
+int job_path_stat(struct job_handle *handle, struct job_file_op *op, const struct job_path *path, int flags,
+                  struct statx *status, job_file_done_fn *done)
 {
     if (!status)
         return -EINVAL;
@@ -111,8 +112,8 @@ int job_path_stat(struct job_handle *handle, struct job_file_op *op, const struc
     return file_op_call(op);
 }
 
-int job_path_rename(struct job_handle *handle, struct job_file_op *op, const struct job_path *from, const struct job_path *to,
-                    unsigned flags, job_file_done_fn *done)
+int job_path_rename(struct job_handle *handle, struct job_file_op *op, const struct job_path *from,
+                    const struct job_path *to, unsigned flags, job_file_done_fn *done)
 {
     if (!to)
         return -EINVAL;
@@ -123,8 +124,8 @@ int job_path_rename(struct job_handle *handle, struct job_file_op *op, const str
     return file_op_call(op);
 }
 
-int job_path_link(struct job_handle *handle, struct job_file_op *op, const struct job_path *from, const struct job_path *to,
-                  job_file_done_fn *done)
+int job_path_link(struct job_handle *handle, struct job_file_op *op, const struct job_path *from,
+                  const struct job_path *to, job_file_done_fn *done)
 {
     if (!to)
         return -EINVAL;

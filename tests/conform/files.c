@@ -2,6 +2,7 @@
 #include <sys/mman.h>
 
 #include "conform/conform.h"
+#include "io/file.h"
 
 enum { FILE_BYTES = 20000, REQUESTS = 6, ROUNDS_EACH = 3 };
 
@@ -120,6 +121,7 @@ void files(struct scenario *scenario)
         must(scenario, pwrite(fd, &byte, 1, (off_t)offset) == 1);
     }
     must_ok(scenario, job_file_adopt(scenario->loop, &files.file, fd));
+    files.file.job_flags |= FILE_RING_WRITES;
     for (unsigned i = 0; i < REQUESTS; i++) {
         files.requests[i].files = &files;
         files.requests[i].rounds = ROUNDS_EACH;
