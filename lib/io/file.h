@@ -2,6 +2,8 @@
 #ifndef JOB_IO_FILE_H
 #define JOB_IO_FILE_H
 
+#include <sys/uio.h>
+
 #include "engine/op.h"
 #include "job/path.h"
 #include "loop/handle.h"
