@@ -14,7 +14,7 @@ enum {
     PIPELINE_MAX = 8,          /* requests whose answers are owed, until no more are read */
     QUEUED_MAX = 512 << 10,    /* bytes of answers */
     HEAD_ROOM = 2048,          /* a head with all lines that we write, and a short body */
-    BODY_COPY_MAX = 16384,     /* smaller pieces of a body are copied */
+    BODY_COPY_MAX = 32768,     /* smaller pieces of a body are copied: half of what we receive into */
     PROGRESS_BYTES = 16384,    /* of a body within each body time-out */
 };
 
@@ -49,6 +49,7 @@ static struct exchange *begin_exchange(struct conn *conn)
 static void end_first_exchange(struct conn *conn)
 {
     struct exchange *exchange = conn->first;
+    conn->charged_bytes += exchange->charged_bytes;   /* until the answer is sent: it takes as much */
     conn->first = exchange->next;
     if (!conn->first)
         conn->end = &conn->first;
@@ -80,7 +81,8 @@ static void refuse_last(struct conn *conn, int status)
     exchange_refuse(exchange, status);
 }
 
-/* Bodies take at most so much of the memory, all together: else each could wait with half a body for memory that the others hold. */
+/* Bodies, and answers as large, take at most so much of the memory, all together: else each could wait with half a body for memory that the
+ * others hold. */
 static bool charge(struct exchange *exchange, size_t bytes)
 {
     struct service *service = exchange->service;
@@ -202,6 +204,12 @@ static void read_some(struct conn *conn)
     drop_empty(conn);
 }
 
+static void discharge(struct conn *conn)
+{
+    conn->service->body_bytes -= conn->charged_bytes;
+    conn->charged_bytes = 0;
+}
+
 static bool may_read(const struct conn *conn)
 {
     return !conn->is_last && conn->exchange_count <= PIPELINE_MAX && !job_stream_is_full(&conn->stream);
@@ -311,6 +319,17 @@ static void do_what_is_possible(struct conn *conn)
         send_continue(conn);
 }
 
+/* Who is idle is closed: all it has asked for was sent before. Whoever else has an answer on its way, which a close could overtake: the
+ * stream sends it, and waits for the client's end. */
+static void say_goodbye(struct conn *conn)
+{
+    conn->is_over = true;
+    if (conn->phase == PHASE_IDLE && !is_in_request(conn) && job_stream_queued(&conn->stream) == 0)
+        job_stream_close(&conn->stream);
+    else
+        (void)job_stream_finish(&conn->stream, 0);   /* it is open */
+}
+
 static void conn_go_on(struct conn *conn)
 {
     if (conn->is_busy || conn->is_over)
@@ -321,8 +340,7 @@ static void conn_go_on(struct conn *conn)
     if (conn->is_over)
         return;
     if ((conn->is_last || conn->has_ended) && !conn->in && !owes_answers(conn)) {
-        conn->is_over = true;
-        (void)job_stream_finish(&conn->stream, 0);   /* it is open; sends what is queued and closes */
+        say_goodbye(conn);
         return;
     }
     if (conn->is_last || (!conn->in && may_read(conn)))
@@ -372,10 +390,11 @@ static void on_data(struct job_stream *stream, struct job_buf **in)
 static void on_end(struct job_stream *stream, int status)
 {
     struct conn *conn = job_container_of(stream, struct conn, stream);
+    bool is_late = status == -ETIMEDOUT && conn->phase != PHASE_NONE;   /* else it took nothing of what was sent */
     conn->has_ended = true;
-    if (job_stream_status(stream) < 0)
+    if (status < 0 && !is_late)
         conn_cut_off(conn);
-    else if (status == -ETIMEDOUT && is_in_request(conn))
+    else if (is_late && is_in_request(conn))
         refuse_last(conn, 408);
     else
         conn_go_on(conn);
@@ -388,8 +407,10 @@ static void on_room(struct job_stream *stream)
 
 static void on_sent(struct job_stream *stream, int status)
 {
+    struct conn *conn = job_container_of(stream, struct conn, stream);
+    discharge(conn);
     if (status == 0)   /* else `end` tells it as well */
-        conn_go_on(job_container_of(stream, struct conn, stream));
+        conn_go_on(conn);
 }
 
 static void conn_free(struct conn *conn)
@@ -397,6 +418,7 @@ static void conn_free(struct conn *conn)
     struct service *service = conn->service;
     while (conn->first)
         end_first_exchange(conn);
+    discharge(conn);
     job_buf_free(&conn->in);
     *(conn->previous ? &conn->previous->next : &service->conns) = conn->next;
     if (conn->next)

@@ -26,6 +26,7 @@ struct conn {
     struct exchange *current;          /* whose request is being read; it is the last in the list */
     struct exchange *first, **end;     /* in the order of the requests */
     unsigned exchange_count;
+    size_t charged_bytes;              /* of service->body_bytes, for answers that are not sent yet */
     bool has_ended;                    /* the client sends no more */
     bool is_last;                      /* nothing more is read: what comes is thrown away */
     bool is_over;                      /* nothing more is done: the stream closes when all is sent, or has been reset */

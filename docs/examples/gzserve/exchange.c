@@ -40,7 +40,6 @@ void exchange_free(struct exchange *exchange)
     job_buf_free(&exchange->answer.body);
     file_release(exchange->file);
     file_found_free(exchange->found);
-    service->body_bytes -= exchange->charged_bytes;
     if (service->spare_count == SPARE_MAX) {
         free(exchange);
         return;

@@ -35,7 +35,7 @@ struct exchange {
     int refusal;                /* a status to answer with once the request is whole; 0: it is served */
     bool owes_continue;         /* the client waits for "100 Continue" */
     bool has_sent_head;
-    size_t charged_bytes;       /* of service->body_bytes */
+    size_t charged_bytes;       /* of service->body_bytes; the connection gives them back */
     struct job_buf *body;       /* of the request */
     struct answer answer;
 

@@ -67,7 +67,7 @@ int service_open(struct service *service, const struct service_options *options,
     if ((err = job_runtime_open(&service->runtime, &named)) < 0)
         return err;
     job_arena_stats(job_runtime_arena(service->runtime), &arena);
-    service->body_bytes_max = arena.limit_bytes / 2;
+    service->body_bytes_max = arena.limit_bytes / 4;
     *what = "loop";
     if ((err = job_loop_open(service->runtime, &service->loop, &receives)) < 0)
         return err;

@@ -44,8 +44,8 @@ struct service {
     struct conn *conns;               /* all that are open */
     struct exchange *spare;           /* for the next requests */
     unsigned conn_count, spare_count;
-    size_t body_bytes;                /* of all requests whose body is being received or computed */
-    size_t body_bytes_max;            /* half of the memory: the other half is for answers, and to receive into */
+    size_t body_bytes;                /* of all requests with a body, until they are answered */
+    size_t body_bytes_max;            /* a quarter of the memory: a body may take twice its size (conn.c), and others need some */
     struct service_counts counts;
     bool is_draining;
     time_t date_time;

@@ -1,0 +1,514 @@
+/* test_gzserve.c — gzserve as a process of its own: many clients, a full pool, too little memory, clients that dawdle, and its end. */
+#include "support/fixture.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <sys/wait.h>
+
+enum { CLIENTS = 32, OPTIONS_MAX = 16, BODY_LEN = 1 << 20 };
+
+struct service {
+    pid_t pid;
+    uint16_t port;
+};
+
+static struct service service;
+static char root[] = "/tmp/gzserve.XX" "XX" "XX";   /* mkdtemp() */
+
+/* Options up to NULL. */
+static void start(const char *option, ...)
+{
+    int ends[2];
+    char line[64] = "";
+    char *arguments[OPTIONS_MAX + 6] = {(char *)"gzserve", (char *)"--root", root, (char *)"--listen", (char *)"127.0.0.1:0"};
+    unsigned count = 5;
+    va_list list;
+    va_start(list, option);
+    for (; option; option = va_arg(list, const char *))
+        arguments[count++] = (char *)option;
+    va_end(list);
+    ck_assert_int_eq(pipe(ends), 0);
+    service.pid = fork();
+    ck_assert_int_ge(service.pid, 0);
+    if (service.pid == 0) {
+        dup2(ends[1], STDOUT_FILENO);
+        close(ends[0]);
+        close(ends[1]);
+        execv(GZSERVE, arguments);
+        _exit(127);
+    }
+    close(ends[1]);
+    FILE *out = fdopen(ends[0], "r");
+    ck_assert_ptr_nonnull(fgets(line, sizeof line, out));
+    ck_assert_int_eq(sscanf(line, "port %hu", &service.port), 1);
+    fclose(out);
+}
+
+static void assert_ends_well(void)
+{
+    int status = -1;
+    ck_assert_int_eq(waitpid(service.pid, &status, 0), service.pid);
+    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "gzserve: status %#x", (unsigned)status);
+}
+
+static void drain(void)
+{
+    ck_assert_int_eq(kill(service.pid, SIGTERM), 0);
+    assert_ends_well();
+}
+
+static int client(void)
+{
+    return fixture_connect(service.port);
+}
+
+static void ask(int fd, const char *request)
+{
+    fixture_write(fd, request, strlen(request));
+}
+
+#define GET(target) "GET " target " HTTP/1.1\r\nHost: a\r\n\r\n"
+
+/* Reads one answer with a length. Returns its status, 0: the connection has ended or was reset. *body, if wanted, is to be freed. */
+static int receive(int fd, char **body, size_t *body_len)
+{
+    char head[2048];
+    size_t len = 0;
+    int status = 0;
+    while (len < 4 || memcmp(head + len - 4, "\r\n\r\n", 4) != 0) {
+        ck_assert_uint_lt(len, sizeof head - 1);
+        if (recv(fd, head + len, 1, 0) <= 0)
+            return 0;
+        len++;
+    }
+    head[len] = '\0';
+    ck_assert_int_eq(sscanf(head, "HTTP/1.1 %d ", &status), 1);
+    const char *length = strstr(head, "Content-Length:");
+    size_t wanted = length ? strtoul(length + 16, NULL, 10) : 0, got = 0;
+    char *bytes = malloc(wanted + 1);
+    for (ssize_t n; got < wanted && (n = recv(fd, bytes + got, wanted - got, 0)) > 0;)
+        got += (size_t)n;
+    ck_assert_uint_eq(got, wanted);
+    bytes[got] = '\0';
+    if (body_len)
+        *body_len = got;
+    if (body)
+        *body = bytes;
+    else
+        free(bytes);
+    return status;
+}
+
+static void assert_answer(int fd, int status, const char *wanted)
+{
+    char *body = NULL;
+    ck_assert_int_eq(receive(fd, &body, NULL), status);
+    ck_assert_str_eq(body, wanted);
+    free(body);
+}
+
+/* True: the service has closed; nothing more was sent. */
+static bool has_closed(int fd)
+{
+    char byte;
+    ssize_t n = recv(fd, &byte, 1, 0);
+    return n == 0 || (n < 0 && errno == ECONNRESET);
+}
+
+static uint64_t figure(const char *name)
+{
+    char *page = NULL;
+    int fd = client();
+    ask(fd, GET("/stats"));
+    ck_assert_int_eq(receive(fd, &page, NULL), 200);
+    char wanted[64];
+    (void)snprintf(wanted, sizeof wanted, "\n%s ", name);
+    const char *line = strstr(page, wanted);
+    ck_assert_ptr_nonnull(line);
+    uint64_t value = strtoull(line + strlen(wanted), NULL, 10);
+    free(page);
+    close(fd);
+    return value;
+}
+
+START_TEST(tasks_that_finish_out_of_order_are_answered_in_order)
+{
+    start("--workers", "2", NULL);
+    int fd = client();
+
+    ask(fd, GET("/cpu?n=1000000") GET("/fast") GET("/cpu?n=10") "POST /xor?k=1 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
+            GET("/nothing") GET("/cpu?n=100"));
+
+    assert_answer(fd, 200, "78498\n");
+    assert_answer(fd, 200, "fast\n");
+    assert_answer(fd, 200, "4\n");
+    assert_answer(fd, 200, "`cb");
+    assert_answer(fd, 404, "Not Found\n");
+    assert_answer(fd, 200, "25\n");
+    close(fd);
+    drain();
+}
+END_TEST
+
+START_TEST(more_requests_in_a_row_than_it_takes_at_once_are_all_answered)
+{
+    enum { COUNT = 2000 };
+    start("--workers", "2", "--queue", "4", NULL);
+    int fd = client();
+    for (unsigned i = 0; i < COUNT; i++)
+        ask(fd, i % 2 ? GET("/cpu?n=100") : GET("/fast"));
+
+    for (unsigned i = 0; i < COUNT; i++)
+        assert_answer(fd, 200, i % 2 ? "25\n" : "fast\n");
+
+    close(fd);
+    drain();
+}
+END_TEST
+
+START_TEST(a_full_pool_answers_everybody_and_fast_meanwhile)
+{
+    int fds[CLIENTS], fast;
+    start("--workers", "1", "--queue", "2", NULL);
+    for (unsigned i = 0; i < CLIENTS; i++)
+        ask(fds[i] = client(), GET("/cpu?n=50000"));
+
+    fast = client();
+    for (unsigned i = 0; i < 10; i++) {
+        ask(fast, GET("/fast"));
+        assert_answer(fast, 200, "fast\n");
+    }
+
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        assert_answer(fds[i], 200, "5133\n");
+        close(fds[i]);
+    }
+    ck_assert_uint_gt(figure("gzserve_pool_tasks_refused_total"), 0);   /* it was full */
+    close(fast);
+    drain();
+}
+END_TEST
+
+START_TEST(a_pool_that_cannot_keep_up_says_503_to_some_and_answers_all)
+{
+    enum { COUNT = 100 };
+    unsigned served = 0, refused = 0;
+    int fds[COUNT];
+    start("--workers", "1", "--queue-timeout", "0.05", NULL);
+    for (unsigned i = 0; i < COUNT; i++)
+        ask(fds[i] = client(), GET("/cpu?n=100000"));
+
+    for (unsigned i = 0; i < COUNT; i++) {
+        int status = receive(fds[i], NULL, NULL);
+        served += status == 200;
+        refused += status == 503;
+        close(fds[i]);
+    }
+
+    ck_assert_uint_eq(served + refused, COUNT);
+    ck_assert_uint_gt(served, 0);
+    ck_assert_uint_gt(refused, 0);
+    drain();
+}
+END_TEST
+
+static atomic_uint served, short_of_memory;
+
+static void *post_a_mebibyte(void *arg)
+{
+    char head[] = "POST /xor?k=90 HTTP/1.1\r\nHost: a\r\nContent-Length: 1048576\r\n\r\n", *body = NULL;
+    char *bytes = malloc(BODY_LEN);
+    size_t len = 0;
+    memset(bytes, 'x', BODY_LEN);
+    for (unsigned round = 0; round < 4; round++) {
+        int fd = client();
+        (void)send(fd, head, strlen(head), MSG_NOSIGNAL);
+        for (size_t sent = 0; sent < BODY_LEN;) {   /* a refusal may come in the middle */
+            ssize_t n = send(fd, bytes + sent, BODY_LEN - sent, MSG_NOSIGNAL);
+            if (n <= 0)
+                break;
+            sent += (size_t)n;
+        }
+        int status = receive(fd, &body, &len);
+        ck_assert_msg(status == 200 || status == 503, "status %d", status);
+        if (status == 200) {
+            ck_assert_uint_eq(len, BODY_LEN);
+            ck_assert(body[0] == ('x' ^ 90) && memcmp(body, body + 1, len - 1) == 0);
+        }
+        atomic_fetch_add(status == 200 ? &served : &short_of_memory, 1);
+        free(body);
+        close(fd);
+    }
+    free(bytes);
+    return arg;
+}
+
+START_TEST(with_too_little_memory_everybody_is_served_or_told_503)
+{
+    pthread_t threads[CLIENTS];
+    start("--memory", "33554432", "--workers", "2", NULL);
+
+    for (unsigned i = 0; i < CLIENTS; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, post_a_mebibyte, NULL), 0);
+    for (unsigned i = 0; i < CLIENTS; i++)
+        pthread_join(threads[i], NULL);
+
+    ck_assert_uint_eq(atomic_load(&served) + atomic_load(&short_of_memory), CLIENTS * 4);
+    ck_assert_uint_gt(atomic_load(&served), 0);
+    ck_assert_uint_eq(figure("gzserve_body_bytes"), 0);
+    drain();
+}
+END_TEST
+
+START_TEST(who_takes_too_long_for_a_head_or_a_body_hears_408)
+{
+    start("--head-timeout", "0.1", "--body-timeout", "0.1", NULL);
+    int head = client(), body = client(), silent = client(), second = client();
+
+    ask(head, "GET /fast HTTP/1.1\r\nHo");
+    ask(body, "POST /gzip HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc");
+    ask(second, GET("/fast") "G");
+
+    ck_assert_int_eq(receive(head, NULL, NULL), 408);
+    ck_assert_int_eq(receive(body, NULL, NULL), 408);
+    assert_answer(second, 200, "fast\n");
+    ck_assert_int_eq(receive(second, NULL, NULL), 408);
+    ck_assert(has_closed(head) && has_closed(body) && has_closed(second));
+    ck_assert(has_closed(silent));   /* it has asked for nothing */
+    close(head);
+    close(body);
+    close(second);
+    close(silent);
+    drain();
+}
+END_TEST
+
+START_TEST(a_head_that_comes_byte_by_byte_does_not_put_its_time_off)
+{
+    start("--head-timeout", "0.3", NULL);
+    int fd = client(), status = 0;
+    struct pollfd answer = {.fd = fd, .events = POLLIN};
+    ask(fd, "GET /fast HTTP/1.1\r\nX:");
+
+    while (poll(&answer, 1, 10) == 0)
+        ask(fd, "x");
+    status = receive(fd, NULL, NULL);
+
+    ck_assert_int_eq(status, 408);
+    close(fd);
+    drain();
+}
+END_TEST
+
+START_TEST(who_is_idle_for_too_long_is_closed_without_a_word)
+{
+    start("--idle-timeout", "0.1", NULL);
+    int fd = client();
+    ask(fd, GET("/fast"));
+
+    assert_answer(fd, 200, "fast\n");
+
+    ck_assert(has_closed(fd));
+    close(fd);
+    drain();
+}
+END_TEST
+
+START_TEST(who_waits_for_the_pool_is_not_idle)
+{
+    start("--idle-timeout", "0.05", "--head-timeout", "0.05", "--workers", "1", NULL);
+    int fd = client();
+
+    ask(fd, GET("/cpu?n=1000000"));
+
+    assert_answer(fd, 200, "78498\n");
+    close(fd);
+    drain();
+}
+END_TEST
+
+static void make_large_file(void)
+{
+    char path[64], block[4096];
+    (void)snprintf(path, sizeof path, "%s/large", root);
+    FILE *file = fopen(path, "w");
+    for (unsigned i = 0; i < 16384; i++) {
+        memset(block, (int)i, sizeof block);
+        ck_assert_uint_eq(fwrite(block, sizeof block, 1, file), 1);
+    }
+    ck_assert_int_eq(fclose(file), 0);
+}
+
+START_TEST(who_does_not_take_a_large_answer_holds_little_and_is_reset)
+{
+    start("--send-timeout", "0.5", NULL);
+    make_large_file();
+    int fd = client();
+    ask(fd, GET("/large"));
+    struct pollfd readable = {.fd = fd, .events = POLLIN};
+    ck_assert_int_eq(poll(&readable, 1, -1), 1);
+
+    uint64_t used = figure("gzserve_memory_used_bytes");
+    while (figure("gzserve_answers_cut_off_total") == 0 || figure("gzserve_connections_open") > 1)   /* the one that asks */
+        ;
+
+    ck_assert_uint_lt(used, 32 << 20);   /* with the ring and the caches; the file has 64 MiB */
+    close(fd);
+    drain();
+}
+END_TEST
+
+START_TEST(a_large_file_of_which_a_part_is_missing_is_cut_off)
+{
+    char path[64], byte[65536];
+    start(NULL);
+    make_large_file();
+    (void)snprintf(path, sizeof path, "%s/large", root);
+    int fd = client();
+    ask(fd, GET("/large"));
+    ck_assert_int_eq(recv(fd, byte, 1, MSG_PEEK), 1);
+
+    ck_assert_int_eq(truncate(path, 4096), 0);
+    size_t len = 0;
+    ssize_t n;
+    while ((n = recv(fd, byte, sizeof byte, 0)) > 0)
+        len += (size_t)n;
+
+    ck_assert_uint_lt(len, 64 << 20);
+    ck_assert(n < 0 && errno == ECONNRESET);   /* an end of file would look like all of it, to HTTP/1.0 at least */
+    close(fd);
+    drain();
+}
+END_TEST
+
+START_TEST(clients_that_vanish_hurt_nobody)
+{
+    struct random random = fixture_random("vanish");
+    static const char bytes[] = GET("/cpu?n=20000") "POST /gzip HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+                                "5\r\nhello\r\n5\r\nhello\r\n0\r\n\r\n" GET("/large");
+    struct linger at_once = {.l_onoff = 1};
+    start("--workers", "1", NULL);
+    make_large_file();
+
+    for (unsigned i = 0; i < 200; i++) {
+        int fd = client();
+        fixture_write(fd, bytes, 1 + random_below(&random, sizeof bytes - 1));
+        if (i % 2)
+            setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+        close(fd);
+    }
+
+    while (figure("gzserve_connections_open") > 1)
+        ;
+    ck_assert_uint_eq(figure("gzserve_body_bytes"), 0);
+    drain();
+}
+END_TEST
+
+START_TEST(sigterm_answers_who_has_asked_and_exits)
+{
+    start("--workers", "1", NULL);
+    int busy = client(), idle = client(), half = client();
+    ask(idle, GET("/fast"));
+    assert_answer(idle, 200, "fast\n");
+    ask(half, "POST /gzip HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhel");
+    ask(busy, GET("/cpu?n=1000000"));
+    while (figure("gzserve_body_bytes") == 0 || figure("gzserve_pool_tasks_open") == 0)
+        ;
+
+    kill(service.pid, SIGTERM);
+
+    ck_assert(has_closed(idle));
+    assert_answer(busy, 200, "78498\n");
+    ck_assert(has_closed(busy));
+    ask(half, "lo");
+    ck_assert_int_eq(receive(half, NULL, NULL), 200);
+    ck_assert(has_closed(half));
+    close(busy);
+    close(half);
+    assert_ends_well();
+    close(idle);
+}
+END_TEST
+
+START_TEST(a_second_signal_ends_it_at_once)
+{
+    start("--workers", "1", NULL);
+    int idle = client(), half = client();
+    ask(idle, GET("/fast"));
+    assert_answer(idle, 200, "fast\n");
+    ask(half, "GET /fa");
+    while (figure("gzserve_connections_open") < 3)
+        ;
+
+    kill(service.pid, SIGTERM);
+    ck_assert(has_closed(idle));   /* it has seen the first */
+    kill(service.pid, SIGINT);
+
+    assert_ends_well();
+    close(half);
+    close(idle);
+}
+END_TEST
+
+START_TEST(more_connections_than_allowed_are_refused_and_the_others_served)
+{
+    start("--connections", "2", NULL);
+    int first = client(), second = client();
+    ask(first, GET("/fast"));
+    assert_answer(first, 200, "fast\n");
+    ask(second, GET("/fast"));
+    assert_answer(second, 200, "fast\n");
+
+    int third = client();
+    ck_assert(has_closed(third));
+
+    ask(first, GET("/fast"));
+    assert_answer(first, 200, "fast\n");
+    close(first);
+    close(second);
+    close(third);
+    drain();
+}
+END_TEST
+
+static void make_root(void)
+{
+    strcpy(root, "/tmp/gzserve.XX" "XX" "XX");
+    ck_assert_ptr_nonnull(mkdtemp(root));
+}
+
+static void remove_root(void)
+{
+    char path[64];
+    (void)snprintf(path, sizeof path, "%s/large", root);
+    (void)unlink(path);
+    ck_assert_int_eq(rmdir(root), 0);
+}
+
+int main(void)
+{
+    Suite *suite = suite_create("gzserve");
+    TCase *all = tcase_create("all");
+    tcase_set_timeout(all, 60);
+    tcase_add_checked_fixture(all, make_root, remove_root);
+    tcase_add_test(all, tasks_that_finish_out_of_order_are_answered_in_order);
+    tcase_add_test(all, more_requests_in_a_row_than_it_takes_at_once_are_all_answered);
+    tcase_add_test(all, a_full_pool_answers_everybody_and_fast_meanwhile);
+    tcase_add_test(all, a_pool_that_cannot_keep_up_says_503_to_some_and_answers_all);
+    tcase_add_test(all, with_too_little_memory_everybody_is_served_or_told_503);
+    tcase_add_test(all, who_takes_too_long_for_a_head_or_a_body_hears_408);
+    tcase_add_test(all, a_head_that_comes_byte_by_byte_does_not_put_its_time_off);
+    tcase_add_test(all, who_is_idle_for_too_long_is_closed_without_a_word);
+    tcase_add_test(all, who_waits_for_the_pool_is_not_idle);
+    tcase_add_test(all, who_does_not_take_a_large_answer_holds_little_and_is_reset);
+    tcase_add_test(all, a_large_file_of_which_a_part_is_missing_is_cut_off);
+    tcase_add_test(all, clients_that_vanish_hurt_nobody);
+    tcase_add_test(all, sigterm_answers_who_has_asked_and_exits);
+    tcase_add_test(all, a_second_signal_ends_it_at_once);
+    tcase_add_test(all, more_connections_than_allowed_are_refused_and_the_others_served);
+    suite_add_tcase(suite, all);
+    return fixture_run(suite);
+}
