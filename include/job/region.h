@@ -84,7 +84,7 @@ struct job_region_waiter {
     void (*job_on_closed)(struct job_region_waiter *waiter);
     struct job_region *job_region;
     void *job_node[8];
-    void *job_deadline[6];
+    void *job_deadline[8];
     struct job_mail job_mail;
     uint32_t job_flags;
     uint32_t job_reserved0;

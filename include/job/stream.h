@@ -56,7 +56,7 @@ struct job_stream {
     void *job_send_op[10];
     struct job_mail job_later;          /* for the end of this turn */
     void *job_node[2];
-    uint64_t job_deadline[5];           /* the earliest of these, at the latest */
+    uint64_t job_deadline[8];           /* the earliest of these, at the latest */
     uint64_t job_idle_ns, job_send_ns;
     uint64_t job_patience_ns;           /* of connect, later of finish */
     uint64_t job_total_ns;              /* when it is over; 0: never */

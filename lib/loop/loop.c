@@ -55,7 +55,7 @@ static void loop_init(struct job_loop *loop, struct root *root, const struct job
     mail_queue_init(&loop->mails);
     mail_queue_init(&loop->deferred);
     mail_queue_init(&loop->stalled);
-    timers_init(&loop->timers);
+    wheel_init(&loop->deadlines, loop->now_ns);
     loop->callbacks_together = 1;
 }
 
@@ -280,7 +280,6 @@ static int dispose(struct job_loop *loop, int drained)
     (void)fetch_sub_relaxed(&loop->root->users, 1);   /* ledger */
     unsigned leaked = loop->engine->type->close(loop->engine);
     assert(leaked == 0);   /* each op belongs to a handle, and all handles are closed */
-    timers_fini(loop);
     line_release(loop->root, loop->line);
     return 0;
 }

@@ -12,7 +12,7 @@
 #include "engine/engine.h"
 #include "job/loop.h"
 #include "job/timer.h"
-#include "loop/deadline.h"
+#include "loop/wheel.h"
 #include "queue/mailbox.h"
 #include "stats/line.h"
 
@@ -23,14 +23,6 @@ enum loop_stop { LOOP_RUN, LOOP_STOP_REQUESTED, LOOP_STOP };
 struct mail_queue {
     struct job_mail *first;
     struct job_mail **last;
-};
-
-struct timer_heap {
-    struct job_timer **items;
-    unsigned count;      /* armed */
-    unsigned capacity;   /* at least `open`, so that arming cannot fail */
-    unsigned open;       /* opened and not closed */
-    uint64_t order;      /* timers of one deadline fire in the order in which they were armed */
 };
 
 struct job_loop {
@@ -61,14 +53,12 @@ struct job_loop {
     struct list handles;         /* all that are not closed */
     unsigned handle_count;
     unsigned alive;              /* what keeps job_loop_run() going: referenced handles, armed timers */
-    struct timer_heap timers;
     struct mail_queue mails;     /* taken from the mailbox, not yet delivered */
     struct mail_queue deferred;  /* for the end of this turn */
     struct mail_queue stalled;   /* for the end of a turn in which an operation has ended: the in-flight table was full */
     struct list lanes;           /* one a pool that this loop submits to; submit.c */
     struct list fd_waiters;      /* listeners that ran out of descriptors; io/listener.c */
     struct deadline fd_retry;    /* when they try again by themselves */
-    struct deadline *first_deadline;   /* a heap; deadline.c */
     struct list open_bufs;       /* streams that keep a slot for small receives; io/stream_receive.c */
     struct job_buf *spare_open;  /* such a slot that nobody uses */
     uint64_t spin_ns;            /* adaptive: how long looking at the mailbox has paid lately */
@@ -83,6 +73,7 @@ struct job_loop {
     unsigned ready_count;        /* completions copied and not yet run: ready[ready_next..ready_count) */
     unsigned ready_next;
     struct completion ready[COMPLETIONS_BATCH];
+    struct wheel deadlines;      /* all time-outs of the loop; last: it is large */
 };
 
 /* 0, or -EPERM when the loop belongs to another thread. "Before start" every thread may. */
@@ -122,12 +113,6 @@ void loop_wake(struct mailbox *mailbox);
 void loop_deliver_stop(struct job_mail *mail);
 
 void mail_queue_init(struct mail_queue *queue);
-
-/* timer.c */
-void timers_init(struct timer_heap *heap);
-void timers_fini(struct job_loop *loop);
-uint64_t timers_next_ns(const struct timer_heap *heap);   /* UINT64_MAX: none armed */
-void timers_fire(struct job_loop *loop);                  /* those due when it was called, at most TURN_TIMERS_MAX */
 
 /* Runs a user's callback: names it in the statistics line before, takes the time after. Use: LOOP_CALL(loop, fn, (args)). */
 void loop_callback_begins(struct job_loop *loop, uint64_t function);

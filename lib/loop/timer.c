@@ -1,144 +1,62 @@
-/* timer.c — one-shot timers: a 4-ary heap of pointers in user space, one deadline in the engine's wait.
+/* timer.c — a deadline (loop/wheel.c) with a handle of its own, which may repeat.
  *
- * A heap of four children a node is half as deep as a binary one and its children share a cache line. The array has room for every
- * timer that is open, so arming and disarming cannot fail. Arming a kernel time-out for each timer would cost 750 ns, and 370 to
- * cancel it.
+ * All deadlines of a loop share one in the engine's wait: a kernel time-out for each would cost 750 ns to arm and 370 to cancel.
+ *
+ * A repeating timer is armed anew before its callback is called, for the first multiple of its interval that is later than the time of
+ * the round: so it neither drifts nor catches up, and whatever the callback does with it is the last word.
  */
 #include <errno.h>
-#include <string.h>
 
-#include "base/alloc.h"
+#include "loop/deadline.h"
 #include "loop/handle.h"
 
-enum { ARITY = 4, CAPACITY_FIRST = 64, NOT_ARMED = 0 };   /* job_heap_index is the place + 1 */
-
-static bool is_before(const struct job_timer *a, const struct job_timer *b)
+static struct deadline *deadline_of(struct job_timer *timer)
 {
-    return a->job_deadline_ns != b->job_deadline_ns ? a->job_deadline_ns < b->job_deadline_ns
-                                                    : a->job_order < b->job_order;
+    return (struct deadline *)timer->job_deadline;
 }
 
-static void place(struct timer_heap *heap, unsigned index, struct job_timer *timer)
+static uint64_t after(uint64_t from_ns, uint64_t timeout_ns)
 {
-    heap->items[index] = timer;
-    timer->job_heap_index = index + 1;
+    return timeout_ns > UINT64_MAX - from_ns ? UINT64_MAX : from_ns + timeout_ns;
 }
 
-static void sift_up(struct timer_heap *heap, unsigned index, struct job_timer *timer)
+static void arm(struct job_timer *timer, uint64_t at_ns)
 {
-    while (index > 0) {
-        unsigned parent = (index - 1) / ARITY;
-        if (!is_before(timer, heap->items[parent]))
-            break;
-        place(heap, index, heap->items[parent]);
-        index = parent;
-    }
-    place(heap, index, timer);
+    deadline_set_within(timer->handle.job_loop, deadline_of(timer), at_ns, timer->job_slack_ns);
+    handle_set_idle(&timer->handle, false);
 }
 
-static void sift_down(struct timer_heap *heap, unsigned index, struct job_timer *timer)
+/* How many times have passed since the one that was due, and arms it for the next. */
+static void arm_next(struct job_timer *timer, uint64_t now_ns)
 {
-    for (;;) {
-        unsigned first = index * ARITY + 1;
-        if (first >= heap->count)
-            break;
-        unsigned least = first;
-        for (unsigned child = first + 1; child < first + ARITY && child < heap->count; child++) {
-            if (is_before(heap->items[child], heap->items[least]))
-                least = child;
-        }
-        if (!is_before(heap->items[least], timer))
-            break;
-        place(heap, index, heap->items[least]);
-        index = least;
-    }
-    place(heap, index, timer);
+    assert(now_ns >= timer->job_tick_ns);
+    timer->job_missed = (now_ns - timer->job_tick_ns) / timer->job_interval_ns;
+    uint64_t last = timer->job_tick_ns + timer->job_missed * timer->job_interval_ns;   /* not later than now */
+    timer->job_tick_ns = after(last, timer->job_interval_ns);
+    arm(timer, timer->job_tick_ns);
 }
 
-static void heap_insert(struct timer_heap *heap, struct job_timer *timer)
+static void passed(struct deadline *deadline)
 {
-    assert(heap->count < heap->capacity);
-    sift_up(heap, heap->count++, timer);
-}
-
-static void heap_remove(struct timer_heap *heap, struct job_timer *timer)
-{
-    unsigned index = timer->job_heap_index - 1;
-    assert(index < heap->count && heap->items[index] == timer);
-    timer->job_heap_index = NOT_ARMED;
-    struct job_timer *last = heap->items[--heap->count];
-    if (last == timer)
-        return;
-    if (index > 0 && is_before(last, heap->items[(index - 1) / ARITY]))
-        sift_up(heap, index, last);
-    else
-        sift_down(heap, index, last);
-}
-
-static int heap_reserve(struct job_loop *loop)
-{
-    struct timer_heap *heap = &loop->timers;
-    if (heap->open < heap->capacity)
-        return 0;
-    unsigned capacity = heap->capacity ? heap->capacity * 2 : CAPACITY_FIRST;
-    struct job_timer **items = alloc_zeroed(loop->root, capacity * sizeof(struct job_timer *));
-    if (!items)
-        return -ENOMEM;
-    if (heap->count > 0)
-        memcpy(items, heap->items, heap->count * sizeof(struct job_timer *));
-    alloc_free(loop->root, heap->items);
-    heap->items = items;
-    heap->capacity = capacity;
-    return 0;
-}
-
-void timers_init(struct timer_heap *heap)
-{
-    *heap = (struct timer_heap){0};
-}
-
-void timers_fini(struct job_loop *loop)
-{
-    alloc_free(loop->root, loop->timers.items);
-    loop->timers.items = NULL;
-}
-
-uint64_t timers_next_ns(const struct timer_heap *heap)
-{
-    return heap->count ? heap->items[0]->job_deadline_ns : UINT64_MAX;
-}
-
-static void disarm(struct job_timer *timer)
-{
+    struct job_timer *timer = container_of(deadline, struct job_timer, job_deadline);
     struct job_loop *loop = timer->handle.job_loop;
-    heap_remove(&loop->timers, timer);
-    handle_set_idle(&timer->handle, true);
-}
-
-void timers_fire(struct job_loop *loop)
-{
-    /* What is armed from now on has a later order: a timer of 0 ns that arms itself anew waits for the next turn. */
-    uint64_t now = loop->now_ns;
-    uint64_t order_end = loop->timers.order;
-    for (unsigned count = 0; loop->timers.count > 0 && count < TURN_TIMERS_MAX; count++) {
-        struct job_timer *timer = loop->timers.items[0];
-        if (timer->job_deadline_ns > now || timer->job_order >= order_end)
-            break;
-        disarm(timer);
-        line_count(loop->line, COUNTER_TIMERS, 1);
-        LOOP_CALL(loop, timer->job_fired, (timer));
-    }
+    if (timer->job_interval_ns > 0)
+        arm_next(timer, loop->deadlines.after_ns);   /* the time of this round */
+    else
+        handle_set_idle(&timer->handle, true);
+    line_count(loop->line, COUNTER_TIMERS, 1);
+    LOOP_CALL(loop, timer->job_fired, (timer));
 }
 
 static void timer_closing(struct job_handle *handle)
 {
-    job_timer_stop(container_of(handle, struct job_timer, handle));
+    struct job_timer *timer = container_of(handle, struct job_timer, handle);
+    deadline_clear(handle->job_loop, deadline_of(timer));
 }
 
 static void timer_closed(struct job_handle *handle)
 {
     struct job_timer *timer = container_of(handle, struct job_timer, handle);
-    handle->job_loop->timers.open--;
     if (timer->job_on_closed)
         LOOP_CALL(handle->job_loop, timer->job_on_closed, (timer));
 }
@@ -149,50 +67,83 @@ int job_timer_open(struct job_loop *loop, struct job_timer *timer, void (*fired)
 {
     if (!loop || !timer || !fired)
         return -EINVAL;
-    int err = loop_check_thread(loop);
+    int err = handle_open(loop, &timer->handle, sizeof *timer, &timer_kind);
     if (err < 0)
         return err;
-    err = heap_reserve(loop);
-    if (err < 0)
-        return err;
-    err = handle_open(loop, &timer->handle, sizeof *timer, &timer_kind);
-    if (err < 0)
-        return err;
+    deadline_of(timer)->passed = passed;
     handle_set_idle(&timer->handle, true);   /* it keeps the loop alive while it is armed */
     timer->job_fired = fired;
-    loop->timers.open++;
     return 0;
 }
 
-int job_timer_start(struct job_timer *timer, uint64_t timeout_ns)
+static int check_start(const struct job_timer *timer)
 {
     if (!timer)
         return -EINVAL;
     if (!handle_is_open(&timer->handle))
         return -ECANCELED;
-    struct job_loop *loop = timer->handle.job_loop;
-    if (loop_check_thread(loop) < 0)
-        return -EPERM;
-    if (timer->job_heap_index != NOT_ARMED)
-        disarm(timer);
-    /* Not the loop's cached time: a timer armed at the end of a long callback would be early. */
-    uint64_t deadline = loop->root->now_ns() + timeout_ns;
-    timer->job_deadline_ns = deadline < timeout_ns ? UINT64_MAX - 1 : deadline;   /* a sum that wrapped: as late as can be */
-    timer->job_order = loop->timers.order++;
-    heap_insert(&loop->timers, timer);
-    handle_set_idle(&timer->handle, false);
+    return loop_check_thread(timer->handle.job_loop);
+}
+
+int job_timer_start_at(struct job_timer *timer, uint64_t due_ns)
+{
+    int err = check_start(timer);
+    if (err < 0)
+        return err;
+    timer->job_interval_ns = 0;
+    timer->job_missed = 0;
+    arm(timer, due_ns);
     return 0;
+}
+
+/* Not the loop's cached time: a timer armed at the end of a long callback would be early. */
+static uint64_t due_after(const struct job_timer *timer, uint64_t timeout_ns)
+{
+    return after(timer->handle.job_loop->root->now_ns(), timeout_ns);
+}
+
+int job_timer_start(struct job_timer *timer, uint64_t timeout_ns)
+{
+    int err = check_start(timer);
+    return err < 0 ? err : job_timer_start_at(timer, due_after(timer, timeout_ns));
+}
+
+int job_timer_start_repeating(struct job_timer *timer, uint64_t first_ns, uint64_t interval_ns)
+{
+    int err = check_start(timer);
+    if (err < 0)
+        return err;
+    if (interval_ns == 0)
+        return -EINVAL;
+    timer->job_interval_ns = interval_ns;
+    timer->job_missed = 0;
+    timer->job_tick_ns = due_after(timer, first_ns);
+    arm(timer, timer->job_tick_ns);
+    return 0;
+}
+
+uint64_t job_timer_missed(const struct job_timer *timer)
+{
+    return timer ? timer->job_missed : 0;
+}
+
+void job_timer_set_slack(struct job_timer *timer, uint64_t slack_ns)
+{
+    if (timer && handle_is_open(&timer->handle) && handle_is_here(&timer->handle, "job_timer_set_slack"))
+        timer->job_slack_ns = slack_ns;
 }
 
 void job_timer_stop(struct job_timer *timer)
 {
-    if (timer && timer->job_heap_index != NOT_ARMED && handle_is_here(&timer->handle, "job_timer_stop"))
-        disarm(timer);
+    if (!job_timer_is_armed(timer) || !handle_is_here(&timer->handle, "job_timer_stop"))
+        return;
+    deadline_clear(timer->handle.job_loop, deadline_of(timer));
+    handle_set_idle(&timer->handle, true);
 }
 
 bool job_timer_is_armed(const struct job_timer *timer)
 {
-    return timer && timer->job_heap_index != NOT_ARMED;
+    return timer && ((const struct deadline *)timer->job_deadline)->at_ns != 0;
 }
 
 void job_timer_close(struct job_timer *timer, void (*closed)(struct job_timer *timer))

@@ -218,7 +218,7 @@ static int wait_for_completions(struct job_loop *loop, uint64_t until_ns)
 {
     uint64_t deadline = 0;
     if (!loop_has_mail(loop)) {
-        deadline = min_size(min_size(timers_next_ns(&loop->timers), deadlines_next_ns(loop)), until_ns);
+        deadline = min_size(deadlines_next_ns(loop), until_ns);
         if (deadline <= loop->now_ns || spin(loop) || !mailbox_sleep(&loop->mailbox))
             deadline = 0;
     }
@@ -278,7 +278,6 @@ int loop_turn(struct job_loop *loop, uint64_t until_ns)
     run_completions(loop);
     deliver_mails(loop);
     time_rest(loop);
-    timers_fire(loop);
     deadlines_fire(loop);
     run_deferred(loop);
     time_rest(loop);

@@ -42,6 +42,7 @@ static void setup(void)
     memset(&loop, 0, sizeof loop);
     memset(nodes, 0, sizeof nodes);
     loop.now_ns = 1000;
+    wheel_init(&loop.deadlines, loop.now_ns);
     for (int i = 0; i < NODES; i++)
         nodes[i].deadline.passed = passed;
 }
@@ -74,7 +75,7 @@ START_TEST(each_passes_once_in_order_and_never_early_whatever_is_moved_and_clear
     ck_assert_uint_gt(nodes[0].passes, 10);
     for (int i = 0; i < NODES; i++)
         deadline_clear(&loop, &nodes[i].deadline);
-    ck_assert_ptr_null(loop.first_deadline);
+    ck_assert_uint_eq(deadlines_next_ns(&loop), UINT64_MAX);
 }
 END_TEST
 
@@ -85,14 +86,15 @@ static void sets_itself_at_once(struct deadline *deadline)
     deadline_set(&loop, deadline, loop.now_ns);
 }
 
-START_TEST(one_that_is_always_due_does_not_keep_the_turn_for_itself)
+START_TEST(one_that_is_always_due_comes_once_a_round)
 {
     nodes[0].deadline.passed = sets_itself_at_once;
     set(&nodes[0], loop.now_ns);
 
     deadlines_fire(&loop);
 
-    ck_assert_uint_eq(nodes[0].passes, TURN_TIMERS_MAX);
+    ck_assert_uint_eq(nodes[0].passes, 1);
+    ck_assert_uint_eq(deadlines_next_ns(&loop), loop.now_ns + 1);
 }
 END_TEST
 
@@ -102,7 +104,7 @@ int main(void)
     TCase *tcase = tcase_create("deadline");
     tcase_add_checked_fixture(tcase, setup, NULL);
     tcase_add_test(tcase, each_passes_once_in_order_and_never_early_whatever_is_moved_and_cleared);
-    tcase_add_test(tcase, one_that_is_always_due_does_not_keep_the_turn_for_itself);
+    tcase_add_test(tcase, one_that_is_always_due_comes_once_a_round);
     suite_add_tcase(suite, tcase);
     return fixture_run(suite);
 }
