@@ -18,7 +18,7 @@ enum {
     SPIN_PROBE_MAX = 1024,
     SPIN_ROUND = 16,       /* looks between two readings of the clock */
 
-    CALLBACKS_TOGETHER_MAX = 16,
+    CALLBACKS_TOGETHER_MAX = 32,
     CALLBACKS_SHORT_NS = 4000,
 };
 
