@@ -197,11 +197,10 @@ unsigned container_affinity_cpus(void)
     return online > 0 ? (unsigned)online : 1;
 }
 
-unsigned container_cpus(void)
+uint32_t container_quota_cpus(struct container_quota quota)
 {
-    unsigned cpus = container_affinity_cpus();
-    struct container_quota quota = container_quota();
-    if (quota.quota_us > 0 && quota.quota_us / quota.period_us < cpus)
-        cpus = (unsigned)(quota.quota_us / quota.period_us);
+    if (quota.quota_us == 0 || quota.quota_us / quota.period_us >= UINT32_MAX)
+        return UINT32_MAX;
+    uint32_t cpus = (uint32_t)(quota.quota_us / quota.period_us);
     return cpus > 0 ? cpus : 1;
 }

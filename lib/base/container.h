@@ -13,15 +13,16 @@ struct container_quota {
 /* The smallest memory limit of the groups above us, or the machine's memory. */
 size_t container_memory(void);
 
-/* Whole CPUs: the smaller of the affinity mask's and the quota's, at least 1. A fraction does not count: a pool of two threads
- * under a quota of 1.5 CPUs has the kernel stop the whole process, loop included. */
-unsigned container_cpus(void);
-
 /* CPUs in the calling thread's affinity mask, at least 1. */
 unsigned container_affinity_cpus(void);
 
-/* The tightest CPU quota of the groups above us. */
+/* The tightest CPU quota of the groups above us: a dozen files are read. Each pool does it when it opens, and tells the
+ * runtime (struct root, quota_cpus). */
 struct container_quota container_quota(void);
+
+/* Whole CPUs that a quota allows, at least 1; UINT32_MAX: any number. A fraction does not count: a pool of two threads under a quota of
+ * 1.5 CPUs has the kernel stop the whole process, loop included. */
+uint32_t container_quota_cpus(struct container_quota quota);
 
 /* The same, with all paths below a directory: tests put cgroup files there. */
 size_t container_memory_below(const char *root);

@@ -28,6 +28,10 @@ struct root {
     const atomic_u32 *guard;      /* 1; in a forked child 0, since its page is wiped there */
     uint64_t (*now_ns)(void);     /* monotonic; tests put a virtual clock here */
 
+    /* Any thread. Whole CPUs of the cgroup's quota, UINT32_MAX without one, as it was when its latest pool was opened; a runtime opens one
+     * of its own. A quota that changes is seen with the next pool: a loop is not worth a dozen files. */
+    atomic_u32 quota_cpus;
+
     /* any thread: the ledger. What is not zero at close is reported by name. */
     atomic_u64 allocations __attribute__((aligned(CACHE_LINE)));       /* alloc.c */
     atomic_u64 bufs;              /* bufs in anybody's hands: code, op, task, queue */

@@ -37,6 +37,13 @@ static int check_options(const struct job_loop_options *options)
     return entries_ok && slots_ok && bytes_ok ? 0 : -EINVAL;
 }
 
+/* For those whom a spinning loop waits for. */
+static bool has_other_cpus(struct root *root)
+{
+    uint32_t quota_cpus = load_relaxed(&root->quota_cpus);   /* a hint: orders nothing */
+    return quota_cpus > 1 && container_affinity_cpus() > 1;
+}
+
 static void loop_init(struct job_loop *loop, struct root *root, const struct job_loop_options *options)
 {
     loop->root = root;
@@ -44,7 +51,7 @@ static void loop_init(struct job_loop *loop, struct root *root, const struct job
     const char *name = options->name ? options->name : "loop";
     strncpy(loop->name, name, sizeof loop->name - 1);
     loop->receive_slot_bytes = options->receive_slot_bytes ? options->receive_slot_bytes : RECEIVE_SLOT_BYTES_DEFAULT;
-    loop->may_spin = !options->no_spin && feature_is_on(&root->features, FEATURE_SPIN) && container_cpus() > 1;
+    loop->may_spin = !options->no_spin && feature_is_on(&root->features, FEATURE_SPIN) && has_other_cpus(root);
     loop->now_ns = root->now_ns();
     mailbox_init(&loop->mailbox, loop_wake);
     loop->stop_mail.job_deliver = loop_deliver_stop;

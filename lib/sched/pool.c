@@ -207,12 +207,12 @@ static void no_wake(struct mailbox *mailbox)
 }
 
 /* As many as whole CPUs that its threads may use. */
-static unsigned workers_default(const struct job_pool_options *options)
+static unsigned workers_default(const struct job_pool_options *options, size_t most)
 {
     size_t cpus = 0;
     for (size_t i = 0; i < options->affinity_words; i++)
         cpus += (unsigned)__builtin_popcountll(options->affinity[i]);
-    cpus = cpus ? min_size(cpus, container_cpus()) : container_cpus();
+    cpus = cpus ? min_size(cpus, most) : most;
     return (unsigned)min_size(cpus, POOL_WORKERS_MAX);
 }
 
@@ -221,17 +221,20 @@ static int pool_init(struct job_pool *pool, struct root *root, const struct job_
     pool->root = root;
     pool->references = 1;
     pool->nice = options->nice;
+    struct container_quota quota = container_quota();
+    uint32_t quota_cpus = container_quota_cpus(quota);
+    store_relaxed(&root->quota_cpus, quota_cpus);   /* a hint for loops: orders nothing */
+    pool->cpus = (unsigned)min_size(quota_cpus, container_affinity_cpus());
     unsigned queue_limit = options->queue_limit ? options->queue_limit : LANE_LENGTH_DEFAULT;
     pool->lane_capacity = (unsigned)power_of_two_at_least(queue_limit);
     bool is_inline = options->workers == JOB_POOL_INLINE;
     bool is_blocking = options->blocking && !is_inline;
-    unsigned workers = options->workers ? options->workers : workers_default(options);
+    unsigned workers = options->workers ? options->workers : workers_default(options, pool->cpus);
     pool->thread_count = is_inline ? 0 : is_blocking ? 1 : workers;   /* of a blocking one a record that stands for all threads */
     pool->may_spin = !options->no_spin && feature_is_on(&root->features, FEATURE_SPIN) && container_affinity_cpus() > 1;
     (void)snprintf(pool->name, sizeof pool->name, "%s", options->name ? options->name : "pool");
     shed_init(&pool->shed, options->shed_target_ns, options->shed_interval_ns);
-    pool->cpus = container_cpus();
-    budget_init(&pool->budget, container_quota(), pool->thread_count, root->now_ns());
+    budget_init(&pool->budget, quota, pool->thread_count, root->now_ns());
     park_init(&pool->park, pool->thread_count);
     mailbox_init(&pool->inbox, no_wake);
     if (pool->thread_count == 0)

@@ -1,8 +1,9 @@
 /* test_runtime.c — opening and closing a runtime, two side by side, after a fork, with something left, with bad input.
  */
-#include "support/fixture.h"
-
 #include <sys/wait.h>
+
+#include "base/container.h"
+#include "support/fixture.h"
 
 static char logged[4096];
 
@@ -152,6 +153,35 @@ START_TEST(a_long_name_is_cut_and_no_stats_means_no_descriptor)
 }
 END_TEST
 
+struct container_quota __real_container_quota(void);
+struct container_quota __wrap_container_quota(void);
+static unsigned quota_reads;
+
+struct container_quota __wrap_container_quota(void)
+{
+    quota_reads++;
+    return __real_container_quota();
+}
+
+START_TEST(the_groups_quota_is_read_by_the_runtime_and_each_pool_and_by_no_loop) /* the runtime has a pool of its own */
+{
+    struct job_loop *loops[3] = {NULL};
+    struct job_pool *pool = NULL;
+    quota_reads = 0;
+    struct job_runtime *runtime = fixture_runtime();
+    ck_assert_uint_eq(quota_reads, 1);
+    for (unsigned i = 0; i < 3; i++)
+        ck_assert_ok(job_loop_open(runtime, &loops[i], NULL));
+    ck_assert_uint_eq(quota_reads, 1);
+    ck_assert_ok(job_pool_open(runtime, &pool, NULL));
+    ck_assert_uint_eq(quota_reads, 2);
+    for (unsigned i = 0; i < 3; i++)
+        ck_assert_ok(job_loop_close(&loops[i], 0));
+    ck_assert_ok(job_pool_close(&pool));
+    fixture_close(runtime);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("runtime");
@@ -164,6 +194,7 @@ int main(void)
     tcase_add_test(tcase, a_forked_child_may_not_close_it_but_open_its_own);
     tcase_add_test(tcase, an_unknown_name_in_JOB_DISABLE_is_logged_and_harmless);
     tcase_add_test(tcase, a_long_name_is_cut_and_no_stats_means_no_descriptor);
+    tcase_add_test(tcase, the_groups_quota_is_read_by_the_runtime_and_each_pool_and_by_no_loop);
     suite_add_tcase(suite, tcase);
     return fixture_run(suite);
 }

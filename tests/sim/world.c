@@ -18,7 +18,7 @@ void world_open(size_t slots, size_t reserve_slots, size_t cache_slots)
     static pid_t pid;
     if (pid == 0)
         pid = getpid();
-    world = (struct root){.now_ns = sys_clock_monotonic_ns, .pid = pid};
+    world = (struct root){.now_ns = sys_clock_monotonic_ns, .pid = pid, .quota_cpus = UINT32_MAX};
     struct job_arena_options options = {
         .limit_bytes = slots << SLOT_MIN_BITS,
         .reserve_bytes = reserve_slots << SLOT_MIN_BITS,

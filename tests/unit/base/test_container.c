@@ -153,8 +153,12 @@ END_TEST
 
 START_TEST(cpus_are_at_least_one_and_not_more_than_the_affinity)
 {
-    ck_assert_uint_ge(container_cpus(), 1);
-    ck_assert_uint_le(container_cpus(), container_affinity_cpus());
+    ck_assert_uint_ge(container_affinity_cpus(), 1);
+    ck_assert_uint_ge(container_quota_cpus(container_quota()), 1);
+    ck_assert_uint_eq(container_quota_cpus((struct container_quota){0}), UINT32_MAX);
+    ck_assert_uint_eq(container_quota_cpus((struct container_quota){50000, 100000}), 1);
+    ck_assert_uint_eq(container_quota_cpus((struct container_quota){199999, 100000}), 1);
+    ck_assert_uint_eq(container_quota_cpus((struct container_quota){200000, 100000}), 2);
     ck_assert_uint_ge(container_memory(), 1U << 20);
 }
 END_TEST
