@@ -26,7 +26,7 @@ struct job_runtime_options {
 
 /* What lives, as the library itself counts it. All are zero after everything was closed. */
 struct job_counts {
-    uint64_t bufs;           /* bufs in anybody's hands, views among them */
+    uint64_t bufs;           /* bufs in anybody's hands, views among them; not what a loop keeps to copy short receives into */
     uint64_t views;          /* segments of frozen bytes in anybody's hands */
     uint64_t wraps;          /* pieces of foreign memory that were wrapped or mapped and not yet released */
     uint64_t regions;

@@ -51,7 +51,7 @@ void stream_open_settle(struct job_stream *stream)
         return;
     list_remove(open_node(stream));
     if (loop->spare_open) {
-        job_buf_free(&stream->job_open);
+        buf_free_kept(&stream->job_open);
         return;
     }
     buf_reset(stream->job_open);
@@ -81,12 +81,15 @@ static struct job_buf *open_with_room(struct job_stream *stream, size_t len)
         (void)job_buf_room(stream->job_open, &room);
         if (room >= len)
             return stream->job_open;
-        job_buf_free(&stream->job_open);   /* its pieces live on */
+        buf_free_kept(&stream->job_open);   /* its pieces live on */
         list_remove(open_node(stream));
     }
     stream->job_open = job_buf_take(&loop->spare_open);
-    if (!stream->job_open && buf_alloc_spare(loop->arena, len, &stream->job_open) < 0)
-        return NULL;
+    if (!stream->job_open) {
+        if (buf_alloc_spare(loop->arena, len, &stream->job_open) < 0)
+            return NULL;
+        buf_keep(stream->job_open);
+    }
     list_push_back(&loop->open_bufs, open_node(stream));
     return stream->job_open;
 }
@@ -248,7 +251,7 @@ void stream_receive_drop(struct job_stream *stream)
 {
     job_buf_free(&stream->job_waiting);
     list_remove(open_node(stream));
-    job_buf_free(&stream->job_open);
+    buf_free_kept(&stream->job_open);
 }
 
 void job_stream_pause(struct job_stream *stream)

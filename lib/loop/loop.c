@@ -19,6 +19,7 @@
 #include "loop/handle.h"
 #include "loop/submit.h"
 #include "memory/arena.h"
+#include "memory/buf.h"
 #include "memory/cache.h"
 #include "memory/slot.h"
 #include "stats/segment.h"
@@ -278,7 +279,7 @@ static int drain(struct job_loop *loop, uint64_t deadline_ns)
 /* Frees what a drained loop holds; after a failed drain only what nobody else can reach any more. */
 static int dispose(struct job_loop *loop, int drained)
 {
-    job_buf_free(&loop->spare_open);
+    buf_free_kept(&loop->spare_open);
     if (drained < 0) {
         log_what_hangs(loop);
         return -ETIMEDOUT;

@@ -106,6 +106,18 @@ void job_buf_free(struct job_buf **pointer)
     }
 }
 
+void buf_keep(const struct job_buf *buf)
+{
+    buf_count(buf, -1);
+}
+
+void buf_free_kept(struct job_buf **buf)
+{
+    if (*buf)
+        buf_count(*buf, 1);
+    job_buf_free(buf);
+}
+
 size_t job_buf_len(const struct job_buf *buf)
 {
     return buf ? buf->total : 0;

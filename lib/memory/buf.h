@@ -58,6 +58,11 @@ void buf_make_head(struct job_buf *first, struct job_buf *last, uint32_t segment
 /* So many payload bytes were copied by the library of its own accord. */
 void buf_count_copied(const struct job_buf *buf, size_t bytes);
 
+/* A buf that the library keeps for its own use is in nobody's hands: `bufs` does not count it, so that whoever looks for a leak sees none.
+ * It is freed by buf_free_kept(), NULL is fine; pieces that are split off count as ever. */
+void buf_keep(const struct job_buf *buf);
+void buf_free_kept(struct job_buf **buf);
+
 /* For asserts in checked builds: links, windows and sums agree. */
 bool buf_is_valid(const struct job_buf *buf);
 
