@@ -60,6 +60,7 @@ static void loop_init(struct job_loop *loop, struct root *root, const struct job
     list_init(&loop->lanes);
     list_init(&loop->fd_waiters);
     list_init(&loop->open_bufs);
+    list_init(&loop->memory_waiters);
     mail_queue_init(&loop->mails);
     mail_queue_init(&loop->deferred);
     mail_queue_init(&loop->stalled);
@@ -280,6 +281,7 @@ static int drain(struct job_loop *loop, uint64_t deadline_ns)
 static int dispose(struct job_loop *loop, int drained)
 {
     buf_free_kept(&loop->spare_open);
+    arena_unstarve(loop->arena, &loop->memory_starved);
     if (drained < 0) {
         log_what_hangs(loop);
         return -ETIMEDOUT;

@@ -13,6 +13,7 @@
 #include "job/loop.h"
 #include "job/timer.h"
 #include "loop/wheel.h"
+#include "memory/starved.h"
 #include "queue/mailbox.h"
 #include "stats/line.h"
 
@@ -61,6 +62,8 @@ struct job_loop {
     struct deadline fd_retry;    /* when they try again by themselves */
     struct list open_bufs;       /* streams that keep a slot for small receives; io/stream_receive.c */
     struct job_buf *spare_open;  /* such a slot that nobody uses */
+    struct list memory_waiters;  /* streams that were refused memory; io/stream_memory.c */
+    struct starved memory_starved;
     uint64_t spin_ns;            /* adaptive: how long looking at the mailbox has paid lately */
     unsigned spin_interval;      /* sleeps from one probe to the next */
     unsigned spin_skips;         /* sleeps until the next probe */
