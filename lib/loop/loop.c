@@ -198,15 +198,23 @@ int job_loop_run(struct job_loop *loop)
         return err;
     int result = 0;
     while (result == 0) {
-        if (loop_take_stop(loop))
+        if (loop->failure < 0)
+            result = loop->failure;
+        else if (loop_take_stop(loop))
             result = 1;
         else if (loop->alive > 0 || loop->tasks_out > 0 || loop_has_mail(loop))
             result = loop_turn(loop, UINT64_MAX);
         else
             break;
     }
+    loop->failure = 0;
     leave(loop, &before);
     return result;
+}
+
+void loop_fail(struct job_loop *loop, int err)
+{
+    loop->failure = err;
 }
 
 void job_loop_stop(struct job_loop *loop)
