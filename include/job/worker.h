@@ -59,7 +59,7 @@ struct job_worker {
     struct job_port job_port;
     const struct job_worker_events *job_events;
     void *job_record;
-    void *job_deadline[6];
+    uint64_t job_deadline[8];
     struct job_mail job_mail;
     uint64_t job_id;
     uint32_t job_flags;
