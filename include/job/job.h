@@ -20,6 +20,5 @@
 #include <job/task.h>
 #include <job/timer.h>
 #include <job/view.h>
-#include <job/worker.h>
 
 #endif

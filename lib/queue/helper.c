@@ -75,8 +75,8 @@ void helper_close(struct helper **pointer)
 static void deliver_job(struct job_mail *mail)
 {
     struct helper_job *job = container_of(mail, struct helper_job, mail);
-    store_release(&job->is_posted,
-                  0); /* pairs with exchange_acq_rel in helper_post: from here on it may be posted anew */
+    /* An exchange and no store: a poster that still finds 1 comes before it, and `run` must see what that one has done. */
+    (void)exchange_acq_rel(&job->is_posted, 0);   /* pairs with itself in helper_post: from here on it may be posted anew */
     job->run(job);
 }
 
@@ -179,7 +179,7 @@ static void helper_start(struct helper *helper)
 
 void helper_post(struct helper *helper, struct helper_job *job)
 {
-    if (!helper || exchange_acq_rel(&job->is_posted, 1)) /* pairs with store_release in deliver_job */
+    if (!helper || exchange_acq_rel(&job->is_posted, 1)) /* pairs with exchange_acq_rel in deliver_job */
         return;
     helper_start(helper);
     mailbox_post(&helper->mailbox, &job->mail);

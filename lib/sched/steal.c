@@ -33,6 +33,7 @@ struct job_mail *pool_take_inbox(struct job_pool *pool, struct job_mail **last)
 static void leave_over(struct job_pool *pool, struct job_mail *mail, struct job_mail *last)
 {
     struct job_mail *nothing = NULL;
+    JOB_MARK(steal_leaves_over);
     if (cas_acq_rel(&pool->leftover, &nothing, mail))   /* pairs with exchange_acq_rel in pool_take_inbox */
         return;
     JOB_MARK(steal_two_leftovers);   /* another thread was faster with what came later */
