@@ -8,7 +8,7 @@
 #include <libdeflate.h>
 #include <stdio.h>
 
-enum { CPU_MAX = 10000000, CANCEL_EVERY = 1024, GZIP_LEVEL = 6 };
+enum { CANCEL_EVERY = 1024, GZIP_LEVEL = 6 };
 
 /* GET /cpu?n=N: how many primes there are below N. Slow on purpose: it stands for whatever your service computes. */
 
@@ -47,7 +47,7 @@ static void primes_counted(struct exchange *exchange, int status)
 
 void serve_cpu(struct exchange *exchange)
 {
-    if (request_number(&exchange->request, "n", CPU_MAX, &exchange->number))
+    if (request_number(&exchange->request, "n", exchange->service->options.cpu_max, &exchange->number))
         exchange_work(exchange, exchange->service->pool, count_primes, primes_counted);
     else
         exchange_refuse(exchange, 400);

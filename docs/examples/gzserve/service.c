@@ -15,6 +15,8 @@ static void set_options(struct service *service, const struct service_options *o
         set->body_bytes_max = 16 << 20;
     if (set->connections_max == 0)
         set->connections_max = 10000;
+    if (set->cpu_max == 0)
+        set->cpu_max = 10000000;
     if (set->head_timeout_ns == 0)
         set->head_timeout_ns = 10 * second_ns;
     if (set->body_timeout_ns == 0)
