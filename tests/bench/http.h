@@ -1,8 +1,8 @@
 /* http.h — drives an HTTP service from a process of its own: requests on connections that stay open, each answer compared.
  *
- * A group of connections asks for one thing. In a closed group each asks again when it has been answered; in an open group requests fall due
- * by the clock, go out on whichever connection is free, and are timed from when they were due: who stalls is not asked less. The service is
- * a child: its CPU time is read from its CPU clock. It is asked for nothing until it takes connections.
+ * A group of connections asks for one thing. In a closed group each asks again when it has been answered; in an open group requests
+ * fall due by the clock, go out on whichever connection is free, and are timed from when they were due: who stalls is not asked less.
+ * The service is a child: its CPU time is read from its CPU clock. It is asked for nothing until it takes connections.
  */
 #ifndef TESTS_BENCH_HTTP_H
 #define TESTS_BENCH_HTTP_H
@@ -20,7 +20,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { HTTP_CONNS_MAX = 64, HTTP_GROUPS_MAX = 2, HTTP_HEAD_MAX = 4096, HTTP_START_MS = 10000, HTTP_SAMPLES_MAX = 1 << 20 };
+enum { HTTP_CONNS_MAX = 64, HTTP_GROUPS_MAX = 2, HTTP_HEAD_MAX = 4096, HTTP_SAMPLES_MAX = 1 << 20 };
+enum { HTTP_START_MS = 10000 };
 
 struct http_group {
     const char *head;           /* of the request, with its empty line */
@@ -113,7 +114,7 @@ static inline void http_start(struct http_load *load, http_serve_fn *serve, cons
     bench_ok(load->pid, "fork");
     if (load->pid == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
-        if (!freopen("/dev/null", "w", stdout))
+        if (!freopen("/dev/null", "w", stdout) || !freopen("/dev/null", "r", stdin))
             _exit(1);
         if (cpu >= 0)
             bench_pin(cpu);
@@ -255,18 +256,17 @@ static inline void http_receive(struct http_load *load, struct http_conn *conn)
     }
 }
 
-/* Asks on every free connection for what is due. Returns when the next request falls due, in ms; -1: none. */
-static inline int http_ask_all(struct http_load *load, bool is_over)
+/* Asks on every free connection for what is due. Returns how long until the next request falls due, in ns; 0: none does. */
+static inline uint64_t http_ask_all(struct http_load *load, bool is_over)
 {
-    uint64_t now = bench_now_ns();
-    int wait_ms = -1;
+    uint64_t now = bench_now_ns(), wait_ns = 0;
     for (unsigned i = 0; i < load->group_count; i++) {
         struct http_group *group = &load->groups[i];
-        if (group->rate == 0)
+        if (group->rate == 0 || is_over)
             continue;
-        if (!is_over)
-            group->due = (now - load->begin_ns) * group->rate / 1000000000 + 1;
-        wait_ms = 0;   /* it looks all the time: nothing else runs on this CPU that matters */
+        uint64_t interval_ns = 1000000000 / group->rate;
+        group->due = (now - load->begin_ns) / interval_ns + 1;
+        wait_ns = load->begin_ns + group->due * interval_ns - now;
     }
     for (unsigned i = 0; i < load->conn_count; i++) {
         struct http_conn *conn = &load->conns[i];
@@ -274,7 +274,7 @@ static inline int http_ask_all(struct http_load *load, bool is_over)
         if (!conn->is_busy && is_due)
             http_ask(conn);
     }
-    return wait_ms;
+    return wait_ns;
 }
 
 static inline bool http_is_busy(const struct http_load *load)
@@ -298,7 +298,9 @@ static inline void http_run(struct http_load *load, uint64_t count, uint64_t dur
                   (duration_ns > 0 && bench_now_ns() - load->begin_ns >= duration_ns);
         if (is_over && !http_is_busy(load))
             break;
-        int n = epoll_wait(load->poll, events, HTTP_CONNS_MAX, http_ask_all(load, is_over));
+        uint64_t wait_ns = http_ask_all(load, is_over);
+        struct timespec wait = {.tv_sec = (time_t)(wait_ns / 1000000000), .tv_nsec = (long)(wait_ns % 1000000000)};
+        int n = epoll_pwait2(load->poll, events, HTTP_CONNS_MAX, wait_ns > 0 ? &wait : NULL, NULL);
         for (int i = 0; i < n; i++) {
             struct http_conn *conn = events[i].data.ptr;
             if (conn->is_busy)
@@ -338,8 +340,8 @@ static inline void http_write_file(const struct http_load *load, const char *nam
 }
 
 /* The service on one CPU and this process on another; a fixed number of requests of one closed group. The first tenth is not measured. */
-static inline int http_throughput_main(struct http_load *load, const struct http_group *group, struct bench bench, uint64_t count,
-                                       http_serve_fn *serve)
+static inline int http_throughput_main(struct http_load *load, const struct http_group *group, struct bench bench,
+                                       uint64_t count, http_serve_fn *serve)
 {
     http_start(load, serve, bench.variant, bench_cpu(0));
     bench_pin(bench_cpu(bench_cpus() - 1));
