@@ -16,6 +16,7 @@
 #include "queue/helper.h"
 #include "stats/names.h"
 #include "stats/segment.h"
+#include "worker/spare_arena.h"
 
 struct job_runtime {
     struct root root;   /* what the layers below know of a runtime */
@@ -72,6 +73,8 @@ int job_runtime_open(struct job_runtime **out, const struct job_runtime_options 
     root->pid = getpid();
     root->now_ns = sys_clock_monotonic_ns;
     (void)pthread_mutex_init(&root->travel, NULL);   /* cannot fail without attributes */
+    (void)pthread_mutex_init(&root->workers_lock, NULL);
+    list_init(&root->workers);
     find_features(root);
     atomic_u32 *guard;
     int err = sys_fork_guard(&guard);
@@ -177,6 +180,7 @@ int job_runtime_close(struct job_runtime **runtime_pointer)
     int err = close_calls(runtime);
     if (err < 0)
         return err;
+    spare_arenas_close(&runtime->root);
     err = arena_close(&runtime->root.arena);
     if (err < 0)
         return err;
@@ -186,6 +190,7 @@ int job_runtime_close(struct job_runtime **runtime_pointer)
     assert(load_relaxed(&runtime->root.threads) == 0);
     (void)sys_release((void *)(uintptr_t)runtime->root.guard, SYS_GUARD_BYTES);
     (void)pthread_mutex_destroy(&runtime->root.travel);
+    (void)pthread_mutex_destroy(&runtime->root.workers_lock);
     *runtime_pointer = NULL;
     free(runtime);
     return 0;

@@ -20,5 +20,6 @@
 #include <job/task.h>
 #include <job/timer.h>
 #include <job/view.h>
+#include <job/worker.h>
 
 #endif

@@ -122,10 +122,11 @@ struct job_port {
     struct job_mail job_mail;          /* there are messages */
     void *job_waiter[8];
     struct job_message *job_current;   /* in the callback now */
+    void (*job_control)(struct job_port *port, struct job_message *message);
     uint64_t job_charge;
     uint32_t job_flags;
     uint32_t job_reserved0;
-    uint64_t job_reserved[3];
+    uint64_t job_reserved[2];
 };
 
 /**

@@ -62,6 +62,14 @@ struct job_stream {
     uint64_t job_total_ns;              /* when it is over; 0: never */
     uint64_t job_active_ns;             /* when something arrived last, or a wait for the peer began */
     uint64_t job_progress_ns;           /* when the kernel took bytes last, or the first were queued */
+    void *job_places[2];                /* reserved and not yet filled, in order */
+    uint32_t job_place_count;
+    uint32_t job_place_number;          /* of the last one */
+    struct job_notice *job_notices;     /* in order */
+    struct job_notice **job_notices_end;
+    uint64_t job_expected;              /* bytes that the next `data` brings; 0: what comes */
+    struct job_buf *job_exact;          /* into which they are received, when they are many */
+    void *job_waits[2];                 /* for memory */
     struct job_listener *job_from;      /* that it was accepted from, while that lives */
     void *job_admitted[2];
     uint64_t job_reserved[4];
@@ -88,6 +96,31 @@ JOB_API int job_stream_accept(struct job_stream *stream, struct job_incoming *in
  */
 JOB_API int job_stream_adopt(struct job_loop *loop, struct job_stream *stream, int fd,
                              const struct job_stream_events *events);
+
+/* A place in the send queue, for an answer that is not there yet. Yours; it may hold anything before job_stream_reserve(). */
+struct job_place {
+    struct job_stream *job_stream;      /* NULL: not reserved, or no longer */
+    void *job_node[2];
+    struct job_buf *job_behind;         /* queued after it, before the next place */
+    uint32_t job_number;
+    uint32_t job_reserved0;
+};
+
+/* What becomes of all that has been queued so far. Yours, and left alone from job_stream_notify() until `released`; it may hold anything
+ * but for the two functions, either of which may be NULL. */
+struct job_notice {
+    /* 0: the kernel has taken all of it; or the errno with which the stream failed; -ECANCELED: it was closed. */
+    void (*sent)(struct job_notice *notice, int status);
+    /* Nobody reads that memory any more: it has gone back to its arena. Follows `sent`; with a kernel that copies what it takes, at once.
+     * */
+    void (*released)(struct job_notice *notice);
+
+    /* The library's. */
+    struct job_notice *job_next;
+    uint64_t job_at;
+    uint32_t job_number;
+    uint32_t job_reserved0;
+};
 
 struct job_connect_options {
     uint64_t timeout_ns;              /* 0: 30 s */
@@ -148,8 +181,51 @@ JOB_API int job_stream_send_all(struct job_stream *stream, struct job_buf **bufs
 /** Copies bytes and sends them: for short answers of your own. They go into the room behind what is queued, or else into a new buf of the
  * loop's arena. This copy is not counted in `copied_bytes`.
  * @return as job_stream_send(), and -EINVAL: bytes is NULL and len is not 0, or len is above 1 GiB; -ENOMEM: the arena's limit is
- *         reached, and `writable` comes when there is room; nothing was queued on error. Thread: loop thread. */
+ *         reached, and `writable` comes when more than its reserve is free again; nothing was queued on error. Thread: loop thread. */
 JOB_API int job_stream_write(struct job_stream *stream, const void *bytes, size_t len);
+
+/**
+ * Reserves a place in the send queue: tasks that run in parallel answer in the order in which they were asked. What is sent afterwards
+ * waits behind it, and is counted by job_stream_queued(). job_stream_finish() and job_stream_shutdown() wait until all places are filled.
+ *
+ * @return 0, or -EINVAL: NULL; -EAGAIN: 1024 places are open, and `writable` comes when one of them is filled; -EPIPE, -ECANCELED, -EPERM,
+ *         or the errno with which the stream failed, as job_stream_send(). Thread: loop thread
+ * Shutdown: a stream that is closed or fails forgets its places: to fill one is then -ECANCELED.
+ */
+JOB_API int job_stream_reserve(struct job_stream *stream, struct job_place *place);
+
+/**
+ * Fills a place; it is not reserved any more.
+ *
+ * @param buf  *buf becomes NULL on success; on error nothing changes
+ * @return 0, or -EINVAL: NULL, or a buf of another runtime; -ECANCELED: it is not reserved: never, filled, abandoned, or the stream closed
+ *         or failed; -EOVERFLOW: as job_stream_send(); -EPERM: not the loop's thread. Thread: loop thread
+ */
+JOB_API int job_place_fill(struct job_place *place, struct job_buf **buf);
+
+/** Gives a place up: what waits behind it goes on. One that is not reserved is left alone. Thread: loop thread. */
+JOB_API void job_place_abandon(struct job_place *place);
+
+/**
+ * Asks to be told when all that has been queued so far, also in places that are still open, has been taken by the kernel: at the end of
+ * this turn if that is so already. Notices are told in order, those of a stream that closes before its `closed`.
+ *
+ * @return 0, or -EINVAL: NULL; -ECANCELED: closing; -EPERM; or the errno with which the stream failed. Thread: loop thread
+ */
+JOB_API int job_stream_notify(struct job_stream *stream, struct job_notice *notice);
+
+/**
+ * The next `data` brings exactly `len` bytes, contiguous, in one segment; once: afterwards data comes as it comes, or as the next call
+ * says. What has arrived behind them is kept and comes next. More than a receive slot is received straight into the memory that this call
+ * allocates, without a copy but for what was on its way. If the peer ends before, `data` brings what there is, and `end` follows.
+ *
+ * @param len  0: as it comes, also what has been gathered so far
+ * @return 0, or -EINVAL: NULL, or above 1 GiB (who believes a peer that announces so much lets it have the memory); -ENOMEM: the arena's
+ *         limit; -EBUSY: more than a receive slot was expected, and is being received; -ECANCELED: closing; -EPERM; nothing changes on
+ *         error
+ * Thread: loop thread, mostly inside of `data`
+ */
+JOB_API int job_stream_expect(struct job_stream *stream, size_t len);
 
 /** Bytes queued that the kernel has not taken yet: what backpressure looks at. Thread: loop thread. */
 JOB_API size_t job_stream_queued(const struct job_stream *stream);

@@ -75,6 +75,7 @@ enum {
     TURN_MAILS_MAX = LIMIT(1024, 8),
     TURN_TIMERS_MAX = LIMIT(1024, 8),
     WHEEL_MOVES_MAX = LIMIT(4096, 4),                    /* deadlines sorted a turn, 50 us: a bucket may hold a million */
+    STREAM_PLACES_MAX = LIMIT(1024, 4),                  /* open places of one stream: requests that a peer may have pipelined */
     LISTEN_BACKLOG_DEFAULT = 1024,
     LISTEN_RETRY_NS = 100000000,                         /* a descriptor may become free where nobody tells us; unmeasured */
     LISTEN_TELL_S = 10,                                  /* 1600 warnings in 10 s from a hostile network, when each pause was told */

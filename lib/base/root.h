@@ -9,6 +9,7 @@
 #include "base/atomic.h"
 #include "base/features.h"
 #include "base/limits.h"
+#include "base/list.h"
 #include "base/log.h"
 
 struct helper;
@@ -46,6 +47,13 @@ struct root {
     atomic_u64 copied_bytes;      /* payload bytes that the library copied: copybreak, flatten */
     atomic_u64 ends;              /* ends of channels, and senders */
     atomic_u64 dropped;           /* messages that nobody received, since open */
+
+    atomic_u64 worker_ids;        /* the last one that was given */
+
+    /* workers that live, and arenas of those that have ended; worker/ */
+    pthread_mutex_t workers_lock;
+    struct list workers;
+    struct job_arena *spare_arenas;
 
     pthread_mutex_t travel;       /* held while an end goes into a message or comes out; message/end.c */
 };

@@ -9,6 +9,7 @@
 struct cache;
 struct delivery;
 struct inline_run;
+struct job_inside;
 struct job_loop;
 struct job_task;
 struct pool_thread;
@@ -21,6 +22,7 @@ struct self {
     struct pool_thread *pool_thread;   /* the pool thread that this is */
     struct job_task *task;             /* whose function runs on this thread now */
     struct delivery *delivery;         /* whose `done` runs on this thread now; sched/task.c */
+    struct job_inside *inside;         /* the worker that this thread is; worker/inside.c */
     struct inline_run *inline_run;     /* inline pools at work on this thread; sched/inline.c */
 };
 

@@ -24,6 +24,10 @@ static void deliver_later(struct job_mail *mail)
         stream_flush(stream);
     if (handle_is_open(&stream->handle) && (what & STREAM_LATER_RESUME))
         stream_receive_resume(stream);
+    if (handle_is_open(&stream->handle) && (what & STREAM_LATER_ROOM))
+        stream_tell_room(stream);
+    if (handle_is_open(&stream->handle) && (what & (STREAM_LATER_NOTICE | STREAM_LATER_FLUSH)))
+        stream_notices_tell(stream, stream->job_error);
     if (what & STREAM_LATER_FINISH)
         stream_finish_step(stream);
     handle_release(&stream->handle);
@@ -75,13 +79,16 @@ static void stream_closing(struct job_handle *handle)
     stream_receive_drop(stream);
     stream_send_drop(stream);
     stream_timeout_stop(stream);
+    stream_memory_forget(stream);
     loop_unstall(handle->job_loop);   /* it may wait there, and would for ever */
 }
 
 static void stream_closed(struct job_handle *handle)
 {
     struct job_stream *stream = job_container_of(handle, struct job_stream, handle);
-    assert(!stream->job_sending && !stream->job_queue && !stream->job_waiting && !stream->job_open);
+    assert(!stream->job_sending && !stream->job_queue);
+    assert(!stream->job_waiting && !stream->job_open && !stream->job_exact);
+    stream_notices_tell(stream, stream->job_error < 0 ? stream->job_error : -ECANCELED);
     (void)sys_close(stream->job_fd);
     (void)fetch_sub_relaxed(&handle->job_loop->root->fds, 1);   /* ledger: orders nothing */
     listener_dismiss(stream);
@@ -108,6 +115,9 @@ int stream_open(struct job_loop *loop, struct job_stream *stream, int fd, const 
     stream->job_fd = fd;
     list_init((struct list *)stream->job_node);
     list_init((struct list *)stream->job_admitted);
+    list_init((struct list *)stream->job_places);
+    list_init((struct list *)stream->job_waits);
+    stream_notices_init(stream);
     stream_timeout_init(stream);
     stream->job_active_ns = loop->now_ns;
     (void)fetch_add_relaxed(&loop->root->fds, 1);   /* ledger: orders nothing */

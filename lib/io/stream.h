@@ -4,6 +4,10 @@
  *   stream_connect.c   connect
  *   stream_receive.c   data, pause, end
  *   stream_send.c      the queue
+ *   stream_place.c     places in the queue
+ *   stream_notice.c    what becomes of what was queued
+ *   stream_exact.c     data of a known length
+ *   stream_memory.c    waiting for memory
  *   stream_finish.c    close after what is queued has been sent
  *   stream_timeout.c   when the peer takes too long
  *
@@ -30,6 +34,7 @@ enum stream_flag {
     STREAM_RESET = 1 << 7,          /* closes by a reset */
     STREAM_FULL = 1 << 8,           /* above the high mark, `writable` not yet told */
     STREAM_SENT_OWED = 1 << 9,      /* something was queued since `sent` was told */
+    STREAM_OWES_ROOM = 1 << 12,     /* something was refused: `writable` comes */
     STREAM_CONNECTING = 1 << 11,    /* the receive operation connects */
     STREAM_FINISHING = 1 << 10,     /* closes when all is sent and the peer has ended; tells the user nothing more */
 
@@ -39,7 +44,9 @@ enum stream_flag {
     STREAM_LATER_RESUME = 1 << 18,  /* deliver what waited, and receive again */
     STREAM_LATER_CONNECT = 1 << 20, /* connect(2) said at once how it went */
     STREAM_LATER_FINISH = 1 << 19,  /* look whether all is done */
-    STREAM_LATER_ALL = 0x1F << 16,
+    STREAM_LATER_ROOM = 1 << 21,    /* tell `writable` */
+    STREAM_LATER_NOTICE = 1 << 22,  /* tell notices */
+    STREAM_LATER_ALL = 0x7F << 16,
 };
 
 _Static_assert(sizeof(((struct job_stream *)0)->job_receive_op) >= sizeof(struct op), "op fits");
@@ -93,6 +100,9 @@ void stream_connect_failed(struct job_stream *stream, int err);
 /* stream_receive.c */
 int stream_receive_start(struct job_stream *stream);
 void stream_receive_cancel(struct job_stream *stream);
+void stream_receive_arrived(struct job_stream *stream, size_t len);   /* counts */
+void stream_receive_ended(struct job_stream *stream, int res);
+void stream_deliver(struct job_stream *stream);
 void stream_receive_drop(struct job_stream *stream);              /* frees what waits and the open buf */
 void stream_receive_resume(struct job_stream *stream);            /* STREAM_LATER_RESUME */
 void stream_receive_stop(struct job_stream *stream, enum stream_flag why);   /* nothing more is received: tells `end` once */
@@ -105,6 +115,30 @@ void stream_send_cancel(struct job_stream *stream);
 void stream_send_drop(struct job_stream *stream);                 /* frees the queue, not what the kernel has */
 void stream_shut_if_wanted(struct job_stream *stream);
 bool stream_has_to_send(const struct job_stream *stream);
+
+void stream_enqueue(struct job_stream *stream, struct job_buf **queue, struct job_buf **buf);   /* both checked */
+void stream_sendable(struct job_stream *stream);                  /* something has come into the queue itself */
+int stream_check_sending(const struct job_stream *stream);
+void stream_tell_room(struct job_stream *stream);                 /* STREAM_LATER_ROOM */
+
+/* stream_place.c */
+struct job_buf **stream_tail(struct job_stream *stream);          /* where what is sent now is queued */
+void stream_places_drop(struct job_stream *stream);               /* forgets all, and what waits behind them */
+
+/* stream_notice.c */
+void stream_notices_init(struct job_stream *stream);
+void stream_notices_tell(struct job_stream *stream, int status);  /* 0: those that have come true; else all */
+void stream_notices_shift(struct job_stream *stream, uint32_t number, uint64_t len);   /* bytes have come into a place */
+
+/* stream_exact.c */
+struct job_buf *stream_next_data(struct job_stream *stream);      /* what `data` is to bring now, or NULL */
+bool stream_fills(const struct job_stream *stream);               /* the receive operation is to fill, or fills, job_exact */
+int stream_fill_start(struct job_stream *stream);
+void stream_exact_drop(struct job_stream *stream);
+
+/* stream_memory.c */
+void stream_wait_for_memory(struct job_stream *stream);           /* then look once more */
+void stream_memory_forget(struct job_stream *stream);
 
 /* stream_finish.c */
 void stream_finish_step(struct job_stream *stream);               /* after all that may bring it on */

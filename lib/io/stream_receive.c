@@ -23,6 +23,8 @@ int stream_receive_start(struct job_stream *stream)
 {
     struct job_loop *loop = stream->handle.job_loop;
     struct op *op = stream_receive_op(stream);
+    if (stream_fills(stream))
+        return stream_fill_start(stream);
     op->completed = receive_completed;
     op->kind = OP_RECEIVE;
     op->fd = stream->job_fd;
@@ -145,11 +147,12 @@ static void tell_end(struct job_stream *stream)
 }
 
 /* All that waits, then the end. The stream cannot go meanwhile: its memory lives until `closed`, which comes from the deferred queue. */
-static void deliver(struct job_stream *stream)
+void stream_deliver(struct job_stream *stream)
 {
-    while (may_deliver(stream) && stream->job_waiting)
-        tell_data(stream, job_buf_take(&stream->job_waiting));
-    if (may_deliver(stream))
+    struct job_buf *buf;
+    while (may_deliver(stream) && (buf = stream_next_data(stream)))
+        tell_data(stream, buf);
+    if (may_deliver(stream) && !stream->job_waiting)   /* it may wait for memory */
         tell_end(stream);
 }
 
@@ -163,23 +166,28 @@ static void enqueue(struct job_stream *stream, struct job_buf *buf)
     assert(err == 0);   /* bounded: the operation is cancelled as soon as something waits */
 }
 
-static void data_arrived(struct job_stream *stream, struct job_buf *buf)
+void stream_receive_arrived(struct job_stream *stream, size_t len)
 {
     struct job_loop *loop = stream->handle.job_loop;
     stream->job_active_ns = loop->now_ns;
-    stream->job_received += job_buf_len(buf);
-    line_count(loop->line, COUNTER_RECEIVED_BYTES, job_buf_len(buf));
-    settle_others(loop);
+    stream->job_received += len;
+    line_count(loop->line, COUNTER_RECEIVED_BYTES, len);
+}
+
+static void data_arrived(struct job_stream *stream, struct job_buf *buf)
+{
+    stream_receive_arrived(stream, job_buf_len(buf));
+    settle_others(stream->handle.job_loop);
     if (is_small(stream, buf))
         copybreak(stream, &buf);
-    if (may_deliver(stream) && !stream->job_waiting) {
+    if (may_deliver(stream) && !stream->job_waiting && stream->job_expected == 0) {
         tell_data(stream, buf);
         return;
     }
     enqueue(stream, buf);
     if (stream_has(stream, STREAM_PAUSED))
         stream_receive_cancel(stream);
-    deliver(stream);
+    stream_deliver(stream);
 }
 
 /* A failure or a time-out overtakes what waits: it is told at once, and `data` does not come after `end`. */
@@ -190,6 +198,7 @@ void stream_receive_stop(struct job_stream *stream, enum stream_flag why)
         stream_receive_cancel(stream);
     }
     job_buf_free(&stream->job_waiting);
+    stream_exact_drop(stream);
     tell_end(stream);
 }
 
@@ -199,8 +208,9 @@ void stream_fail(struct job_stream *stream, int err)
     if (stream->job_error == 0)
         stream->job_error = err;
     stream_receive_stop(stream, STREAM_ENDED);
-    if (stream_has_to_send(stream) && handle_is_open(&stream->handle))
-        stream_later(stream, STREAM_LATER_FLUSH);   /* which drops it */
+    bool has_some = stream_has_to_send(stream) || stream->job_place_count > 0 || stream->job_notices;
+    if (has_some && handle_is_open(&stream->handle))
+        stream_later(stream, STREAM_LATER_FLUSH);   /* which drops it, and says so */
 }
 
 static void receive_again(struct job_stream *stream)
@@ -211,7 +221,7 @@ static void receive_again(struct job_stream *stream)
 }
 
 /* The operation has ended: for good, because it was paused, or because the stream closes. */
-static void receive_ended(struct job_stream *stream, int res)
+void stream_receive_ended(struct job_stream *stream, int res)
 {
     if (stream_has(stream, STREAM_ENDED))
         return;
@@ -227,7 +237,7 @@ static void receive_ended(struct job_stream *stream, int res)
         return;
     }
     stream_set(stream, STREAM_ENDED);
-    deliver(stream);
+    stream_deliver(stream);
 }
 
 static void receive_completed(struct op *op, const struct completion *completion)
@@ -242,7 +252,7 @@ static void receive_completed(struct op *op, const struct completion *completion
     if (completion->more)
         return;
     if (handle_is_open(&stream->handle))
-        receive_ended(stream, completion->res > 0 ? -ECANCELED : completion->res);   /* data and the last: the operation can go on anew */
+        stream_receive_ended(stream, completion->res > 0 ? -ECANCELED : completion->res);   /* data and the last: it can go on anew */
     stream_finish_step(stream);
     handle_release(&stream->handle);
 }
@@ -250,6 +260,7 @@ static void receive_completed(struct op *op, const struct completion *completion
 void stream_receive_drop(struct job_stream *stream)
 {
     job_buf_free(&stream->job_waiting);
+    stream_exact_drop(stream);
     list_remove(open_node(stream));
     buf_free_kept(&stream->job_open);
 }
@@ -262,7 +273,7 @@ void job_stream_pause(struct job_stream *stream)
 
 void stream_receive_resume(struct job_stream *stream)
 {
-    deliver(stream);
+    stream_deliver(stream);
     bool is_wanted = handle_is_open(&stream->handle) && !stream_has(stream, STREAM_PAUSED);
     if (is_wanted && !stream_has(stream, STREAM_ENDED) && !stream_has(stream, STREAM_CONNECTING) &&
         !op_is_in_flight(stream_receive_op(stream)))

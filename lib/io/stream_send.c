@@ -42,13 +42,26 @@ static void tell_sent(struct job_stream *stream, int status)
         LOOP_CALL(stream->handle.job_loop, stream->job_events->sent, (stream, status));
 }
 
+static void call_writable(struct job_stream *stream)
+{
+    if (stream_may_tell(stream) && stream->job_error == 0 && stream->job_events->writable)
+        LOOP_CALL(stream->handle.job_loop, stream->job_events->writable, (stream));
+}
+
+void stream_tell_room(struct job_stream *stream)
+{
+    if (!stream_has(stream, STREAM_OWES_ROOM))
+        return;
+    stream_clear(stream, STREAM_OWES_ROOM);
+    call_writable(stream);
+}
+
 static void tell_writable(struct job_stream *stream)
 {
     if (!stream_has(stream, STREAM_FULL) || stream->job_queued > low_mark(stream))
         return;
     stream_clear(stream, STREAM_FULL);
-    if (stream_may_tell(stream) && stream->job_events->writable)
-        LOOP_CALL(stream->handle.job_loop, stream->job_events->writable, (stream));
+    call_writable(stream);
 }
 
 static void fail_sending(struct job_stream *stream, int err)
@@ -56,13 +69,15 @@ static void fail_sending(struct job_stream *stream, int err)
     stream_fail(stream, err);
     stream_send_drop(stream);
     tell_sent(stream, stream->job_error);
+    stream_notices_tell(stream, stream->job_error);
     stream_finish_step(stream);
 }
 
 void stream_shut_if_wanted(struct job_stream *stream)
 {
     bool is_wanted = stream_has(stream, STREAM_SHUT_WANTED) && !stream_has(stream, STREAM_SHUT);
-    if (!is_wanted || stream_has_to_send(stream) || stream_has(stream, STREAM_CONNECTING))
+    bool is_early = stream_has_to_send(stream) || stream->job_place_count > 0 || stream_has(stream, STREAM_CONNECTING);
+    if (!is_wanted || is_early)
         return;
     stream_set(stream, STREAM_SHUT);
     stream->job_progress_ns = stream->handle.job_loop->now_ns;
@@ -113,8 +128,11 @@ void stream_flush(struct job_stream *stream)
         return;
     if (stream->job_error < 0)
         return fail_sending(stream, stream->job_error);
-    if (!take_next(stream))
-        return all_sent(stream);
+    if (!take_next(stream)) {
+        if (stream->job_queued == 0)   /* else the rest waits behind a place */
+            all_sent(stream);
+        return;
+    }
     if (send_start(stream) < 0) {
         JOB_MARK(stream_waits_for_an_operation);
         stream_stall(stream, STREAM_LATER_FLUSH);
@@ -147,12 +165,14 @@ static void send_completed(struct op *op, const struct completion *completion)
         fail_sending(stream, completion->res);
     else
         stream_flush(stream);
+    if (handle_is_open(&stream->handle))
+        stream_notices_tell(stream, stream->job_error);
     tell_writable(stream);
     handle_release(&stream->handle);
 }
 
 /* Links a buf behind others in *queue. Cannot fail: what could refuse it was checked. */
-static void enqueue(struct job_stream *stream, struct job_buf **queue, struct job_buf **buf)
+void stream_enqueue(struct job_stream *stream, struct job_buf **queue, struct job_buf **buf)
 {
     size_t before = job_buf_segments(*queue);
     owner_pass(*queue, BUF_QUEUE, BUF_CODE);
@@ -166,24 +186,30 @@ static void enqueue(struct job_stream *stream, struct job_buf **queue, struct jo
     owner_pass(*queue, BUF_CODE, BUF_QUEUE);
 }
 
+void stream_sendable(struct job_stream *stream)
+{
+    if (stream->job_sending)
+        return;
+    if (!stream_has(stream, STREAM_CONNECTING)) {
+        stream->job_progress_ns = stream->job_active_ns = stream->handle.job_loop->now_ns;
+        stream_timeout_update(stream);
+    }
+    stream_later(stream, STREAM_LATER_FLUSH);
+}
+
 /* Bytes have come to be sent. */
 static void queued(struct job_stream *stream, size_t len)
 {
-    bool was_empty = stream->job_queued == 0;
     stream->job_queued += len;
     stream_set(stream, STREAM_SENT_OWED);
     if (stream->job_queued > high_mark(stream))
         stream_set(stream, STREAM_FULL);
-    if (was_empty && !stream_has(stream, STREAM_CONNECTING)) {
-        stream->job_progress_ns = stream->handle.job_loop->now_ns;
-        stream_timeout_update(stream);
-    }
-    if (!op_is_in_flight(stream_send_op(stream)))
-        stream_later(stream, STREAM_LATER_FLUSH);
+    if (stream->job_place_count == 0)
+        stream_sendable(stream);
 }
 
 /* Whether anything may be sent: 0, or the errno that says why not. */
-static int check_sending(const struct job_stream *stream)
+int stream_check_sending(const struct job_stream *stream)
 {
     int err = stream_check(stream);
     if (err < 0)
@@ -197,7 +223,7 @@ int job_stream_send_all(struct job_stream *stream, struct job_buf **bufs, size_t
 {
     if (!stream || (!bufs && count > 0))
         return -EINVAL;
-    int err = check_sending(stream);
+    int err = stream_check_sending(stream);
     if (err < 0)
         return err;
     size_t segments = stream->job_segments, len = 0;
@@ -211,7 +237,7 @@ int job_stream_send_all(struct job_stream *stream, struct job_buf **bufs, size_t
     if (segments > BUF_SEGMENTS_MAX)
         return -EOVERFLOW;
     for (size_t i = 0; i < count; i++)
-        enqueue(stream, &stream->job_queue, &bufs[i]);
+        stream_enqueue(stream, stream_tail(stream), &bufs[i]);
     if (count > 0)
         queued(stream, len);
     return 0;
@@ -221,7 +247,7 @@ int job_stream_send(struct job_stream *stream, struct job_buf **buf)
 {
     if (!stream || !buf || !*buf)
         return -EINVAL;
-    if (check_sending(stream) == 0)
+    if (stream_check_sending(stream) == 0)
         owner_check_slow(*buf);   /* here, so that the misuse is told with the name of the call */
     return job_stream_send_all(stream, buf, 1);
 }
@@ -230,30 +256,44 @@ int job_stream_send(struct job_stream *stream, struct job_buf **buf)
 static bool gather(struct job_stream *stream, const void *bytes, size_t len)
 {
     size_t room = 0;
-    if (!stream->job_queue || len == 0)
+    struct job_buf *last = *stream_tail(stream);
+    if (!last || len == 0)
         return false;
-    owner_pass(stream->job_queue, BUF_QUEUE, BUF_CODE);
-    void *at = job_buf_room(stream->job_queue, &room);
+    owner_pass(last, BUF_QUEUE, BUF_CODE);
+    void *at = job_buf_room(last, &room);
     if (len <= room) {
         memcpy(at, bytes, len);
-        (void)job_buf_extend(stream->job_queue, len);   /* there is room, so it cannot fail */
+        (void)job_buf_extend(last, len);   /* there is room, so it cannot fail */
     }
-    owner_pass(stream->job_queue, BUF_CODE, BUF_QUEUE);
+    owner_pass(last, BUF_CODE, BUF_QUEUE);
     if (len <= room)
         queued(stream, len);
     return len <= room;
+}
+
+static int alloc_or_wait(struct job_stream *stream, size_t len, struct job_buf **buf)
+{
+    struct job_arena *arena = stream->handle.job_loop->arena;
+    int err = job_buf_alloc(arena, len, NULL, buf);
+    if (err != -ENOMEM)
+        return err;
+    stream_wait_for_memory(stream);
+    err = job_buf_alloc(arena, len, NULL, buf);   /* a look after registering */
+    if (err < 0)
+        stream_set(stream, STREAM_OWES_ROOM);
+    return err;
 }
 
 int job_stream_write(struct job_stream *stream, const void *bytes, size_t len)
 {
     if (!stream || (!bytes && len > 0))
         return -EINVAL;
-    int err = check_sending(stream);   /* before the arena is touched: on another thread it is not ours to ask for */
+    int err = stream_check_sending(stream);   /* before the arena is touched: on another thread it is not ours to ask for */
     struct job_buf *buf = NULL;
     if (err == 0 && gather(stream, bytes, len))
         return 0;
     if (err == 0)
-        err = job_buf_alloc(stream->handle.job_loop->arena, len, NULL, &buf);
+        err = alloc_or_wait(stream, len, &buf);
     if (err == 0 && len > 0)
         err = job_buf_write(buf, bytes, len);
     if (err == 0)
@@ -310,6 +350,7 @@ void stream_send_drop(struct job_stream *stream)
     job_buf_free(&stream->job_queue);
     if (!op_is_in_flight(stream_send_op(stream)))
         job_buf_free(&stream->job_sending);
+    stream_places_drop(stream);
     stream->job_queued = stream->job_sending ? job_buf_len(stream->job_sending) : 0;
     stream->job_segments = 0;
 }

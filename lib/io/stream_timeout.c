@@ -26,7 +26,8 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 /* Is it the peer's turn? */
 static bool waits_for_peer(const struct job_stream *stream)
 {
-    return stream->job_queued > 0 || (!stream_has(stream, STREAM_PAUSED) && !stream_has(stream, STREAM_ENDED));
+    bool owes_answer = stream_has(stream, STREAM_PAUSED) || stream->job_place_count > 0;
+    return stream_has_to_send(stream) || (!owes_answer && !stream_has(stream, STREAM_ENDED));
 }
 
 /* When each of them runs out, UINT64_MAX: it does not run. */
@@ -37,7 +38,7 @@ static uint64_t patience_end(const struct job_stream *stream)
 
 static uint64_t send_end(const struct job_stream *stream)
 {
-    bool runs = stream->job_send_ns > 0 && stream->job_queued > 0;
+    bool runs = stream->job_send_ns > 0 && stream_has_to_send(stream);
     return runs ? after(stream->job_progress_ns, stream->job_send_ns) : UINT64_MAX;
 }
 
@@ -56,6 +57,8 @@ static uint64_t first_end(const struct job_stream *stream)
 {
     if (stream->job_error < 0)
         return UINT64_MAX;
+    if (stream_has(stream, STREAM_FINISHING) && stream->job_place_count > 0 && !stream_has_to_send(stream))
+        return UINT64_MAX;   /* the answer is not there yet: the user is the slow one */
     if (stream_has(stream, STREAM_FINISHING) || stream_has(stream, STREAM_CONNECTING))
         return patience_end(stream);
     return earlier(earlier(send_end(stream), idle_end(stream)), total_end(stream));
@@ -76,7 +79,7 @@ static void run_out(struct job_stream *stream, uint64_t now)
         stream_finish_step(stream);
     } else if (stream_has(stream, STREAM_CONNECTING)) {
         stream_connect_failed(stream, -ETIMEDOUT);
-    } else if (send_end(stream) <= now || (idle_end(stream) <= now && stream->job_queued > 0)) {
+    } else if (send_end(stream) <= now || (idle_end(stream) <= now && stream_has_to_send(stream))) {
         stream_fail(stream, -ETIMEDOUT);
     } else {
         stream_receive_stop(stream, STREAM_TIMED_OUT);

@@ -60,6 +60,7 @@ static void loop_init(struct job_loop *loop, struct root *root, const struct job
     list_init(&loop->lanes);
     list_init(&loop->fd_waiters);
     list_init(&loop->open_bufs);
+    list_init(&loop->memory_waiters);
     mail_queue_init(&loop->mails);
     mail_queue_init(&loop->deferred);
     mail_queue_init(&loop->stalled);
@@ -197,15 +198,23 @@ int job_loop_run(struct job_loop *loop)
         return err;
     int result = 0;
     while (result == 0) {
-        if (loop_take_stop(loop))
+        if (loop->failure < 0)
+            result = loop->failure;
+        else if (loop_take_stop(loop))
             result = 1;
         else if (loop->alive > 0 || loop->tasks_out > 0 || loop_has_mail(loop))
             result = loop_turn(loop, UINT64_MAX);
         else
             break;
     }
+    loop->failure = 0;
     leave(loop, &before);
     return result;
+}
+
+void loop_fail(struct job_loop *loop, int err)
+{
+    loop->failure = err;
 }
 
 void job_loop_stop(struct job_loop *loop)
@@ -280,6 +289,7 @@ static int drain(struct job_loop *loop, uint64_t deadline_ns)
 static int dispose(struct job_loop *loop, int drained)
 {
     buf_free_kept(&loop->spare_open);
+    arena_unstarve(loop->arena, &loop->memory_starved);
     if (drained < 0) {
         log_what_hangs(loop);
         return -ETIMEDOUT;

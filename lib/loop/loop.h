@@ -13,6 +13,7 @@
 #include "job/loop.h"
 #include "job/timer.h"
 #include "loop/wheel.h"
+#include "memory/starved.h"
 #include "queue/mailbox.h"
 #include "stats/line.h"
 
@@ -48,6 +49,7 @@ struct job_loop {
     struct self *owner __attribute__((aligned(CACHE_LINE)));   /* atomic, set once: the thread that ran it first; NULL before */
     bool is_running;
     bool is_closing;
+    int failure;                 /* what job_loop_run() will return instead of going on; 0: nothing */
     uint64_t now_ns;
     struct stats_line *line;
     struct list handles;         /* all that are not closed */
@@ -61,6 +63,8 @@ struct job_loop {
     struct deadline fd_retry;    /* when they try again by themselves */
     struct list open_bufs;       /* streams that keep a slot for small receives; io/stream_receive.c */
     struct job_buf *spare_open;  /* such a slot that nobody uses */
+    struct list memory_waiters;  /* streams that were refused memory; io/stream_memory.c */
+    struct starved memory_starved;
     uint64_t spin_ns;            /* adaptive: how long looking at the mailbox has paid lately */
     unsigned spin_interval;      /* sleeps from one probe to the next */
     unsigned spin_skips;         /* sleeps until the next probe */
@@ -99,6 +103,9 @@ static inline void loop_let_go(struct job_loop *loop)
     assert(loop->alive > 0);
     loop->alive--;
 }
+
+/* job_loop_run() ends with this negative errno after the turn. Loop thread. */
+void loop_fail(struct job_loop *loop, int err);
 
 /* turn.c: one turn, which sleeps until until_ns at the latest. 0, or a negative errno when the engine fails for good. */
 int loop_turn(struct job_loop *loop, uint64_t until_ns);

@@ -230,11 +230,13 @@ static int wait_for_completions(struct job_loop *loop, uint64_t until_ns)
         line_count(loop->line, COUNTER_WAITS, 1);
     }
     int count = loop->engine->type->wait(loop->engine, deadline, loop->ready, COMPLETIONS_BATCH);
+    uint64_t before = loop->now_ns;
+    loop->now_ns = loop->root->now_ns();
     if (deadline > 0) {
         mailbox_awake(&loop->mailbox);
+        line_count(loop->line, COUNTER_IDLE_NS, loop->now_ns - before);
         line_wait(loop->line, JOB_WAIT_NONE, loop->now_ns);
     }
-    loop->now_ns = loop->root->now_ns();
     loop->ready_next = 0;
     loop->ready_count = count < 0 ? 0 : (unsigned)count;
     return count < 0 ? count : 0;

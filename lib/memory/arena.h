@@ -61,6 +61,7 @@ struct job_arena {
     atomic_u32 users;        /* caches and rings */
     atomic_u32 wraps;        /* foreign memory that views hold */
 
+    struct job_arena *next_spare;   /* under root->workers_lock; worker/spare_arena.c */
     struct helper_job ahead; /* posted by who carves */
 
     /* the helper */

@@ -9,7 +9,8 @@
 #include "job/port.h"
 #include "queue/inbox.h"
 
-enum message_kind { MESSAGE_PLAIN, MESSAGE_CLOSE };
+/* A control message is the library's own: it takes no room, and its memory is whoever's who pushed it. */
+enum message_kind { MESSAGE_PLAIN, MESSAGE_CLOSE, MESSAGE_CONTROL };
 
 struct item {
     enum job_item_kind kind;

@@ -153,6 +153,8 @@ static void drop_messages(struct job_end *end, struct job_end **ends)
 {
     struct job_message *message;
     while (end_next(end, &message) == 0) {
+        if (message->kind == MESSAGE_CONTROL)
+            continue;
         message_clear(message, ends);
         (void)fetch_add_relaxed(&end->root->dropped, 1);   /* a count: orders nothing */
     }

@@ -105,7 +105,10 @@ static void deliver(struct job_port *port)
             (void)handle_close(&port->handle);   /* the peer's close; ours, when it is closing already */
         if (err < 0)
             break;
-        deliver_one(port, message);
+        if (message->kind == MESSAGE_CONTROL)
+            port->job_control(port, message);
+        else
+            deliver_one(port, message);
     }
     port->job_flags &= ~(uint32_t)PORT_DELIVERING;
     if (port->job_end)

@@ -32,6 +32,7 @@ static const char *const counters[] = {
     [COUNTER_WOKEN] = "woken",
     [COUNTER_TASKS_SHED] = "tasks_shed",
     [COUNTER_LONGEST_CALLBACK_NS] = "longest_callback_ns",
+    [COUNTER_IDLE_NS] = "idle_ns",
 };
 _Static_assert(ARRAY_COUNT(counters) == COUNTER_COUNT, "each counter has a name");
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/annotate.h"
 #include "testkit/fake.h"
 
 enum { LATE_STEPS = 6 };
@@ -52,8 +53,10 @@ static void fill(struct fake_completion *completion, const struct fake_ring *rin
 {
     if (completion->is_buffer)
         fake_buffers_verify(fake_buffers_at(ring, completion->cqe.flags >> IORING_CQE_BUFFER_SHIFT));
-    if (completion->len > 0)
+    if (completion->len > 0) {
+        annotate_unpoison(completion->target, completion->len);   /* the kernel sees no poison */
         memcpy(completion->target, completion->bytes, completion->len);
+    }
 }
 
 static void release(struct fake_ring *ring, struct fake_completion *completion)

@@ -18,7 +18,7 @@ BEGIN {
         is_banned[list[i]] = 1
     split(layers, list, " ")
     for (i in list)
-        rank[list[i]] = i
+        rank[list[i]] = i + 0   # a number: the ninth stands left of the tenth
     OP = "(load|store|exchange|cas|fetch_add|fetch_sub|fetch_or|fetch_and|fetch_xor)_(relaxed|acquire|release|acq_rel|seq_cst)|fence_seq_cst"
 }
 

@@ -149,6 +149,33 @@ START_TEST(X05_one_bad_item_anywhere_leaves_all_others_where_they_were)
 }
 END_TEST
 
+START_TEST(X08_without_memory_for_the_bytes_a_post_changes_nothing)
+{
+    struct job_runtime *small = NULL;
+    struct job_end *pair[2];
+    struct job_buf *all[64] = {0}, *buf = NULL;
+    static char bytes[300000];
+    unsigned count = 0;
+    ck_assert_ok(job_runtime_open(&small, &(struct job_runtime_options){.memory_limit_bytes = 4 << 20}));
+    ck_assert_ok(job_channel_open(small, &pair[0], &pair[1], NULL));
+    ck_assert_ok(job_buf_alloc(job_runtime_arena(small), 10, NULL, &buf));
+    while (count < 64 && job_buf_alloc(job_runtime_arena(small), 1000000, NULL, &all[count]) == 0)
+        count++;
+    struct job_item item = {.kind = JOB_ITEM_BUF, .buf = &buf};
+    struct job_post large = {.bytes = bytes, .len = sizeof bytes, .items = &item, .count = 1};
+    for (unsigned i = 0; i < 2000; i++)   /* each gives its room back: more than fit at once */
+        ck_assert_int_eq(job_end_post(pair[0], &large), -ENOMEM);
+    ck_assert_ptr_nonnull(buf);
+    while (count > 0)
+        job_buf_free(&all[--count]);
+    ck_assert_ok(job_end_post(pair[0], &large));
+    ck_assert_ptr_null(buf);
+    job_end_close(&pair[0]);
+    job_end_close(&pair[1]);
+    fixture_close(small);
+}
+END_TEST
+
 START_TEST(X10_two_pieces_of_one_slot_arrive_as_two_pieces_of_one_slot)
 {
     struct job_buf *front = filled(1000), *back = NULL;
@@ -318,6 +345,7 @@ int main(void)
     tcase_add_test(tcase, X01_a_buf_moves_and_its_bytes_stay_where_they_are);
     tcase_add_test(tcase, X03_a_second_transfer_is_refused_and_touches_nothing_else);
     tcase_add_test(tcase, X05_one_bad_item_anywhere_leaves_all_others_where_they_were);
+    tcase_add_test(tcase, X08_without_memory_for_the_bytes_a_post_changes_nothing);
     tcase_add_test(tcase, X10_two_pieces_of_one_slot_arrive_as_two_pieces_of_one_slot);
     tcase_add_test(tcase, X14_a_region_is_shared_and_stays_with_the_sender);
     tcase_add_test(tcase, X15_a_buf_and_a_region_outlive_the_thread_that_made_them);

@@ -1,0 +1,187 @@
+/* inside.c — the worker's thread: from the start message to the last word.
+ *
+ *   T1 await the start message; the channel closed instead: open has failed, end   T2 post `online`   T3 run the loop: main, and all that
+ *   follows   T4 leave the registry: nobody stops it or looks at it any more   T5 close the loop, and all that is on it, the port last told
+ *   of   T6 post the exit mail, and touch nothing shared afterwards
+ *
+ * The port closes in T5, behind all messages of this thread; the parent has its exit when it has both that close and the mail of T6.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "base/alloc.h"
+#include "base/self.h"
+#include "base/sys.h"
+#include "loop/handle.h"
+#include "worker/record.h"
+
+static void on_message(struct job_port *port, struct job_message *message)
+{
+    struct job_inside *inside = container_of(port, struct job_inside, port);
+    if (inside->events && inside->events->message)
+        inside->events->message(inside, message);
+}
+
+static void on_writable(struct job_port *port)
+{
+    struct job_inside *inside = container_of(port, struct job_inside, port);
+    if (inside->events && inside->events->writable)
+        inside->events->writable(inside);
+}
+
+static const struct job_port_events port_events = {.message = on_message, .writable = on_writable};
+
+static void begin(struct job_call *call)
+{
+    struct job_inside *inside = container_of(call, struct job_inside, begin);
+    struct job_loop *loop = self()->loop;
+    if (loop->is_closing)   /* stopped before it began */
+        return;
+    loop_callback_begins(loop, (uint64_t)(uintptr_t)inside->record->main);   /* not begin(): it is what may block the loop */
+    inside->record->main(inside, inside->start);
+    loop_callback_ended(loop);
+    job_message_free(&inside->start);
+}
+
+static void set_up(struct worker_record *record)
+{
+    sys_thread_name(record->name);
+    if (record->nice == 0)
+        return;
+    int before = getpriority(PRIO_PROCESS, (id_t)sys_gettid());
+    if (setpriority(PRIO_PROCESS, (id_t)sys_gettid(), before + record->nice) < 0)
+        log_write(&record->root->log, JOB_LOG_WARNING, "worker %s: nice %d is refused", record->name, record->nice);
+}
+
+static void post_control(struct worker_record *record, struct job_message *message)
+{
+    message->kind = MESSAGE_CONTROL;
+    struct job_end *end = record->end ? record->end : record->inside.port.job_end;
+    if (end)
+        (void)inbox_push(&end->out.box->inbox, &message->node);   /* closed: the parent does not want to know */
+}
+
+static void fail(struct worker_record *record, int err, const char *text)
+{
+    if (record->err < 0)
+        return;
+    record->err = err;
+    record->code = 1;
+    record->has_code = true;
+    snprintf(record->text, sizeof record->text, "%s", text ? text : "");
+    post_control(record, &record->failed);
+}
+
+static void run(struct worker_record *record, struct job_loop *loop)
+{
+    struct job_inside *inside = &record->inside;
+    post_control(record, &record->online);
+    inside->begin.run = begin;
+    int err = job_port_open(loop, &inside->port, &record->end, &port_events);
+    if (err == 0)
+        err = job_port_stop(&inside->port);   /* until it listens */
+    if (err == 0)
+        err = job_loop_call(loop, &inside->begin);
+    if (err == 0)
+        err = job_loop_run(loop);
+    if (err < 0)
+        fail(record, err, "its loop cannot run");
+}
+
+void *worker_thread(void *arg)
+{
+    struct worker_record *record = arg;
+    struct root *root = record->root;
+    struct job_loop *loop = record->loop;   /* nobody changes it before T4 */
+    set_up(record);
+    self()->inside = &record->inside;
+    bool is_started = job_end_receive(record->end, &record->inside.start, -1) == 0;
+    if (is_started)
+        run(record, loop);
+    if (registry_remove(record) && !record->has_code)
+        record->code = 1;
+    int err = job_loop_close(&loop, record->stop_timeout_ns);
+    if (err < 0)
+        log_write(&root->log, JOB_LOG_ERROR, "worker %s: its loop was leaked: %s", record->name, job_strerror(err));
+    job_message_free(&record->inside.start);
+    job_end_close(&record->end);
+    *self() = (struct self){0};
+    (void)fetch_sub_relaxed(&root->threads, 1);   /* ledger: orders nothing */
+    if (is_started)
+        mailbox_post(record->parent, record->exit_mail);
+    return NULL;
+}
+
+struct job_inside *job_inside_current(void)
+{
+    return self()->inside;
+}
+
+void *job_inside_data(const struct job_inside *inside)
+{
+    return inside ? inside->data : NULL;
+}
+
+void job_inside_set_data(struct job_inside *inside, void *data)
+{
+    if (inside)
+        inside->data = data;
+}
+
+struct job_loop *job_inside_loop(struct job_inside *inside)
+{
+    return inside ? inside->port.handle.job_loop : NULL;
+}
+
+struct job_arena *job_inside_arena(struct job_inside *inside)
+{
+    if (!inside)
+        return NULL;
+    return inside->record->arena ? inside->record->arena : inside->record->root->arena;
+}
+
+uint64_t job_inside_id(const struct job_inside *inside)
+{
+    return inside ? inside->record->id : 0;
+}
+
+int job_inside_listen(struct job_inside *inside, const struct job_inside_events *events)
+{
+    if (!inside)
+        return -EINVAL;
+    int err = events ? job_port_start(&inside->port) : job_port_stop(&inside->port);
+    if (err == 0)
+        inside->events = events;
+    return err;
+}
+
+int job_inside_post(struct job_inside *inside, const struct job_post *post)
+{
+    return inside ? job_port_post(&inside->port, post) : -EINVAL;
+}
+
+static void end(struct job_inside *inside)
+{
+    job_loop_stop(job_inside_loop(inside));
+}
+
+void job_inside_exit(struct job_inside *inside, int code)
+{
+    if (!inside || self()->inside != inside)
+        return;
+    struct worker_record *record = inside->record;
+    if (!record->has_code)
+        record->code = code;
+    record->has_code = true;
+    end(inside);
+}
+
+void job_inside_fail(struct job_inside *inside, int err, const char *text)
+{
+    if (!inside || self()->inside != inside)
+        return;
+    fail(inside->record, err < 0 ? err : -EIO, text);
+    end(inside);
+}

@@ -1,0 +1,181 @@
+/* registry.c — workers by their id: to stop, to post, to look at, from any thread.
+ *
+ * A list under one lock of the runtime. A worker leaves it before its loop goes, so what is found under the lock is alive while the lock is
+ * held. Nothing slow happens under it: a stop is a mail, a post an exchange, a look some loads and one reading of a clock.
+ */
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "worker/record.h"
+
+uint64_t registry_new_id(struct root *root)
+{
+    return fetch_add_relaxed(&root->worker_ids, 1) + 1;   /* a number: orders nothing */
+}
+
+static void lock(struct root *root)
+{
+    (void)pthread_mutex_lock(&root->workers_lock);
+}
+
+static void unlock(struct root *root)
+{
+    (void)pthread_mutex_unlock(&root->workers_lock);
+}
+
+void registry_add(struct worker_record *record)
+{
+    lock(record->root);
+    list_push_back(&record->root->workers, &record->node);
+    unlock(record->root);
+}
+
+bool registry_remove(struct worker_record *record)
+{
+    lock(record->root);
+    list_remove(&record->node);
+    record->loop = NULL;
+    bool was_stopped = record->is_stopping;
+    unlock(record->root);
+    return was_stopped;
+}
+
+/* Under the lock. */
+static bool stop(struct worker_record *record)
+{
+    if (!record->loop)
+        return false;
+    JOB_MARK(worker_is_stopped);
+    record->is_stopping = true;
+    job_loop_stop(record->loop);
+    return true;
+}
+
+bool registry_stop(struct worker_record *record)
+{
+    lock(record->root);
+    bool is_alive = stop(record);
+    unlock(record->root);
+    return is_alive;
+}
+
+uint64_t registry_running(struct worker_record *record)
+{
+    lock(record->root);
+    uint64_t function = record->loop ? load_relaxed(&record->loop->line->running) : 0;   /* a figure for people: no order */
+    unlock(record->root);
+    return function;
+}
+
+/* Under the lock; NULL: no such worker. */
+static struct worker_record *find(struct root *root, uint64_t id)
+{
+    for (struct list *node = root->workers.next; node != &root->workers; node = node->next) {
+        struct worker_record *record = container_of(node, struct worker_record, node);
+        if (record->id == id && record->loop)
+            return record;
+    }
+    return NULL;
+}
+
+int job_worker_stop_by_id(struct job_runtime *runtime, uint64_t id)
+{
+    struct root *root = (struct root *)runtime;   /* its first member */
+    if (!root)
+        return -EINVAL;
+    lock(root);
+    struct worker_record *record = find(root, id);
+    bool is_alive = record && stop(record);
+    unlock(root);
+    return is_alive ? 0 : -ESRCH;
+}
+
+int job_worker_post_to(struct job_runtime *runtime, uint64_t id, const struct job_post *post)
+{
+    struct root *root = (struct root *)runtime;   /* its first member */
+    struct job_inside *me = job_inside_current();
+    if (!root || !post || (me && me->record->root == root && me->record->id == id))
+        return -EINVAL;
+    int err = -ESRCH;
+    lock(root);
+    struct worker_record *record = find(root, id);
+    if (record)
+        err = sender_post(&record->into, post, NULL);
+    unlock(root);
+    return err == -EPIPE ? -ESRCH : err;
+}
+
+static uint64_t cpu_ns(pthread_t thread)
+{
+    clockid_t clock;
+    struct timespec now;
+    if (pthread_getcpuclockid(thread, &clock) != 0 || clock_gettime(clock, &now) != 0)
+        return 0;
+    return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
+}
+
+/* Its time asleep, with the sleep that has not ended. */
+static uint64_t idle_ns(const struct stats_line *line, uint64_t now_ns)
+{
+    uint64_t idle = load_relaxed(&line->counters[COUNTER_IDLE_NS]);   /* figures: each word for itself */
+    uint64_t since = load_relaxed(&line->since_ns);
+    bool is_asleep = load_relaxed(&line->wait) == JOB_WAIT_KERNEL;
+    return is_asleep && now_ns > since ? idle + now_ns - since : idle;
+}
+
+static void read_stats(const struct worker_record *record, struct job_worker_stats *stats)
+{
+    const struct stats_line *line = record->loop->line;
+    uint64_t now = record->root->now_ns();
+    uint64_t lived = now - line->started_ns;
+    *stats = (struct job_worker_stats){
+        .id = record->id,
+        .started_ns = line->started_ns,
+        .idle_ns = idle_ns(line, now),
+        .cpu_ns = cpu_ns(record->thread),
+        .turns = load_relaxed(&line->counters[COUNTER_TURNS]),   /* figures: each word for itself */
+        .waits = load_relaxed(&line->counters[COUNTER_WAITS]),
+        .longest_callback_ns = load_relaxed(&line->counters[COUNTER_LONGEST_CALLBACK_NS]),
+        .queued_messages = inbox_messages(&record->in->inbox),
+        .queued_bytes = inbox_bytes(&record->in->inbox),
+        .is_stopping = record->is_stopping,
+    };
+    stats->active_ns = lived > stats->idle_ns ? lived - stats->idle_ns : 0;
+    memcpy(stats->name, record->name, sizeof stats->name);
+    struct job_arena_stats memory;
+    if (record->arena) {
+        job_arena_stats(record->arena, &memory);
+        stats->memory_used_bytes = memory.used_bytes;
+        stats->memory_limit_bytes = memory.limit_bytes;
+    }
+}
+
+int job_worker_stats(struct job_runtime *runtime, uint64_t id, struct job_worker_stats *stats)
+{
+    struct root *root = (struct root *)runtime;   /* its first member */
+    if (!root || !stats)
+        return -EINVAL;
+    lock(root);
+    struct worker_record *record = find(root, id);
+    if (record)
+        read_stats(record, stats);
+    unlock(root);
+    return record ? 0 : -ESRCH;
+}
+
+size_t job_worker_list(struct job_runtime *runtime, uint64_t *ids, size_t max)
+{
+    struct root *root = (struct root *)runtime;   /* its first member */
+    size_t count = 0;
+    if (!root)
+        return 0;
+    lock(root);
+    for (struct list *node = root->workers.next; node != &root->workers; node = node->next) {
+        if (ids && count < max)
+            ids[count] = container_of(node, struct worker_record, node)->id;
+        count++;
+    }
+    unlock(root);
+    return count;
+}

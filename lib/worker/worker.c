@@ -1,0 +1,360 @@
+/* worker.c — the parent's side: opens all that a worker needs, starts its thread, and tells what comes from it.
+ *
+ *      open ──the port's close was taken, and the exit mail has come──▶ exit ──▶ closing ──▶ closed
+ *        └──job_worker_close(), or the loop closes: stop; the port is closed──▶ closing ──both, as above──▶ exit ──▶ closed
+ *
+ * Everything that can fail comes before the start message is posted, and the thread waits for that message: a thread whose open fails finds
+ * its channel closed and ends. So an error leaves no thread, and the start message's items where they were.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/bits.h"
+#include "loop/deadline.h"
+#include "loop/handle.h"
+#include "worker/record.h"
+#include "worker/spare_arena.h"
+
+enum { WORKER_PORT_CLOSED = 1, WORKER_EXITED = 2, WORKER_OVER = 4 };
+
+enum {
+    WORKER_ENTRIES = 64,          /* of the ring: 256 cost 36 KiB */
+    WORKER_RECEIVE_SLOTS = 4,     /* it grows when it is used */
+    WORKER_MEMORY_MIN = 1 << 20,
+    PAGE_BYTES = 4096,
+};
+
+static const uint64_t stop_timeout_default_ns = 5000000000U;
+
+_Static_assert(sizeof(struct deadline) <= sizeof ((struct job_worker *)0)->job_deadline, "a deadline fits");
+
+static struct worker_record *record_of(const struct job_worker *worker)
+{
+    return worker->job_record;
+}
+
+static struct deadline *deadline_of(struct job_worker *worker)
+{
+    return (struct deadline *)worker->job_deadline;
+}
+
+static struct job_loop *loop_of(const struct job_worker *worker)
+{
+    return worker->handle.job_loop;
+}
+
+static void record_free(struct worker_record *record)
+{
+    struct root *root = record->root;
+    if (record->into.box)
+        sender_fini(&record->into);
+    if (record->in)
+        box_release(record->in);
+    if (record->arena)
+        spare_arena_put(&record->arena);
+    alloc_free(root, record);
+}
+
+/* Both have come: the thread has posted its last word, so it is through, or about to return. */
+static void see_whether_it_is_over(struct job_worker *worker)
+{
+    if ((worker->job_flags & (WORKER_PORT_CLOSED | WORKER_EXITED)) != (WORKER_PORT_CLOSED | WORKER_EXITED))
+        return;
+    struct worker_record *record = record_of(worker);
+    int code = record->code;
+    worker->job_flags |= WORKER_OVER;
+    deadline_clear(loop_of(worker), deadline_of(worker));
+    (void)pthread_join(record->thread, NULL);
+    worker->job_record = NULL;
+    record_free(record);
+    if (worker->job_events->exit)
+        LOOP_CALL(loop_of(worker), worker->job_events->exit, (worker, code));
+    (void)handle_close(&worker->handle);
+    handle_release(&worker->handle);   /* what job_worker_open() has held */
+}
+
+static void exit_mail(struct job_mail *mail)
+{
+    struct job_worker *worker = container_of(mail, struct job_worker, job_mail);
+    worker->job_flags |= WORKER_EXITED;
+    see_whether_it_is_over(worker);
+}
+
+static struct job_worker *worker_of_port(struct job_port *port)
+{
+    return container_of(port, struct job_worker, job_port);
+}
+
+static void port_closed(struct job_port *port)
+{
+    struct job_worker *worker = worker_of_port(port);
+    worker->job_flags |= WORKER_PORT_CLOSED;
+    see_whether_it_is_over(worker);
+}
+
+static void on_message(struct job_port *port, struct job_message *message)
+{
+    struct job_worker *worker = worker_of_port(port);
+    if (worker->job_events->message)
+        worker->job_events->message(worker, message);
+}
+
+static void on_writable(struct job_port *port)
+{
+    struct job_worker *worker = worker_of_port(port);
+    if (worker->job_events->writable)
+        worker->job_events->writable(worker);
+}
+
+/* `online`, or `failed`. */
+static void on_control(struct job_port *port, struct job_message *message)
+{
+    struct job_worker *worker = worker_of_port(port);
+    struct worker_record *record = record_of(worker);
+    if (message == &record->online) {
+        if (worker->job_events->online)
+            LOOP_CALL(loop_of(worker), worker->job_events->online, (worker));
+        return;
+    }
+    assert(message == &record->failed);
+    if (worker->job_events->error) {
+        LOOP_CALL(loop_of(worker), worker->job_events->error, (worker, record->err, record->text));
+        return;
+    }
+    log_write(&record->root->log, JOB_LOG_ERROR, "worker %s has failed, and nobody listens: %s: %s", record->name,
+              job_strerror(record->err), record->text);
+    loop_fail(loop_of(worker), record->err);
+}
+
+static const struct job_port_events port_events = {
+    .message = on_message,
+    .writable = on_writable,
+    .closed = port_closed,
+};
+
+static void is_late(struct deadline *deadline)
+{
+    struct job_worker *worker = (struct job_worker *)((char *)deadline - offsetof(struct job_worker, job_deadline));
+    struct worker_record *record = record_of(worker);
+    const void *function = (const void *)(uintptr_t)registry_running(record);
+    log_write(&record->root->log, JOB_LOG_ERROR, "worker %s is stuck: asked to stop, it has not ended; it runs %p", record->name,
+              function);
+    if (worker->job_events->stuck)
+        LOOP_CALL(loop_of(worker), worker->job_events->stuck, (worker, function));
+}
+
+static bool stop(struct job_worker *worker)
+{
+    struct worker_record *record = record_of(worker);
+    if (!record || !registry_stop(record))
+        return false;
+    struct deadline *deadline = deadline_of(worker);
+    if (deadline->at_ns == 0)
+        deadline_set(loop_of(worker), deadline, record->root->now_ns() + record->stop_timeout_ns);
+    return true;
+}
+
+static void worker_close(struct job_handle *handle)
+{
+    struct job_worker *worker = container_of(handle, struct job_worker, handle);
+    if (worker->job_flags & WORKER_OVER)
+        return;
+    (void)stop(worker);
+    job_port_close_now(&worker->job_port);
+}
+
+static void worker_closed(struct job_handle *handle)
+{
+    struct job_worker *worker = container_of(handle, struct job_worker, handle);
+    if (worker->job_events->closed)
+        LOOP_CALL(loop_of(worker), worker->job_events->closed, (worker));
+}
+
+static const struct handle_kind worker_kind = {.name = "worker", .close = worker_close, .closed = worker_closed};
+
+static bool options_are_valid(const struct job_worker_options *options)
+{
+    size_t stack = options->stack_bytes;
+    return (stack == 0 || stack >= (size_t)PTHREAD_STACK_MIN) && options->nice >= -20 && options->nice <= 19 &&
+           (options->memory_limit_bytes == 0 || options->memory_limit_bytes >= WORKER_MEMORY_MIN) &&
+           (!options->affinity || options->affinity_words > 0);
+}
+
+static void set_affinity(pthread_attr_t *attributes, const struct job_worker_options *options)
+{
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    for (size_t i = 0; i < options->affinity_words * 64 && i < CPU_SETSIZE; i++) {
+        if (options->affinity[i / 64] >> (i % 64) & 1)
+            CPU_SET(i, &set);
+    }
+    (void)pthread_attr_setaffinity_np(attributes, sizeof set, &set);   /* what cannot be is said by pthread_create() */
+}
+
+static int start_thread(struct worker_record *record, const struct job_worker_options *options)
+{
+    sigset_t all, before;
+    pthread_attr_t attributes;
+    sigfillset(&all);
+    (void)pthread_attr_init(&attributes);
+    if (options->stack_bytes)
+        (void)pthread_attr_setstacksize(&attributes, round_up(options->stack_bytes, PAGE_BYTES));
+    if (options->affinity)
+        set_affinity(&attributes, options);
+    (void)fetch_add_relaxed(&record->root->threads, 1);   /* ledger: orders nothing */
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);    /* the thread inherits it: signals are the main loop's */
+    int err = -pthread_create(&record->thread, &attributes, worker_thread, record);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    (void)pthread_attr_destroy(&attributes);
+    if (err < 0)
+        (void)fetch_sub_relaxed(&record->root->threads, 1);   /* ledger */
+    return err;
+}
+
+static int open_loop(struct worker_record *record, const struct job_worker_options *options)
+{
+    size_t limit = options->memory_limit_bytes;
+    int err = limit ? spare_arena_take(record->root, limit, &record->arena) : 0;
+    if (err < 0)
+        return err;
+    struct job_loop_options loop = {
+        .arena = record->arena,
+        .name = record->name,
+        .entries = WORKER_ENTRIES,
+        .receive_slots = WORKER_RECEIVE_SLOTS,
+    };
+    return job_loop_open((struct job_runtime *)record->root, &record->loop, &loop);
+}
+
+static struct worker_record *record_new(struct job_loop *loop, struct job_worker *worker, job_worker_main_fn *main,
+                                        const struct job_worker_options *options)
+{
+    struct worker_record *record = alloc_zeroed(loop->root, sizeof *record);
+    if (!record)
+        return NULL;
+    record->root = loop->root;
+    record->id = registry_new_id(loop->root);
+    strncpy(record->name, options->name ? options->name : "worker", sizeof record->name - 1);
+    record->main = main;
+    record->parent = &loop->mailbox;
+    record->exit_mail = &worker->job_mail;
+    record->nice = options->nice;
+    record->stop_timeout_ns = options->stop_timeout_ns ? options->stop_timeout_ns : stop_timeout_default_ns;
+    record->inside.record = record;
+    list_init(&record->node);
+    return record;
+}
+
+/* The thread waits for its start message; it ends at once when the channel is closed instead. */
+static int start(struct worker_record *record, struct job_end *ours, const struct job_worker_options *options,
+                 bool *has_thread)
+{
+    int err = start_thread(record, options);
+    *has_thread = err == 0;
+    if (err < 0)
+        return err;
+    registry_add(record);
+    return job_end_post(ours, &options->start);
+}
+
+static int prepare(struct worker_record *record, struct job_end **ours, const struct job_worker_options *options)
+{
+    struct job_channel_options channel = options->channel;
+    channel.name = record->name;
+    int err = job_channel_open((struct job_runtime *)record->root, ours, &record->end, &channel);
+    if (err < 0)
+        return err;
+    record->in = record->end->in;
+    box_retain(record->in);
+    sender_init(&record->into, record->in);
+    return open_loop(record, options);
+}
+
+/* What start() or prepare() has left behind. */
+static void abandon(struct worker_record *record, struct job_end **ours, bool has_thread)
+{
+    if (record->into.box)
+        sender_fini(&record->into);   /* else the thread's end would not find it closed */
+    record->into.box = NULL;
+    job_end_close(ours);
+    if (has_thread) {
+        (void)pthread_join(record->thread, NULL);
+    } else {
+        (void)job_loop_close(&record->loop, 0);
+        job_end_close(&record->end);
+    }
+    record_free(record);
+}
+
+int job_worker_open(struct job_loop *loop, struct job_worker *worker, job_worker_main_fn *main,
+                    const struct job_worker_options *options, const struct job_worker_events *events)
+{
+    static const struct job_worker_options defaults = {0};
+    static const struct job_worker_events no_events = {0};
+    options = options ? options : &defaults;
+    if (!loop || !worker || !main || !options_are_valid(options))
+        return -EINVAL;
+    int err = handle_open(loop, &worker->handle, sizeof *worker, &worker_kind);
+    if (err < 0)
+        return err;
+    struct job_end *ours = NULL;
+    struct worker_record *record = record_new(loop, worker, main, options);
+    if (!record) {
+        err = -ENOMEM;
+        goto abandon_handle;
+    }
+    worker->job_mail.job_deliver = exit_mail;
+    err = prepare(record, &ours, options);
+    bool has_thread = false;
+    if (err == 0)
+        err = start(record, ours, options, &has_thread);
+    if (err < 0) {
+        abandon(record, &ours, has_thread);
+        goto abandon_handle;
+    }
+    worker->job_events = events ? events : &no_events;
+    worker->job_record = record;
+    worker->job_id = record->id;
+    deadline_of(worker)->passed = is_late;
+    err = job_port_open(loop, &worker->job_port, &ours, &port_events);
+    assert(err == 0);   /* all that it checks was checked by handle_open() */
+    worker->job_port.job_control = on_control;
+    job_handle_unref(&worker->job_port.handle);   /* the worker's own handle counts */
+    handle_hold(&worker->handle);                 /* until it is over */
+    return 0;
+abandon_handle:
+    handle_abandon(&worker->handle);
+    return err;
+}
+
+uint64_t job_worker_id(const struct job_worker *worker)
+{
+    return worker ? worker->job_id : 0;
+}
+
+int job_worker_post(struct job_worker *worker, const struct job_post *post)
+{
+    if (!worker || handle_state(&worker->handle) == HANDLE_NONE)
+        return -EINVAL;
+    int err = job_port_post(&worker->job_port, post);
+    return err == -ECANCELED && !handle_is_open(&worker->handle) ? -ESRCH : err;
+}
+
+int job_worker_stop(struct job_worker *worker)
+{
+    if (!worker || handle_state(&worker->handle) == HANDLE_NONE)
+        return -EINVAL;
+    if (loop_check_thread(loop_of(worker)) < 0)
+        return -EPERM;
+    return stop(worker) ? 0 : -ESRCH;
+}
+
+void job_worker_close(struct job_worker *worker)
+{
+    if (worker)
+        (void)handle_close(&worker->handle);
+}

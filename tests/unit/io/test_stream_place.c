@@ -1,0 +1,442 @@
+/* test_stream_place.c — places in the send queue, notices of what was sent, and writable after a refusal. */
+#include "base/limits.h"
+#include "support/fixture.h"
+
+enum { PLACES = 4, BIG = 3 << 20 };
+
+static struct job_runtime *runtime;
+static struct job_loop *loop;
+static struct job_stream stream;
+static struct job_place places[PLACES];
+static int peer;
+static unsigned ends, sents, writables, closes;
+static int end_status;
+static void (*in_sent)(void), (*in_writable)(void);
+
+static void on_data(struct job_stream *s, struct job_buf **in)
+{
+    (void)s, (void)in;
+}
+
+static void on_end(struct job_stream *s, int status)
+{
+    ends++;
+    end_status = status;
+    if (status < 0 || !in_sent)
+        job_stream_close(s);
+}
+
+static void on_sent(struct job_stream *s, int status)
+{
+    (void)s, (void)status;
+    sents++;
+    if (in_sent)
+        in_sent();
+}
+
+static void on_writable(struct job_stream *s)
+{
+    (void)s;
+    writables++;
+    if (in_writable)
+        in_writable();
+}
+
+static void on_closed(struct job_stream *s)
+{
+    (void)s;
+    closes++;
+}
+
+static const struct job_stream_events events = {
+    .data = on_data, .end = on_end, .sent = on_sent, .closed = on_closed, .writable = on_writable};
+
+static void setup(void)
+{
+    int fds[2];
+    runtime = fixture_runtime();
+    ck_assert_ok(job_loop_open(runtime, &loop, NULL));
+    ends = sents = writables = closes = 0;
+    in_sent = in_writable = NULL;
+    fixture_pair(fds);
+    peer = fds[0];
+    ck_assert_ok(job_stream_adopt(loop, &stream, fds[1], &events));
+    memset(places, 0xEE, sizeof places);
+}
+
+static void teardown(void)
+{
+    ck_assert_int_eq(job_loop_close(&loop, 0), 0);
+    ck_assert_uint_eq(closes, 1);
+    close(peer);
+    fixture_close(runtime);
+}
+
+static struct job_buf *text(const char *words)
+{
+    struct job_buf *buf = NULL;
+    ck_assert_ok(job_buf_alloc(job_runtime_arena(runtime), strlen(words), NULL, &buf));
+    ck_assert_ok(job_buf_write(buf, words, strlen(words)));
+    return buf;
+}
+
+static void fill(int i)
+{
+    const char *const answers[PLACES] = {"a", "b", "c", "d"};
+    struct job_buf *buf = text(answers[i]);
+    ck_assert_ok(job_place_fill(&places[i], &buf));
+    ck_assert_ptr_null(buf);
+    memset(&places[i], 0xEE, sizeof places[i]);   /* ours again at once */
+}
+
+static void finish(void)
+{
+    ck_assert_ok(job_stream_finish(&stream, 20000000));   /* which ends the loop: nobody answers */
+}
+
+static void expect(const char *words)
+{
+    char got[64] = {0};
+    in_sent = finish;
+    ck_assert_int_eq(job_loop_run(loop), 0);
+    size_t len = fixture_read(peer, got, sizeof got - 1);
+    ck_assert_uint_eq(len, strlen(words));
+    ck_assert_str_eq(got, words);
+}
+
+/* All orders in which four places are filled, with something sent behind each: 24 of them. */
+START_TEST(answers_go_out_in_the_order_of_their_places)
+{
+    int left[PLACES] = {0, 1, 2, 3};
+    const char *const between[PLACES] = {"1", "2", "3", "4"};
+    ck_assert_ok(job_stream_write(&stream, "0", 1));
+    for (int i = 0; i < PLACES; i++) {
+        ck_assert_ok(job_stream_reserve(&stream, &places[i]));
+        ck_assert_ok(job_stream_write(&stream, between[i], 1));
+        ck_assert_ok(job_stream_write(&stream, ".", 1));
+    }
+    int order = _i;
+    for (int count = PLACES; count > 0; count--) {
+        int pick = order % count;
+        order /= count;
+        fill(left[pick]);
+        left[pick] = left[count - 1];
+    }
+    ck_assert_uint_eq(job_stream_queued(&stream), 13);
+
+    expect("0a1.b2.c3.d4.");
+}
+END_TEST
+
+START_TEST(a_place_that_is_given_up_lets_the_rest_go_on)
+{
+    for (int i = 0; i < 3; i++) {
+        ck_assert_ok(job_stream_reserve(&stream, &places[i]));
+        ck_assert_ok(job_stream_write(&stream, i == 0 ? "x" : "y", 1));
+    }
+    job_place_abandon(&places[1]);
+    job_place_abandon(&places[1]);
+    job_place_abandon(NULL);
+    fill(2);
+    job_place_abandon(&places[0]);
+
+    expect("xycy");
+}
+END_TEST
+
+static struct job_timer timer;
+
+static void fills_late(struct job_timer *t)
+{
+    ck_assert_uint_eq(closes, 0);
+    fill(0);
+    job_timer_close(t, NULL);
+}
+
+START_TEST(finish_waits_for_open_places_however_long_they_take)
+{
+    ck_assert_ok(job_stream_reserve(&stream, &places[0]));
+    ck_assert_ok(job_stream_write(&stream, "!", 1));
+    ck_assert_ok(job_stream_finish(&stream, 1000000));
+    ck_assert_int_eq(job_stream_reserve(&stream, &places[1]), -EPIPE);
+    ck_assert_ok(job_timer_open(loop, &timer, fills_late));
+    ck_assert_ok(job_timer_start(&timer, 20000000));
+
+    ck_assert_int_eq(job_loop_run(loop), 0);
+
+    char got[8] = {0};
+    ck_assert_uint_eq(fixture_read(peer, got, sizeof got), 2);
+    ck_assert_str_eq(got, "a!");
+}
+END_TEST
+
+static void shutdown_is_over(void)
+{
+    char got[8] = {0};
+    ck_assert_uint_eq(fixture_read(peer, got, sizeof got), 1);   /* and the end of file */
+    job_stream_close(&stream);
+}
+
+START_TEST(shutdown_waits_for_open_places)
+{
+    ck_assert_ok(job_stream_reserve(&stream, &places[0]));
+    ck_assert_ok(job_stream_shutdown(&stream));
+    fill(0);
+    in_sent = shutdown_is_over;
+
+    ck_assert_int_eq(job_loop_run(loop), 0);
+    ck_assert_uint_eq(sents, 1);
+}
+END_TEST
+
+START_TEST(close_and_failure_forget_the_places_and_the_bufs_stay_with_who_has_them)
+{
+    struct job_buf *buf = text("late");
+    struct job_counts counts;
+    ck_assert_ok(job_stream_reserve(&stream, &places[0]));
+    ck_assert_ok(job_stream_reserve(&stream, &places[1]));
+    ck_assert_ok(job_stream_write(&stream, "behind", 6));
+    if (_i == 0) {
+        job_stream_close(&stream);
+    } else {
+        close(peer);
+        peer = -1;
+        struct job_buf *first = text("first");
+        ck_assert_ok(job_place_fill(&places[0], &first));   /* EPIPE */
+        ck_assert_int_eq(job_loop_run(loop), 0);
+        ck_assert_uint_eq(ends, 1);
+    }
+    ck_assert_int_eq(job_place_fill(&places[1], &buf), -ECANCELED);
+    ck_assert_ptr_nonnull(buf);
+    job_place_abandon(&places[1]);
+    job_buf_free(&buf);
+    ck_assert_int_eq(job_loop_run(loop), 0);
+    job_runtime_counts(runtime, &counts);
+    ck_assert_uint_eq(counts.bufs, 0);
+}
+END_TEST
+
+static struct job_place many[STREAM_PLACES_MAX + 1];
+
+static void reserve_again(void)
+{
+    ck_assert_ok(job_stream_reserve(&stream, &many[STREAM_PLACES_MAX]));
+    job_stream_close(&stream);
+}
+
+START_TEST(too_many_places_are_refused_and_writable_comes_when_there_is_room)
+{
+    for (int i = 0; i < STREAM_PLACES_MAX; i++)
+        ck_assert_ok(job_stream_reserve(&stream, &many[i]));
+    ck_assert_int_eq(job_stream_reserve(&stream, &many[STREAM_PLACES_MAX]), -EAGAIN);
+    in_writable = reserve_again;
+    job_place_abandon(&many[STREAM_PLACES_MAX / 2]);
+    ck_assert_uint_eq(writables, 0);   /* not inside the call */
+
+    ck_assert_int_eq(job_loop_run(loop), 0);
+
+    ck_assert_uint_eq(writables, 1);
+}
+END_TEST
+
+START_TEST(bad_arguments_of_places_and_notices_change_nothing)
+{
+    struct job_buf *buf = text("x"), *none = NULL;
+    struct job_notice notice = {0};
+    struct job_place never = {0};
+    ck_assert_int_eq(job_stream_reserve(NULL, &places[0]), -EINVAL);
+    ck_assert_int_eq(job_stream_reserve(&stream, NULL), -EINVAL);
+    ck_assert_int_eq(job_place_fill(NULL, &buf), -EINVAL);
+    ck_assert_int_eq(job_place_fill(&never, &none), -EINVAL);
+    ck_assert_int_eq(job_place_fill(&never, &buf), -ECANCELED);
+    ck_assert_int_eq(job_stream_notify(NULL, &notice), -EINVAL);
+    ck_assert_int_eq(job_stream_notify(&stream, NULL), -EINVAL);
+    job_stream_close(&stream);
+    ck_assert_int_eq(job_stream_reserve(&stream, &places[0]), -ECANCELED);
+    ck_assert_int_eq(job_stream_notify(&stream, &notice), -ECANCELED);
+    ck_assert_int_eq(job_loop_run(loop), 0);
+    job_buf_free(&buf);
+}
+END_TEST
+
+struct note {
+    struct job_notice notice;
+    unsigned sent, released;
+    int status;
+    bool ends_it;
+};
+
+static struct note notes[4];
+static unsigned told;
+
+static void note_sent(struct job_notice *notice, int status)
+{
+    struct note *note = job_container_of(notice, struct note, notice);
+    ck_assert_ptr_eq(note, &notes[told]);   /* in order */
+    ck_assert_uint_eq(closes, 0);
+    told++;
+    note->sent++;
+    note->status = status;
+}
+
+static void note_released(struct job_notice *notice)
+{
+    struct note *note = job_container_of(notice, struct note, notice);
+    ck_assert_uint_eq(note->sent, 1);
+    note->released++;
+    bool ends_it = note->ends_it;
+    memset(notice, 0xEE, sizeof *notice);   /* ours again */
+    if (ends_it)
+        job_stream_close(&stream);
+}
+
+static void notify(int i)
+{
+    notes[i] = (struct note){.notice = {.sent = note_sent, .released = note_released}};
+    ck_assert_ok(job_stream_notify(&stream, &notes[i].notice));
+    ck_assert_uint_eq(notes[i].sent, 0);
+}
+
+static void *reads_all(void *arg)
+{
+    static char bytes[65536];
+    (void)arg;
+    while (recv(peer, bytes, sizeof bytes, 0) > 0) {
+    }
+    return NULL;
+}
+
+START_TEST(a_notice_comes_when_all_before_it_was_taken_and_not_before_places_that_are_open)
+{
+    pthread_t thread;
+    static char big[BIG];
+    told = 0;
+    notify(0);                                              /* nothing is before it */
+    ck_assert_ok(job_stream_write(&stream, big, BIG));
+    notify(1);
+    ck_assert_ok(job_stream_reserve(&stream, &places[0]));
+    notify(2);
+    ck_assert_ok(job_stream_write(&stream, "behind", 6));
+    notify(3);
+    notes[3].ends_it = true;
+    ck_assert_ok(job_timer_open(loop, &timer, fills_late));
+    ck_assert_ok(job_timer_start(&timer, 20000000));
+    ck_assert_int_eq(pthread_create(&thread, NULL, reads_all, NULL), 0);
+
+    ck_assert_int_eq(job_loop_run(loop), 0);
+
+    pthread_join(thread, NULL);
+    for (int i = 0; i < 4; i++) {
+        ck_assert_uint_eq(notes[i].sent, 1);
+        ck_assert_uint_eq(notes[i].released, 1);
+        ck_assert_int_eq(notes[i].status, 0);
+    }
+    ck_assert_uint_eq(job_stream_sent(&stream), BIG + 7);
+}
+END_TEST
+
+static void close_stream(void)
+{
+    job_stream_close(&stream);
+}
+
+START_TEST(notices_of_what_was_not_sent_say_why_and_come_before_closed)
+{
+    static char big[BIG];
+    told = 0;
+    ck_assert_ok(job_stream_write(&stream, big, BIG));
+    ck_assert_ok(job_stream_reserve(&stream, &places[0]));
+    notify(0);
+    notify(1);
+    if (_i == 0) {
+        job_stream_close(&stream);
+        ck_assert_uint_eq(told, 0);
+    } else {
+        in_sent = close_stream;
+        close(peer);
+        peer = -1;
+    }
+
+    ck_assert_int_eq(job_loop_run(loop), 0);
+
+    ck_assert_uint_eq(told, 2);
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(notes[i].status, _i == 0 ? -ECANCELED : job_stream_status(&stream));
+        ck_assert_int_lt(notes[i].status, 0);
+        ck_assert_uint_eq(notes[i].released, 1);
+    }
+}
+END_TEST
+
+static struct job_buf *hoard[4096];
+static int hoarded;
+
+static void frees_one(struct job_timer *t)
+{
+    ck_assert_uint_eq(writables, 0);
+    for (int left = hoarded / 2; hoarded > left;)   /* more than the reserve, a quarter */
+        job_buf_free(&hoard[--hoarded]);
+    job_timer_close(t, NULL);
+}
+
+static void write_again(void)
+{
+    if (job_stream_write(&stream, "now", 3) == 0)
+        finish();
+}
+
+START_TEST(a_write_without_memory_is_followed_by_writable_when_some_is_freed)
+{
+    struct job_runtime *small = NULL;
+    struct job_loop *other = NULL;
+    int fds[2];
+    job_stream_close(&stream);
+    ck_assert_int_eq(job_loop_run(loop), 0);
+    closes = 0;
+    struct job_runtime_options options = {.memory_limit_bytes = 8U << 20, .log = fixture_log};
+    ck_assert_ok(job_runtime_open(&small, &options));
+    struct job_loop_options loop_options = {.receive_slots = 4, .receive_slot_bytes = 4096};
+    ck_assert_ok(job_loop_open(small, &other, &loop_options));
+    fixture_pair(fds);
+    ck_assert_ok(job_stream_adopt(other, &stream, fds[1], &events));
+    for (hoarded = 0; job_buf_alloc(job_runtime_arena(small), 1, NULL, &hoard[hoarded]) == 0; hoarded++)
+        ck_assert_int_lt(hoarded, 4000);
+    ck_assert_int_eq(job_stream_write(&stream, "x", 1), -ENOMEM);
+    in_writable = write_again;
+    ck_assert_ok(job_timer_open(other, &timer, frees_one));
+    ck_assert_ok(job_timer_start(&timer, 20000000));
+
+    ck_assert_int_eq(job_loop_run(other), 0);
+
+    char got[8] = {0};
+    ck_assert_uint_eq(fixture_read(fds[0], got, sizeof got), 3);
+    ck_assert_str_eq(got, "now");
+    ck_assert_uint_ge(writables, 1);
+    while (hoarded > 0)
+        job_buf_free(&hoard[--hoarded]);
+    close(fds[0]);
+    ck_assert_int_eq(job_loop_close(&other, 0), 0);
+    fixture_close(small);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("stream place");
+    TCase *tcase = tcase_create("stream place");
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_set_timeout(tcase, 5);
+    int orders = 24;
+    tcase_add_loop_test(tcase, answers_go_out_in_the_order_of_their_places, 0, orders);
+    tcase_add_test(tcase, a_place_that_is_given_up_lets_the_rest_go_on);
+    tcase_add_test(tcase, finish_waits_for_open_places_however_long_they_take);
+    tcase_add_test(tcase, shutdown_waits_for_open_places);
+    tcase_add_loop_test(tcase, close_and_failure_forget_the_places_and_the_bufs_stay_with_who_has_them, 0, 2);
+    tcase_add_test(tcase, too_many_places_are_refused_and_writable_comes_when_there_is_room);
+    tcase_add_test(tcase, bad_arguments_of_places_and_notices_change_nothing);
+    tcase_add_test(tcase, a_notice_comes_when_all_before_it_was_taken_and_not_before_places_that_are_open);
+    tcase_add_loop_test(tcase, notices_of_what_was_not_sent_say_why_and_come_before_closed, 0, 2);
+    tcase_add_test(tcase, a_write_without_memory_is_followed_by_writable_when_some_is_freed);
+    suite_add_tcase(suite, tcase);
+    return fixture_run(suite);
+}
