@@ -21,5 +21,6 @@
 #include <job/timer.h>
 #include <job/view.h>
 #include <job/worker.h>
+#include <job/watchdog.h>
 
 #endif

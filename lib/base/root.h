@@ -17,6 +17,9 @@ struct job_arena;
 struct job_pool;
 struct stats;
 
+/* Of the watchdog: loop/watchdog.c argues how it sleeps. */
+enum watch_state { WATCH_OFF, WATCH_AWAKE, WATCH_ASLEEP };
+
 struct root {
     /* fixed after open */
     struct log log;
@@ -32,6 +35,9 @@ struct root {
     /* Any thread. Whole CPUs of the cgroup's quota, UINT32_MAX without one, as it was when its latest pool was opened; a runtime opens one
      * of its own. A quota that changes is seen with the next pool: a loop is not worth a dozen files. */
     atomic_u32 quota_cpus;
+    /* any thread; seldom written */
+    atomic_u32 watch;             /* enum watch_state */
+    atomic_u32 watch_signal;      /* by which the watchdog asks for stacks; 0: it does not */
 
     /* any thread: the ledger. What is not zero at close is reported by name. */
     atomic_u64 allocations __attribute__((aligned(CACHE_LINE)));       /* alloc.c */
@@ -64,5 +70,20 @@ static inline bool root_is_forked(const struct root *root)
 {
     return root->guard && load_relaxed(root->guard) == 0;   /* written once, before the runtime was known to anybody */
 }
+
+void root_wake_watchdog(struct root *root);
+
+/* A thread that has slept has just said in its line that it runs (R1 to R4 in loop/watchdog.c). */
+static inline void root_runs(struct root *root)
+{
+    if (load_relaxed(&root->watch) == WATCH_OFF)   /* one that opens now looks at all threads first */
+        return;
+    fence_seq_cst();                               /* R2; pairs with store_seq_cst in sleep_until_somebody_runs */
+    if (load_relaxed(&root->watch) == WATCH_ASLEEP)
+        root_wake_watchdog(root);
+}
+
+/* Lets the watchdog's signal through, for a thread that it may ask for its stack. */
+void root_let_watchdog_ask(const struct root *root);
 
 #endif

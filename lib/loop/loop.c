@@ -88,6 +88,7 @@ int job_loop_open(struct job_runtime *runtime, struct job_loop **out, const stru
     loop->line = line_claim(root, LINE_LOOP, loop->name);
     if (!loop->line)
         goto free_loop;
+    line_wait(loop->line, JOB_WAIT_NOT_RUN, loop->now_ns);
     struct engine_options engine_options = {
         .arena = loop->arena,
         .mailbox = &loop->mailbox,
@@ -153,8 +154,11 @@ static int enter(struct job_loop *loop, struct entered *before)
     loop->is_running = true;
     me->loop = loop;
     me->line = loop->line;
-    loop->line->tid = (uint32_t)sys_gettid();
+    store_relaxed(&loop->line->tid, (uint32_t)sys_gettid());   /* a figure for people */
     loop->now_ns = loop->root->now_ns();
+    line_wait(loop->line, JOB_WAIT_NONE, loop->now_ns);
+    root_let_watchdog_ask(loop->root);   /* leave() gives back the mask that was */
+    root_runs(loop->root);
     return 0;
 }
 
@@ -172,6 +176,7 @@ static void leave(struct job_loop *loop, const struct entered *before)
     if (feature_is_on(&loop->root->features, FEATURE_SLICES))
         sys_set_slice(before->slice_ns);
     loop->is_running = false;
+    line_wait(loop->line, JOB_WAIT_NOT_RUN, loop->now_ns);
     loop_leave_lanes(loop);
     me->loop = before->loop;
     me->line = before->line;

@@ -17,6 +17,13 @@
 #include "queue/mailbox.h"
 #include "stats/line.h"
 
+struct job_stream;
+struct job_listener;
+struct job_signal;
+struct job_file;
+struct job_port;
+struct job_region_waiter;
+
 /* job_loop_stop() takes a loop from RUN to REQUESTED and posts the stop mail; its delivery makes that STOP. */
 enum loop_stop { LOOP_RUN, LOOP_STOP_REQUESTED, LOOP_STOP };
 
@@ -122,13 +129,31 @@ void loop_deliver_stop(struct job_mail *mail);
 void mail_queue_init(struct mail_queue *queue);
 
 /* Runs a user's callback: names it in the statistics line before, takes the time after. Use: LOOP_CALL(loop, fn, (args)). */
-void loop_callback_begins(struct job_loop *loop, uint64_t function);
+void loop_callback_begins(struct job_loop *loop, uint64_t function, const char *kind, const void *object);
 void loop_callback_ended(struct job_loop *loop);
+
+#define LOOP_FIRST(...) LOOP_FIRST_OF(__VA_ARGS__, 0)
+#define LOOP_FIRST_OF(first, ...) first
+
+/* What people call the first argument of a callback. */
+#define LOOP_KIND(object)                                                                                              \
+    _Generic((object),                                                                                                 \
+        struct job_stream *: "stream",                                                                                 \
+        struct job_listener *: "listener",                                                                             \
+        struct job_timer *: "timer",                                                                                   \
+        struct job_signal *: "signal",                                                                                 \
+        struct job_file *: "file",                                                                                     \
+        struct job_port *: "port",                                                                                     \
+        struct job_region_waiter *: "region waiter",                                                                   \
+        struct job_task *: "task",                                                                                     \
+        struct job_call *: "call",                                                                                     \
+        default: "handle")
 
 #define LOOP_CALL(loop, function, arguments)                                                                           \
     do {                                                                                                               \
         struct job_loop *calling_loop = (loop); /* the callback may free what `loop` was read from */                 \
-        loop_callback_begins(calling_loop, (uint64_t)(uintptr_t)(function));                                           \
+        loop_callback_begins(calling_loop, (uint64_t)(uintptr_t)(function), LOOP_KIND(LOOP_FIRST arguments),           \
+                             (LOOP_FIRST arguments));                                                                  \
         (function) arguments;                                                                                          \
         loop_callback_ended(calling_loop);                                                                             \
     } while (0)

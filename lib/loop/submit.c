@@ -137,7 +137,8 @@ static void deliver_done(struct job_mail *mail)
     loop->tasks_out--;
     loop->tasks_uncounted--;
     line_count(loop->line, COUNTER_TASKS_DONE, 1);
-    loop_callback_begins(loop, (uint64_t)(uintptr_t)task->job_done);   /* the user's, not task_deliver(): it is what may block the loop */
+    /* The user's function, not task_deliver(): it is what may block the loop. */
+    loop_callback_begins(loop, (uint64_t)(uintptr_t)task->job_done, "task", task);
     task_deliver(task);
     loop_callback_ended(loop);
     handle_release(handle);

@@ -126,8 +126,9 @@ static void run_deferred(struct job_loop *loop)
         mail->job_deliver(mail);
 }
 
-void loop_callback_begins(struct job_loop *loop, uint64_t function)
+void loop_callback_begins(struct job_loop *loop, uint64_t function, const char *kind, const void *object)
 {
+    line_object(loop->line, kind, object);
     line_run(loop->line, function, loop->now_ns);
 }
 
@@ -236,6 +237,7 @@ static int wait_for_completions(struct job_loop *loop, uint64_t until_ns)
         mailbox_awake(&loop->mailbox);
         line_count(loop->line, COUNTER_IDLE_NS, loop->now_ns - before);
         line_wait(loop->line, JOB_WAIT_NONE, loop->now_ns);
+        root_runs(loop->root);
     }
     loop->ready_next = 0;
     loop->ready_count = count < 0 ? 0 : (unsigned)count;

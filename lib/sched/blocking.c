@@ -203,6 +203,7 @@ static bool sleep_or_take(struct blocking_thread *thread, struct job_task **task
         line_wait(thread->line, JOB_WAIT_NO_WORK, pool->root->now_ns());
         rc = sys_futex_wait(&blocking->wakes, wakes, blocking->idle_timeout_ns);
         line_wait(thread->line, JOB_WAIT_NONE, pool->root->now_ns());
+        root_runs(pool->root);
     }
     (void)fetch_sub_relaxed(&blocking->idle, 1);   /* who still sees it wakes one too many: no harm */
     return rc != -ETIMEDOUT;
@@ -234,7 +235,7 @@ static void *blocking_main(void *arg)
     struct job_pool *pool = thread->pool;
     struct root *root = pool->root;
     struct stats_line *line = thread->line;
-    line->tid = (uint32_t)sys_gettid();
+    store_relaxed(&line->tid, (uint32_t)sys_gettid());   /* a figure for people */
     self()->pool_thread = pool->threads;   /* one stands for all: which pool this is */
     self()->line = line;
     pool_thread_set_up(pool, line->name);

@@ -154,6 +154,7 @@ static bool sleep_or_find(struct pool_thread *thread, bool is_searcher, struct j
     park_sleep(&pool->park);
     restart_clock(thread);
     line_wait(thread->line, JOB_WAIT_NONE, thread->now_ns);
+    root_runs(pool->root);
     line_count(thread->line, COUNTER_WOKEN, 1);
     return true;
 }
@@ -197,6 +198,8 @@ void pool_thread_set_up(struct job_pool *pool, const char *name)
     }
     if (feature_is_on(&pool->root->features, FEATURE_SLICES))
         sys_set_slice(POOL_SLICE_NS);
+    root_let_watchdog_ask(pool->root);
+    root_runs(pool->root);
 }
 
 static void set_up(struct pool_thread *thread)
@@ -206,7 +209,7 @@ static void set_up(struct pool_thread *thread)
     pool_thread_set_up(thread->pool, name);
     self()->pool_thread = thread;
     self()->line = thread->line;
-    thread->line->tid = (uint32_t)sys_gettid();
+    store_relaxed(&thread->line->tid, (uint32_t)sys_gettid());   /* a figure for people */
 }
 
 /* Reads the clock for the tasks since the last reading, which costs as much as the shortest of them: as long as they are short, several
@@ -224,7 +227,8 @@ static void time_tasks(struct pool_thread *thread)
 /* What runs, and since when: early by as many short tasks as share a reading. */
 static void begin_task(struct pool_thread *thread, const struct job_task *task)
 {
-    if (thread->untimed >= thread->together)
+    bool is_watched = load_relaxed(&thread->pool->root->watch) != WATCH_OFF;   /* a hint: then it shall be exact */
+    if (thread->untimed >= thread->together || (is_watched && thread->untimed > 0))
         time_tasks(thread);
     thread->untimed++;
     line_run(thread->line, (uint64_t)(uintptr_t)task->job_run, thread->now_ns);

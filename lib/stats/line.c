@@ -37,6 +37,7 @@ static void clear(struct stats_line *line)
     store_relaxed(&line->wait, JOB_WAIT_NONE);   /* no order among these: all are behind the claim */
     store_relaxed(&line->since_ns, 0);
     store_relaxed(&line->running, 0);
+    line_object(line, NULL, NULL);
     for (unsigned i = 0; i < COUNTER_COUNT; i++)
         store_relaxed(&line->counters[i], 0);
     memset(line->name, 0, sizeof line->name);
@@ -51,7 +52,7 @@ struct stats_line *line_claim(struct root *root, enum line_kind kind, const char
         return NULL;
     clear(line);
     strncpy(line->name, name, sizeof line->name - 1);
-    line->tid = (uint32_t)sys_gettid();
+    store_relaxed(&line->tid, (uint32_t)sys_gettid());   /* behind the claim, as the rest */
     line->started_ns = root->now_ns();
     store_release(&line->kind, (uint32_t)kind);   /* pairs with the reader's first load of it */
     return line;

@@ -19,6 +19,7 @@ enum job_wait {
     JOB_WAIT_COMMIT,      /* the helper, for a request to commit memory */
     JOB_WAIT_MESSAGE,     /* a thread without a loop, for a message */
     JOB_WAIT_REGION,      /* a thread without a loop, for a cell of a region */
+    JOB_WAIT_NOT_RUN,     /* a loop that no thread runs */
     JOB_WAIT_COUNT,
 };
 
@@ -41,7 +42,7 @@ struct root;
 struct stats_line {
     /* written once by claim, published by kind */
     atomic_u32 kind;              /* enum line_kind; LINE_FREE: nobody's */
-    uint32_t tid;                 /* of the claiming thread, or of who runs the loop since */
+    atomic_u32 tid;               /* of the claiming thread, or of who runs the loop since */
     char name[32];
     uint64_t started_ns;
     /* the thread itself */
@@ -50,6 +51,9 @@ struct stats_line {
     atomic_u64 since_ns;          /* of the wait, or of the callback or task that runs */
     atomic_u64 running;           /* address of the function that runs now, 0 between */
     atomic_u64 counters[COUNTER_COUNT];
+    /* for the watchdog of this process; no part of the layout */
+    const char *object_kind;      /* atomic, as the next: of what `running` is called with */
+    const void *object;
 } __attribute__((aligned(64)));
 
 /* A line of the segment for the calling thread; when there is no segment, or it is full, a private line that nobody
@@ -73,6 +77,13 @@ static inline void line_run(struct stats_line *line, uint64_t function, uint64_t
 {
     store_relaxed(&line->since_ns, now_ns);   /* no order, as in line_wait() */
     store_relaxed(&line->running, function);
+}
+
+/* What the function that runs next is called with: compared, never followed. */
+static inline void line_object(struct stats_line *line, const char *kind, const void *object)
+{
+    store_relaxed(&line->object_kind, kind);   /* no order, as in line_wait() */
+    store_relaxed(&line->object, object);
 }
 
 #endif

@@ -39,7 +39,8 @@ static void begin(struct job_call *call)
     struct job_loop *loop = self()->loop;
     if (loop->is_closing)   /* stopped before it began */
         return;
-    loop_callback_begins(loop, (uint64_t)(uintptr_t)inside->record->main);   /* not begin(): it is what may block the loop */
+    /* Not begin(): it is what may block the loop. */
+    loop_callback_begins(loop, (uint64_t)(uintptr_t)inside->record->main, "worker", inside);
     inside->record->main(inside, inside->start);
     loop_callback_ended(loop);
     job_message_free(&inside->start);
