@@ -8,12 +8,22 @@ JOB_BEGIN_DECLS
 
 struct job_loop;
 struct job_call;
+struct job_handle;
 
 /* What waits to be delivered on a loop: a node of the library's inside of calls, tasks and handles. Not for users. */
 struct job_mail {
     struct job_mail *job_next;
     void (*job_deliver)(struct job_mail *mail);
     const void *job_ahead;   /* an address that will be read soon, or NULL: only ever prefetched */
+};
+
+/* What a loop that closes could not get rid of: a handle, or one of the operations that the kernel has not given back. */
+struct job_hung {
+    const char *what;             /* "stream", "timer" … for a handle, "receive", "send", "poll" … for an operation */
+    struct job_handle *handle;    /* NULL: an operation */
+    unsigned tasks, operations;   /* of the handle, not ended */
+    int fd;                       /* of the operation; -1: a handle */
+    uint64_t since_ns;            /* of CLOCK_MONOTONIC: when the operation was started, or the close of the handle began */
 };
 
 struct job_loop_options {
@@ -23,6 +33,9 @@ struct job_loop_options {
     unsigned receive_slots;       /* in the receive ring; 0: 128; a power of two up to 32768 */
     size_t receive_slot_bytes;    /* 0: 16384; one of 4096, 16384, 65536, 262144, 1048576 */
     bool no_spin;                 /* sleep at once when idle: saves CPU, costs latency */
+    /* Told by job_loop_close() of each thing that has not ended at its deadline, besides the log; on its thread. May be NULL. */
+    void (*hung)(void *arg, const struct job_hung *hung);
+    void *hung_arg;
 };
 
 struct job_loop_stats {

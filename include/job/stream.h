@@ -54,6 +54,7 @@ struct job_stream {
     int job_error;                      /* why nothing can be sent any more */
     void *job_receive_op[10];
     void *job_send_op[10];
+    void *job_hangup_op[10];
     struct job_mail job_later;          /* for the end of this turn */
     void *job_node[2];
     uint64_t job_deadline[8];           /* the earliest of these, at the latest */

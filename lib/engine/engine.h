@@ -3,7 +3,8 @@
  * No SQE, CQE, buffer-group id or res flag stands outside lib/engine/ring*.c. Fixed for every engine:
  *  - the end of a cancelled op arrives later through wait(), never inside cancel();
  *  - exactly one terminal completion (more == false) for each started op; nothing of that op after it;
- *  - a receive that finds no memory waits inside the engine and goes on when there is some: no -ENOBUFS reaches the caller;
+ *  - a receive that finds no memory waits inside the engine and goes on when there is some; the caller hears of it by a completion with
+ *    -ENOBUFS and more == true, and need not do anything;
  *  - EMFILE and ENFILE of an accept are terminal completions with that res: the caller decides when to start again;
  *  - hints may be ignored; there are no optional functions; op deadlines are the loop's timers.
  */
@@ -67,6 +68,7 @@ struct engine {
     uint64_t enters;       /* system calls */
     uint64_t woken;        /* calls of wake() that wait() has seen the signal of: the sum that the eventfd held */
     unsigned in_flight;
+    uint64_t now_ns;       /* the loop's time, which the loop stores here once a turn: ops are stamped with it */
 };
 
 extern const struct engine_type engine_ring;

@@ -76,6 +76,7 @@ struct op {
     bool is_cancelled;     /* cancel was called */
     bool is_capped;        /* a receive that ends after some bytes and is started anew */
     uint32_t index;        /* in the in-flight table */
+    uint64_t since_ns;     /* when it was started: the loop's time then */
     struct list starved;   /* receives that wait for memory */
 };
 

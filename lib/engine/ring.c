@@ -144,6 +144,7 @@ static int ring_start(struct engine *engine, struct op *op)
     struct ring_engine *ring = ring_of(engine);
     assert(op->state == OP_IDLE);
     list_init(&op->starved);
+    op->since_ns = engine->now_ns;
     op->is_cancelled = false;
     int err = inflight_add(&ring->table, op);
     if (err < 0)
@@ -309,7 +310,8 @@ static bool complete_receive(struct ring_engine *ring, struct op *op, struct com
             op->state = OP_STARVED;
             list_push_back(&ring->starved, &op->starved);
             inflight_renew(&ring->table, op);
-            return false;
+            completion->more = true;
+            return true;
         }
     }
     end_op(ring, op);

@@ -34,6 +34,8 @@ static void file_closed(struct job_handle *handle)
     }
     if (file->job_on_closed)
         LOOP_CALL(handle->job_loop, file->job_on_closed, (file));
+    else
+        handle_tell_closed(handle);
 }
 
 static const struct handle_kind file_kind = {"file", file_closing, file_closed};

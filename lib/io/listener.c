@@ -198,6 +198,8 @@ static void listener_closed(struct job_handle *handle)
     listeners_retry(handle->job_loop);
     if (listener->job_on_closed)
         LOOP_CALL(handle->job_loop, listener->job_on_closed, (listener));
+    else
+        handle_tell_closed(handle);
 }
 
 static const struct handle_kind listener_kind = {"listener", listener_closing, listener_closed};

@@ -106,6 +106,8 @@ static void signal_closed(struct job_handle *base)
     listeners_retry(base->job_loop);
     if (handle->job_on_closed)
         LOOP_CALL(base->job_loop, handle->job_on_closed, (handle));
+    else
+        handle_tell_closed(base);
 }
 
 static const struct handle_kind signal_kind = {"signal", signal_closing, signal_closed};

@@ -76,6 +76,7 @@ static void stream_closing(struct job_handle *handle)
         (void)shutdown(stream->job_fd, SHUT_RDWR);   /* ENOTCONN when the peer was faster */
     stream_receive_cancel(stream);
     stream_send_cancel(stream);
+    stream_hangup_cancel(stream);
     stream_receive_drop(stream);
     stream_send_drop(stream);
     stream_timeout_stop(stream);
@@ -95,6 +96,8 @@ static void stream_closed(struct job_handle *handle)
     listeners_retry(handle->job_loop);
     if (stream->job_events->closed)
         LOOP_CALL(handle->job_loop, stream->job_events->closed, (stream));
+    else
+        handle_tell_closed(handle);
 }
 
 static const struct handle_kind stream_kind = {"stream", stream_closing, stream_closed};

@@ -3,6 +3,7 @@
  *   stream.c           its life: accept, adopt, close; what is done at the end of a turn
  *   stream_connect.c   connect
  *   stream_receive.c   data, pause, end
+ *   stream_hangup.c    a connection that breaks while nobody receives
  *   stream_send.c      the queue
  *   stream_place.c     places in the queue
  *   stream_notice.c    what becomes of what was queued
@@ -108,6 +109,10 @@ void stream_receive_resume(struct job_stream *stream);            /* STREAM_LATE
 void stream_receive_stop(struct job_stream *stream, enum stream_flag why);   /* nothing more is received: tells `end` once */
 void stream_fail(struct job_stream *stream, int err);             /* the stream is broken: tells `end` once */
 void stream_open_settle(struct job_stream *stream);               /* gives the open buf away if nobody else uses its slot */
+
+/* stream_hangup.c */
+void stream_hangup_watch(struct job_stream *stream);              /* nobody receives now */
+void stream_hangup_cancel(struct job_stream *stream);
 
 /* stream_send.c */
 void stream_flush(struct job_stream *stream);                     /* STREAM_LATER_FLUSH */

@@ -145,6 +145,18 @@ bool job_handle_is_closing(const struct job_handle *handle)
     return handle && (handle_state(handle) == HANDLE_CLOSING || handle_state(handle) == HANDLE_CLOSED);
 }
 
+void job_handle_on_closed(struct job_handle *handle, void (*closed)(struct job_handle *handle))
+{
+    if (handle && handle_is_open(handle) && handle_is_here(handle, "job_handle_on_closed"))
+        handle->job_closed = closed;
+}
+
+void handle_tell_closed(struct job_handle *handle)
+{
+    if (handle->job_closed)
+        LOOP_CALL(handle->job_loop, handle->job_closed, (handle));
+}
+
 void job_handle_ref(struct job_handle *handle)
 {
     if (handle && handle_is_open(handle) && handle_is_here(handle, "job_handle_ref"))

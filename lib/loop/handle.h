@@ -30,6 +30,9 @@ void handle_abandon(struct job_handle *handle);
 /* Closes: false when it was closing already. Cancels its tasks and waits, then kind->close. */
 bool handle_close(struct job_handle *handle);
 
+/* For kinds whose close has named nothing to call: what job_handle_on_closed() has. The last touch of the handle. */
+void handle_tell_closed(struct job_handle *handle);
+
 /* An operation or a task begins or ends; `closed` comes after the last one. */
 void handle_hold(struct job_handle *handle);
 void handle_release(struct job_handle *handle);

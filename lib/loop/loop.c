@@ -54,6 +54,8 @@ static void loop_init(struct job_loop *loop, struct root *root, const struct job
     loop->receive_slot_bytes = options->receive_slot_bytes ? options->receive_slot_bytes : RECEIVE_SLOT_BYTES_DEFAULT;
     loop->may_spin = !options->no_spin && feature_is_on(&root->features, FEATURE_SPIN) && has_other_cpus(root);
     loop->now_ns = root->now_ns();
+    loop->hung = options->hung;
+    loop->hung_arg = options->hung_arg;
     mailbox_init(&loop->mailbox, loop_wake);
     loop->stop_mail.job_deliver = loop_deliver_stop;
     list_init(&loop->handles);
@@ -99,6 +101,7 @@ int job_loop_open(struct job_runtime *runtime, struct job_loop **out, const stru
     err = engine_ring.open(root, &engine_options, &loop->engine);
     if (err < 0)
         goto release_line;
+    loop->engine->now_ns = loop->now_ns;
     uint32_t available = load_relaxed(&root->features.available);   /* the engine has probed its own; figures for people: no order */
     stats_set_features(root->stats, available, root->features.disabled);
     (void)fetch_add_relaxed(&root->users, 1);   /* ledger: orders nothing */
@@ -246,7 +249,25 @@ static struct job_handle *handle_of(struct list *node)
     return (struct job_handle *)((char *)node - offsetof(struct job_handle, job_node));
 }
 
-static void log_op(struct op *op, void *arg)
+static uint64_t seconds_since(const struct job_loop *loop, uint64_t since_ns)
+{
+    return (loop->root->now_ns() - since_ns) / 1000000000U;
+}
+
+static void tell_hung(const struct job_loop *loop, const struct job_hung *hung)
+{
+    if (hung->handle)
+        log_write(&loop->root->log, JOB_LOG_ERROR, "loop %s: a %s cannot be closed: %u tasks and %u operations have not ended",
+                  loop->name, hung->what, hung->tasks, hung->operations);
+    else
+        log_write(&loop->root->log, JOB_LOG_ERROR,
+                  "loop %s: the kernel has not given back: %s on descriptor %d, started %llu s ago", loop->name, hung->what,
+                  hung->fd, (unsigned long long)seconds_since(loop, hung->since_ns));
+    if (loop->hung)
+        loop->hung(loop->hung_arg, hung);
+}
+
+static void tell_hung_op(struct op *op, void *arg)
 {
     static const char *const kinds[OP_KINDS] = {
         [OP_NONE] = "none", [OP_ACCEPT] = "accept", [OP_RECEIVE] = "receive",
@@ -254,12 +275,10 @@ static void log_op(struct op *op, void *arg)
         [OP_POLL] = "poll", [OP_FILL] = "fill",     [OP_READ_AT] = "read of a file", [OP_WRITE_AT] = "write to a file",
         [OP_SYNC] = "sync",
     };
-    struct job_loop *loop = arg;
-    log_write(&loop->root->log, JOB_LOG_ERROR, "loop %s: the kernel has not given back: %s on descriptor %d", loop->name,
-              kinds[op->kind], op->fd);
+    tell_hung(arg, &(struct job_hung){.what = kinds[op->kind], .fd = op->fd, .since_ns = op->since_ns});
 }
 
-static void log_what_hangs(struct job_loop *loop)
+static void tell_what_hangs(struct job_loop *loop)
 {
     for (struct list *node = loop->handles.next; node != &loop->handles; node = node->next) {
         struct job_handle *handle = handle_of(node);
@@ -267,15 +286,20 @@ static void log_what_hangs(struct job_loop *loop)
         const struct list *list = (struct list *)handle->job_tasks;
         for (const struct list *task = list->next; task != list; task = task->next)
             tasks++;
-        log_write(&loop->root->log, JOB_LOG_ERROR, "loop %s: a %s cannot be closed: %u tasks and %u operations have not ended",
-                  loop->name, ((const struct handle_kind *)handle->job_kind)->name, tasks, handle->job_pending - tasks);
+        tell_hung(loop, &(struct job_hung){.what = ((const struct handle_kind *)handle->job_kind)->name,
+                                           .handle = handle,
+                                           .tasks = tasks,
+                                           .operations = handle->job_pending - tasks,
+                                           .fd = -1,
+                                           .since_ns = loop->closing_ns});
     }
-    loop->engine->type->each(loop->engine, log_op, loop);
+    loop->engine->type->each(loop->engine, tell_hung_op, loop);
 }
 
 static int drain(struct job_loop *loop, uint64_t deadline_ns)
 {
     loop->is_closing = true;
+    loop->closing_ns = loop->root->now_ns();
     for (struct list *node = loop->handles.next; node != &loop->handles; node = node->next)
         (void)handle_close(handle_of(node));   /* unlinks nothing: `closed` comes from a turn */
     /* A poster that found the loop asleep still has to signal it: the loop must not go before. */
@@ -296,7 +320,7 @@ static int dispose(struct job_loop *loop, int drained)
     buf_free_kept(&loop->spare_open);
     arena_unstarve(loop->arena, &loop->memory_starved);
     if (drained < 0) {
-        log_what_hangs(loop);
+        tell_what_hangs(loop);
         return -ETIMEDOUT;
     }
     lanes_close(loop);

@@ -41,6 +41,8 @@ struct job_loop {
     char name[32];
     size_t receive_slot_bytes;   /* of a slot of the receive ring: what "small" is measured against */
     bool may_spin;
+    void (*hung)(void *arg, const struct job_hung *hung);
+    void *hung_arg;
 
     /* any thread, so on lines of their own: whoever posts takes the line, and the loop would miss what stands beside */
     struct mailbox mailbox __attribute__((aligned(CACHE_LINE)));
@@ -57,6 +59,7 @@ struct job_loop {
     bool is_running;
     bool is_closing;
     int failure;                 /* what job_loop_run() will return instead of going on; 0: nothing */
+    uint64_t closing_ns;         /* since when */
     uint64_t now_ns;
     struct stats_line *line;
     struct list handles;         /* all that are not closed */

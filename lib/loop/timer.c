@@ -59,6 +59,8 @@ static void timer_closed(struct job_handle *handle)
     struct job_timer *timer = container_of(handle, struct job_timer, handle);
     if (timer->job_on_closed)
         LOOP_CALL(handle->job_loop, timer->job_on_closed, (timer));
+    else
+        handle_tell_closed(handle);
 }
 
 static const struct handle_kind timer_kind = {"timer", timer_closing, timer_closed};

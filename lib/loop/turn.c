@@ -232,7 +232,7 @@ static int wait_for_completions(struct job_loop *loop, uint64_t until_ns)
     }
     int count = loop->engine->type->wait(loop->engine, deadline, loop->ready, COMPLETIONS_BATCH);
     uint64_t before = loop->now_ns;
-    loop->now_ns = loop->root->now_ns();
+    loop->now_ns = loop->engine->now_ns = loop->root->now_ns();
     if (deadline > 0) {
         mailbox_awake(&loop->mailbox);
         line_count(loop->line, COUNTER_IDLE_NS, loop->now_ns - before);

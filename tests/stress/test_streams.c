@@ -1,10 +1,10 @@
 /* test_streams.c — a ledger of all that streams do: random lives of up to 32 connections, each checked from both ends.
  *
  * What is sent are records with a growing number, one a send or a place, so the other end, a plain socket, sees whether any is lost, cut,
- * doubled or out of order. What is received is a pattern that goes on. Each connection is adopted, accepted from a listener with a limit, or
- * connected; it sends, reserves places and fills them late, asks for notices, expects lengths, pauses, gives bufs to tasks, sets time-outs,
- * and is finished, closed or reset, in any state. The ledger: `connected` and `end` at most once, nothing but `closed` after a finish, each
- * notice and each task one end before `closed`, all bytes there after a finish that went well, all counts zero at the end.
+ * doubled or out of order. What is received is a pattern that goes on. Each connection is adopted, accepted from a listener with a limit,
+ * or connected; it sends, reserves places and fills them late, asks for notices, expects lengths, pauses, gives bufs to tasks, sets
+ * time-outs, and is finished, closed or reset, in any state. The ledger: `connected` and `end` at most once, nothing but `closed` after a
+ * finish, each notice and each task one end before `closed`, all bytes there after a finish that went well, all counts zero at the end.
  *
  * The memory of a connection is overwritten in `closed`; bufs that are kept are verified when they are freed. On the fake kernel each
  * sequence is a function of its seed. SEQUENCES= and STEPS= say how many and how long; SEED= repeats one.
@@ -31,8 +31,12 @@ static uint64_t seed_now;
             ck_abort_msg("%s SEED=%llu", #condition, (unsigned long long)seed_now);                                    \
     } while (0)
 
+struct conn;
+
 struct note {
     struct job_notice notice;
+    const struct conn *conn;
+    uint32_t number;                   /* of the last record before it */
     bool is_out, was_sent;
 };
 
@@ -77,7 +81,8 @@ static bool is_over;
 
 /* What never happens tests nothing. */
 static struct {
-    unsigned connected, refused, accepted, exact, short_exact, timed_out, failed, filled, writable, complete, notices, cancelled_notices;
+    unsigned connected, refused, accepted, exact, short_exact, timed_out, failed, filled, writable, complete;
+    unsigned notices, cancelled_notices;
 } seen;
 
 static bool one_in(unsigned n)
@@ -266,6 +271,8 @@ static void note_sent(struct job_notice *notice, int status)
     struct note *note = job_container_of(notice, struct note, notice);
     must(note->is_out && !note->was_sent && status <= 0);
     note->was_sent = true;
+    for (int i = 0; i < PLACES && status == 0; i++)
+        must(note->conn->numbers[i] == 0 || note->conn->numbers[i] > note->number);
     seen.notices += status == 0;
     seen.cancelled_notices += status == -ECANCELED;
 }
@@ -319,7 +326,8 @@ static void on_closed(struct job_stream *stream)
 }
 
 static const struct job_stream_events events = {
-    .data = on_data, .end = on_end, .sent = on_sent, .closed = on_closed, .writable = on_writable, .connected = on_connected};
+    .data = on_data, .end = on_end, .sent = on_sent, .closed = on_closed, .writable = on_writable,
+    .connected = on_connected};
 
 /* Three ways to be born. */
 
@@ -473,6 +481,7 @@ static void ask_for_notice(struct conn *conn, struct note *note)
 {
     if (note->is_out)
         return;
+    *note = (struct note){.conn = conn, .number = conn->number};
     note->notice = (struct job_notice){.sent = note_sent, .released = note_released};
     note->is_out = job_stream_notify(&conn->stream, &note->notice) == 0;
     notes_out += note->is_out;

@@ -306,6 +306,12 @@ static void *reads_all(void *arg)
     return NULL;
 }
 
+static void nobody_behind_it_was_told(struct job_timer *t)
+{
+    ck_assert_uint_eq(notes[2].sent, 0);
+    fills_late(t);
+}
+
 START_TEST(a_notice_comes_when_all_before_it_was_taken_and_not_before_places_that_are_open)
 {
     pthread_t thread;
@@ -319,7 +325,7 @@ START_TEST(a_notice_comes_when_all_before_it_was_taken_and_not_before_places_tha
     ck_assert_ok(job_stream_write(&stream, "behind", 6));
     notify(3);
     notes[3].ends_it = true;
-    ck_assert_ok(job_timer_open(loop, &timer, fills_late));
+    ck_assert_ok(job_timer_open(loop, &timer, nobody_behind_it_was_told));
     ck_assert_ok(job_timer_start(&timer, 20000000));
     ck_assert_int_eq(pthread_create(&thread, NULL, reads_all, NULL), 0);
 

@@ -1,0 +1,51 @@
+/* stream_hangup.c — a connection that breaks while nobody receives from it.
+ *
+ * A paused stream has no receive in flight once something has arrived, and a receive without memory waits inside the engine: neither would
+ * ever hear that the peer has reset the connection, and would hold what it has for it. So a poll that asks for nothing but what is always
+ * told, an error or a hang-up, is armed then. It costs nothing until it ends, so it stays armed until the stream closes. An orderly end is
+ * no business of it: that waits behind the data.
+ */
+#include <errno.h>
+
+#include "io/stream.h"
+
+static struct op *hangup_op(struct job_stream *stream)
+{
+    return (struct op *)stream->job_hangup_op;
+}
+
+static void hangup_completed(struct op *op, const struct completion *completion)
+{
+    struct job_stream *stream = job_container_of(op, struct job_stream, job_hangup_op);
+    int err = 0;
+    socklen_t len = sizeof err;
+    if (completion->res > 0 && handle_is_open(&stream->handle))
+        (void)getsockopt(stream->job_fd, SOL_SOCKET, SO_ERROR, &err, &len);
+    if (err != 0) {
+        JOB_MARK(stream_broke_unreceived);
+        stream_fail(stream, -err);
+        stream_finish_step(stream);
+    }
+    handle_release(&stream->handle);
+}
+
+void stream_hangup_watch(struct job_stream *stream)
+{
+    struct job_loop *loop = stream->handle.job_loop;
+    struct op *op = hangup_op(stream);
+    if (op_is_in_flight(op) || !handle_is_open(&stream->handle) || stream_has(stream, STREAM_ENDED))
+        return;
+    op->completed = hangup_completed;
+    op->kind = OP_POLL;
+    op->fd = stream->job_fd;
+    op->poll.events = 0;
+    if (loop->engine->type->start(loop->engine, op) == 0)   /* else it hears of it when it receives again */
+        handle_hold(&stream->handle);
+}
+
+void stream_hangup_cancel(struct job_stream *stream)
+{
+    struct engine *engine = stream->handle.job_loop->engine;
+    if (op_is_in_flight(hangup_op(stream)))
+        engine->type->cancel(engine, hangup_op(stream));
+}

@@ -1,0 +1,162 @@
+/* test_stream_hangup.c — a connection that is reset while nobody receives from it: paused, or without memory. */
+#include "support/fixture.h"
+
+enum { MS = 1000000 };
+
+static struct job_runtime *runtime;
+static struct job_loop *loop;
+static struct job_stream stream;
+static struct job_timer timer;
+static int peer;
+static unsigned datas, ends, closes;
+static int end_status;
+static struct job_buf *hoard[4096];
+static int hoarded;
+static bool must_wait;
+
+static void on_data(struct job_stream *s, struct job_buf **in)
+{
+    (void)s, (void)in;
+    datas++;
+}
+
+static void on_end(struct job_stream *s, int status)
+{
+    ends++;
+    end_status = status;
+    job_stream_close(s);
+}
+
+static void on_closed(struct job_stream *s)
+{
+    (void)s;
+    closes++;
+}
+
+static const struct job_stream_events events = {.data = on_data, .end = on_end, .closed = on_closed};
+
+static void open_pair(int fds[2])
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof address;
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(bind(listener, (struct sockaddr *)&address, len), 0);
+    ck_assert_int_eq(listen(listener, 1), 0);
+    ck_assert_int_eq(getsockname(listener, (struct sockaddr *)&address, &len), 0);
+    fds[0] = fixture_connect(ntohs(address.sin_port));
+    fds[1] = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    ck_assert_int_ge(fds[1], 0);
+    close(listener);
+}
+
+static void setup(void)
+{
+    int fds[2];
+    struct job_runtime_options options = {.memory_limit_bytes = 8U << 20, .log = fixture_log};
+    struct job_loop_options loop_options = {.receive_slots = 4, .receive_slot_bytes = 4096};
+    ck_assert_ok(job_runtime_open(&runtime, &options));
+    ck_assert_ok(job_loop_open(runtime, &loop, &loop_options));
+    datas = ends = closes = 0;
+    end_status = 1;
+    open_pair(fds);
+    peer = fds[0];
+    ck_assert_ok(job_stream_adopt(loop, &stream, fds[1], &events));
+}
+
+static void teardown(void)
+{
+    while (hoarded > 0)
+        job_buf_free(&hoard[--hoarded]);
+    ck_assert_int_eq(job_loop_close(&loop, 0), 0);
+    ck_assert_uint_eq(closes, 1);
+    fixture_close(runtime);
+}
+
+static void resets(struct job_timer *t)
+{
+    static const struct linger at_once = {.l_onoff = 1};
+    struct job_loop_stats stats;
+    job_loop_stats(loop, &stats);
+    if (must_wait && stats.starved == 0) {   /* until the receive lacks memory */
+        ck_assert_ok(job_timer_start(t, MS));
+        return;
+    }
+    ck_assert_uint_eq(ends, 0);
+    setsockopt(peer, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    close(peer);
+    job_timer_close(t, NULL);
+}
+
+static void reset_after(uint64_t timeout_ns)
+{
+    ck_assert_ok(job_timer_open(loop, &timer, resets));
+    ck_assert_ok(job_timer_start(&timer, timeout_ns));
+    ck_assert_int_eq(job_loop_run(loop), 0);
+    ck_assert_uint_eq(ends, 1);
+    ck_assert_int_eq(end_status, -ECONNRESET);
+}
+
+START_TEST(a_paused_stream_whose_receive_was_cancelled_hears_of_a_reset)
+{
+    struct job_counts counts;
+    must_wait = false;
+    job_stream_pause(&stream);
+    fixture_write(peer, "hello", 5);
+
+    reset_after(20 * MS);
+
+    ck_assert_uint_eq(datas, 0);
+    job_runtime_counts(runtime, &counts);
+    ck_assert_uint_le(counts.bufs, 1);
+}
+END_TEST
+
+START_TEST(a_stream_without_memory_to_receive_into_hears_of_a_reset)
+{
+    static char bytes[100000];
+    must_wait = true;
+    for (hoarded = 0; job_buf_alloc(job_runtime_arena(runtime), 1, NULL, &hoard[hoarded]) == 0; hoarded++)
+        ck_assert_int_lt(hoarded, 4000);
+    fixture_write(peer, bytes, sizeof bytes);
+
+    reset_after(MS);
+}
+END_TEST
+
+static void shuts_down_both(struct job_timer *t)
+{
+    ck_assert_uint_eq(ends, 0);
+    job_stream_resume(&stream);
+    job_timer_close(t, NULL);
+}
+
+START_TEST(an_orderly_end_of_both_directions_waits_behind_the_data)
+{
+    job_stream_pause(&stream);
+    fixture_write(peer, "hello", 5);
+    shutdown(peer, SHUT_WR);
+    ck_assert_ok(job_stream_shutdown(&stream));   /* POLLHUP, and no error */
+    ck_assert_ok(job_timer_open(loop, &timer, shuts_down_both));
+    ck_assert_ok(job_timer_start(&timer, 20 * MS));
+
+    ck_assert_int_eq(job_loop_run(loop), 0);
+
+    ck_assert_uint_eq(datas, 1);
+    ck_assert_uint_eq(ends, 1);
+    ck_assert_int_eq(end_status, 0);
+    close(peer);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("stream hangup");
+    TCase *tcase = tcase_create("stream hangup");
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_set_timeout(tcase, 5);
+    tcase_add_test(tcase, a_paused_stream_whose_receive_was_cancelled_hears_of_a_reset);
+    tcase_add_test(tcase, a_stream_without_memory_to_receive_into_hears_of_a_reset);
+    tcase_add_test(tcase, an_orderly_end_of_both_directions_waits_behind_the_data);
+    suite_add_tcase(suite, tcase);
+    return fixture_run(suite);
+}
