@@ -18,7 +18,9 @@ struct job_file;
 struct job_file_op;
 struct statx;   /* the kernel's, of <sys/stat.h> with _GNU_SOURCE */
 
-#define JOB_FILE_APPEND UINT64_MAX   /* as the offset of a write: at the end, whatever others append meanwhile */
+#define JOB_FILE_APPEND UINT64_MAX          /* as the offset of a write: at the end, whatever others append meanwhile */
+#define JOB_FILE_CURRENT (UINT64_MAX - 1)   /* as any offset: where the descriptor stands, which moves on; one request at a time. A
+                                               read may then be short before the end, as of a pipe */
 
 /* The end of an op, on the loop. The op is idle again: it may be used anew, or freed. `status` is 0, a negative errno, or -ECANCELED.
  * `*buf` is what was read, or what was to be written; *buf is NULL for the others. What is left there goes back to its arena. */

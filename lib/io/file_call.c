@@ -104,11 +104,11 @@ static int call_read(struct job_file_op *op)
 static int write_all(struct job_file_op *op, int fd, bool is_seekable)
 {
     size_t all = job_buf_len(op->job_buf), len;
-    bool is_append = op->job_offset == JOB_FILE_APPEND;
+    bool is_append = op->job_offset == JOB_FILE_APPEND, is_current = op->job_offset == JOB_FILE_CURRENT;
     int flags = is_append && is_seekable ? RWF_APPEND : 0;
     while (op->count < all) {
         unsigned count = file_fill_vector(op, (size_t)op->count, &len);
-        off_t offset = is_append || !is_seekable ? -1 : (off_t)(op->job_offset + op->count);
+        off_t offset = is_append || is_current || !is_seekable ? -1 : (off_t)(op->job_offset + op->count);
         long n = AGAIN_IF_INTERRUPTED(pwritev2(fd, file_vector(op), (int)count, offset, flags));
         if (n <= 0)
             return n < 0 ? (int)n : -EIO;

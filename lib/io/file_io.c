@@ -40,7 +40,8 @@ int job_file_read(struct job_file *file, struct job_file_op *op, struct job_buf 
                   job_file_done_fn *done)
 {
     size_t room = len;
-    if (!buf || len == 0 || len > FILE_LEN_MAX || offset > INT64_MAX - len)
+    bool is_current = offset == JOB_FILE_CURRENT;
+    if (!buf || len == 0 || len > FILE_LEN_MAX || (!is_current && offset > INT64_MAX - len))
         return -EINVAL;
     if (*buf)
         (void)job_buf_room(*buf, &room);
@@ -61,7 +62,7 @@ int job_file_read(struct job_file *file, struct job_file_op *op, struct job_buf 
         }
         buf = &own;
     }
-    err = start_with(op, buf, is_seekable(file) ? file_op_ring : file_op_call);
+    err = start_with(op, buf, is_seekable(file) && !is_current ? file_op_ring : file_op_call);
     job_buf_free(&own);   /* NULL, unless it has not started */
     return err;
 }
@@ -72,14 +73,15 @@ int job_file_write(struct job_file *file, struct job_file_op *op, struct job_buf
     if (!buf || !*buf)
         return -EINVAL;
     size_t len = job_buf_len(*buf);
-    if (len > FILE_LEN_MAX || (offset != JOB_FILE_APPEND && offset > INT64_MAX - len))
+    bool is_offset = offset != JOB_FILE_APPEND && offset != JOB_FILE_CURRENT;
+    if (len > FILE_LEN_MAX || (is_offset && offset > INT64_MAX - len))
         return -EINVAL;
     int err = begin(file, op, CALL_WRITE, done);
     if (err < 0)
         return err;
     op->job_len = len;
     op->job_offset = offset;
-    bool by_ring = is_seekable(file) && (file->job_flags & FILE_RING_WRITES) && offset != JOB_FILE_APPEND;
+    bool by_ring = is_seekable(file) && (file->job_flags & FILE_RING_WRITES) && is_offset;
     if (len > 0)
         return start_with(op, buf, by_ring ? file_op_ring : file_op_call);
     op->job_buf = job_buf_take(buf);

@@ -281,6 +281,24 @@ START_TEST(appends_go_to_the_end)
 }
 END_TEST
 
+START_TEST(the_current_position_moves_on)
+{
+    make_file("a", 100);
+    ck_assert_int_eq(open_file("a", O_RDWR), 0);
+    struct job_buf *buf = pattern(30, false), *none = NULL;
+
+    ck_assert_ok(job_file_write(&file, &op, &buf, JOB_FILE_CURRENT, ended));
+    run();
+    ck_assert_int_eq(status_seen, 0);
+    ck_assert_ok(job_file_read(&file, &op, &none, 50, JOB_FILE_CURRENT, ended));
+    run();
+
+    check_pattern(got, 30, 50);
+    ck_assert_int_eq(lseek(job_file_descriptor(&file), 0, SEEK_CUR), 80);
+    close_file();
+}
+END_TEST
+
 START_TEST(sync_truncate_allocate_advise_and_stat)
 {
     struct statx status;
@@ -700,6 +718,7 @@ int main(void)
     tcase_add_test(tcase, many_segments_are_written_in_order);
     tcase_add_test(tcase, direct_reads_and_writes_go_by_aligned_bufs);
     tcase_add_test(tcase, appends_go_to_the_end);
+    tcase_add_test(tcase, the_current_position_moves_on);
     tcase_add_test(tcase, sync_truncate_allocate_advise_and_stat);
     tcase_add_test(tcase, an_open_that_fails_tells_why_and_is_closed_as_any_other);
     tcase_add_test(tcase, a_path_is_held_beneath_its_directory_when_asked);

@@ -1,0 +1,229 @@
+/* hash.c — one file: open, read ahead by one chunk, digest on the pool, close.
+ *
+ *      open ──▶ read ──▶ ready ──▶ task ──▶ … ──▶ the last task ──▶ closed: done
+ *                 ▲__________________|            while a chunk is with the task, the next one is read
+ *
+ * When memory or descriptors are short, a sum waits until another one has given some back. One can always go on, since it holds nothing
+ * then.
+ */
+#include "jobsum.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static void go_on(struct sum *sum);
+
+static void closed(struct job_file *file)
+{
+    struct sum *sum = job_container_of(file, struct sum, file);
+    struct jobsum *jobsum = sum->jobsum;
+    sum->is_done = true;
+    jobsum->in_flight--;
+    jobsum->progress.files++;
+    sums_feed_starved(jobsum);
+    jobsum_pump(jobsum);
+}
+
+static void finish(struct sum *sum, int error)
+{
+    if (error && !sum->error)
+        sum->error = error;
+    sum->has_end = true;
+    job_buf_free(&sum->ready);
+    job_file_close(&sum->file, closed);   /* after what is still read or hashed */
+}
+
+/* False: nobody has anything to give back. */
+static bool starve(struct sum *sum)
+{
+    struct jobsum *jobsum = sum->jobsum;
+    if (jobsum->in_flight <= 1)
+        return false;
+    sum->next_starved = jobsum->starved;
+    jobsum->starved = sum;
+    return true;
+}
+
+void sums_feed_starved(struct jobsum *jobsum)
+{
+    struct sum *sum = jobsum->starved;
+    jobsum->starved = NULL;
+    while (sum) {
+        struct sum *next = sum->next_starved;
+        sum->next_starved = NULL;
+        go_on(sum);   /* it may starve again */
+        sum = next;
+    }
+}
+
+static void digest(struct job_task *task)   /* a pool thread; one at a time of each sum */
+{
+    struct sum *sum = job_container_of(task, struct sum, task);
+    int ok = 1;
+    for (const struct job_buf *at = task->buf; at && ok; at = job_buf_next(at))
+        ok = EVP_DigestUpdate(sum->context, job_buf_data(at), job_buf_segment_len(at));
+    if (ok && sum->is_last)
+        ok = EVP_DigestFinal_ex(sum->context, sum->digest, NULL);
+    job_task_set_status(task, ok ? 0 : -ENOMEM);
+}
+
+static void digested(struct job_task *task, int status)
+{
+    struct sum *sum = job_container_of(task, struct sum, task);
+    struct jobsum *jobsum = sum->jobsum;
+    jobsum->progress.bytes += job_buf_len(task->buf);
+    job_buf_free(&task->buf);
+    sum->is_hashing = false;
+    if (job_handle_is_closing(&sum->file.handle))
+        return;
+    if (status < 0 || sum->is_last)
+        finish(sum, -status);
+    else
+        go_on(sum);
+    sums_feed_starved(jobsum);
+}
+
+static void submit(struct job_task *task)
+{
+    struct sum *sum = job_container_of(task, struct sum, task);
+    int err = job_submit(sum->jobsum->pool, task, &sum->file.handle);
+    if (err == -EAGAIN)
+        err = job_task_when_writable(task, submit);
+    if (err < 0) {
+        sum->is_hashing = false;
+        finish(sum, -err);
+    }
+}
+
+/* The end comes with the last chunk, or with an empty one behind it. */
+static void hash_more(struct sum *sum)
+{
+    if (sum->is_hashing || (!sum->ready && !sum->has_end))
+        return;
+    if (sum->ready)
+        (void)job_task_give(&sum->task, &sum->ready);   /* an idle task without a buf */
+    sum->is_hashing = true;
+    sum->is_last = sum->has_end;
+    submit(&sum->task);
+}
+
+static void was_read(struct job_file_op *op, int status, struct job_buf **buf)
+{
+    struct sum *sum = job_container_of(op, struct sum, op);
+    sum->is_reading = false;
+    if (job_handle_is_closing(&sum->file.handle))
+        return;
+    if (status < 0) {
+        finish(sum, -status);
+        return;
+    }
+    sum->offset += op->count;
+    sum->has_end = sum->is_stream ? op->count == 0 : op->count < sum->wanted;
+    sum->ready = job_buf_take(buf);
+    go_on(sum);
+}
+
+static void read_more(struct sum *sum)
+{
+    struct job_buf *none = NULL;
+    if (sum->is_reading || sum->ready || sum->has_end)
+        return;
+    uint64_t rest = sum->size > sum->offset ? sum->size - sum->offset : 0;
+    sum->wanted = sum->is_stream || rest >= CHUNK_BYTES ? CHUNK_BYTES : rest + 1;   /* one more shows the end */
+    uint64_t offset = sum->is_stream ? JOB_FILE_CURRENT : sum->offset;
+    int err = job_file_read(&sum->file, &sum->op, &none, (size_t)sum->wanted, offset, was_read);
+    sum->is_reading = err == 0;
+    if (err == -ENOMEM && starve(sum))
+        return;
+    if (err < 0)
+        finish(sum, -err);
+}
+
+static void open_file(struct sum *sum);
+
+static void go_on(struct sum *sum)
+{
+    if (sum->is_done || job_handle_is_closing(&sum->file.handle))
+        return;
+    if (!job_handle_loop(&sum->file.handle)) {
+        open_file(sum);
+        return;
+    }
+    hash_more(sum);
+    if (!job_handle_is_closing(&sum->file.handle))
+        read_more(sum);
+}
+
+static void begin_reading(struct sum *sum)
+{
+    struct statx status;
+    int err = job_file_stat(&sum->file, &status);
+    if (err == 0 && S_ISDIR(status.stx_mode))
+        err = -EISDIR;
+    if (err < 0) {
+        finish(sum, -err);
+        return;
+    }
+    sum->size = S_ISREG(status.stx_mode) ? status.stx_size : 0;
+    sum->is_stream = sum->is_stream || !(S_ISREG(status.stx_mode) || S_ISBLK(status.stx_mode));
+    sum->jobsum->progress.known_bytes += sum->size;
+    go_on(sum);
+}
+
+static void opened(struct job_file *file, int status)
+{
+    struct sum *sum = job_container_of(file, struct sum, file);
+    if (status < 0)
+        finish(sum, -status);
+    else
+        begin_reading(sum);
+}
+
+static int open_standard_input(struct sum *sum)
+{
+    int fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
+    if (fd < 0)
+        return -errno;
+    int err = job_file_adopt(sum->jobsum->loop, &sum->file, fd);
+    if (err < 0) {
+        close(fd);
+        return err;
+    }
+    sum->is_stream = true;
+    begin_reading(sum);
+    return 0;
+}
+
+static void open_file(struct sum *sum)
+{
+    struct job_file_options options = {.path = {.name = sum->name}, .flags = O_RDONLY | O_NOCTTY};
+    int err = strcmp(sum->name, "-") == 0 ? open_standard_input(sum)
+                                          : job_file_open(sum->jobsum->loop, &sum->file, &options, opened);
+    if (err == 0 || ((err == -EMFILE || err == -ENFILE || err == -EAGAIN) && starve(sum)))
+        return;
+    sum->error = -err;
+    sum->is_done = true;
+    sum->jobsum->in_flight--;
+}
+
+void sum_begin(struct sum *sum)
+{
+    struct jobsum *jobsum = sum->jobsum;
+    jobsum->in_flight++;
+    if (!sum->context)
+        sum->context = EVP_MD_CTX_new();
+    if (!sum->context || !EVP_DigestInit_ex(sum->context, jobsum->sha256, NULL))
+        abort();   /* OpenSSL has no memory for a context */
+    (void)job_task_init(&sum->task, jobsum->pool, digest, digested);
+    open_file(sum);
+}
+
+void sum_forget(struct sum *sum)
+{
+    EVP_MD_CTX_free(sum->context);
+    free(sum);
+}

@@ -1,0 +1,152 @@
+/* jobsum.h — what the files of jobsum share.
+ *
+ *      source (arguments and trees, or check files) ──▶ sums, in the order of output ──▶ hash (read ahead, digest on the pool) ──▶ output
+ *
+ * At most SUMS_MAX sums are on their way, each with at most two chunks, so memory does not depend on the files, nor on their number.
+ */
+#ifndef JOBSUM_H
+#define JOBSUM_H
+
+#include <job/job.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+
+enum {
+    SUMS_MAX = 64,
+    CHUNK_BYTES = 258048,     /* fits with its headroom into a slot of 256 KiB */
+    DIGEST_BYTES = 32,
+    OUTPUT_MAX = 1 << 20,     /* of lines that nobody takes: then no more files are begun */
+    MEMORY_DEFAULT = 64 << 20,
+};
+
+struct options {
+    bool checks, is_binary, is_tag, ends_with_zero;
+    bool is_quiet, is_status_only, is_strict, ignores_missing, warns;
+    size_t memory_bytes;
+    char **paths;             /* ends with NULL; never empty */
+};
+
+struct jobsum;
+
+/* What has been checked of one file of checksums; told when its last line has been. */
+struct check {
+    char *name;
+    uint64_t proper, improper, mismatched, unread;
+    bool has_match;
+};
+
+enum sum_kind {
+    SUM_FILE,                 /* a file to be read */
+    SUM_MESSAGE,              /* `name` is a text for standard error */
+    SUM_CHECK_END,            /* the verdict over a file of checksums */
+};
+
+/* A file on its way from its name to its line, or what is to be said between two of them. */
+struct sum {
+    struct sum *next;         /* in the order of output */
+    struct jobsum *jobsum;
+    enum sum_kind kind;
+    char *name;
+    struct check *check;      /* it is checked against `expected` */
+    uint8_t expected[DIGEST_BYTES], digest[DIGEST_BYTES];
+    int error;                /* why there is no digest; positive */
+    bool fails;               /* a message that is an error */
+    bool is_done;
+
+    struct job_file file;
+    struct job_file_op op;
+    struct job_task task;
+    EVP_MD_CTX *context;
+    struct job_buf *ready;    /* read, and not yet with the task */
+    uint64_t offset, size, wanted;
+    bool is_stream;           /* it has no offsets: standard input, a pipe */
+    bool is_reading, is_hashing, has_end;
+    bool is_last;             /* of the chunk that is with the task: digest() may not look at has_end */
+    struct sum *next_starved;
+};
+
+struct output {
+    struct job_file file;
+    struct job_file_op op;
+    struct job_buf *lines;    /* to be written */
+    bool is_writing;
+    int error;
+};
+
+struct progress {
+    struct job_timer timer;
+    bool is_shown, is_open;
+    uint64_t begun_ns;
+    uint64_t files, bytes;    /* that have been hashed */
+    uint64_t known_bytes;     /* of the files that were opened so far */
+};
+
+enum next { NEXT_SUM, NEXT_WAIT, NEXT_END };   /* NEXT_WAIT: jobsum_pump() will be called */
+
+enum form { FORM_UNKNOWN, FORM_STANDARD, FORM_REVERSED };   /* of lines of checksums; check.c */
+
+struct source;
+
+struct jobsum {
+    const struct options *options;
+    struct job_runtime *runtime;
+    struct job_loop *loop;
+    struct job_pool *pool;
+    struct job_signal signal;
+    const EVP_MD *sha256;
+    struct source *source;
+    struct sum *first, *last;             /* in the order of output */
+    struct sum *starved;                  /* wait for memory or a descriptor */
+    struct sum *spare;
+    unsigned sums, in_flight;
+    enum form form;
+    bool has_ended, is_pumping;
+    bool has_failed;                      /* the exit status */
+    int signal_number;
+    struct output output;
+    struct progress progress;
+};
+
+/* main.c */
+void *allocate(size_t bytes);             /* zeroed; ends the program when there is none */
+char *copy_of(const char *text, size_t len);
+void jobsum_pump(struct jobsum *jobsum);  /* begins what may begin, prints what is done, ends when all is */
+
+/* source.c: the next sum, in order. */
+void source_open(struct jobsum *jobsum);
+enum next source_next(struct jobsum *jobsum);
+void source_close(struct jobsum *jobsum);
+struct sum *sum_add(struct jobsum *jobsum, enum sum_kind kind, char *name);   /* owns the name */
+void message_add(struct jobsum *jobsum, bool fails, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* check.c: the sums of one file of checksums. */
+struct lines;
+struct lines *lines_open(struct jobsum *jobsum, const char *name);
+enum next lines_next(struct lines *lines);
+void lines_close(struct lines *lines);
+
+/* hash.c */
+void sum_begin(struct sum *sum);
+void sums_feed_starved(struct jobsum *jobsum);
+void sum_forget(struct sum *sum);
+
+/* output.c */
+void output_open(struct jobsum *jobsum);
+void output_sum(struct jobsum *jobsum, struct sum *sum);
+void output_flush(struct jobsum *jobsum);
+bool output_is_full(const struct jobsum *jobsum);
+bool output_is_idle(const struct jobsum *jobsum);
+void say(struct jobsum *jobsum, const char *format, ...) __attribute__((format(printf, 2, 3)));   /* to standard error */
+
+/* names.c */
+bool name_needs_escape(const char *name);
+void name_escape(const char *name, FILE *out);
+bool name_unescape(char *name, size_t len);   /* in place; false: not one that we would write */
+char *name_quoted(const char *name);      /* for messages, as a shell would read it; to be freed */
+
+/* progress.c */
+void progress_open(struct jobsum *jobsum);
+void progress_hide(struct jobsum *jobsum);
+void progress_close(struct jobsum *jobsum);
+
+#endif

@@ -1,0 +1,206 @@
+/* output.c — lines in the order of the arguments, whole, and at the pace of whoever reads them.
+ *
+ * A line is complete before it is queued, and a write goes on until all of a buf is out: who interrupts the program finds no half a line.
+ */
+#include "jobsum.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+void say(struct jobsum *jobsum, const char *format, ...)
+{
+    va_list arguments;
+    progress_hide(jobsum);
+    fputs("jobsum: ", stderr);
+    va_start(arguments, format);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    putc('\n', stderr);
+}
+
+void output_open(struct jobsum *jobsum)
+{
+    int fd = dup(STDOUT_FILENO);
+    int err = fd < 0 ? -errno : job_file_adopt(jobsum->loop, &jobsum->output.file, fd);
+    if (err < 0) {
+        fprintf(stderr, "jobsum: standard output: %s\n", strerror(-err));
+        exit(EXIT_FAILURE);
+    }
+}
+
+static void was_written(struct job_file_op *op, int status, struct job_buf **buf)
+{
+    struct output *output = job_container_of(op, struct output, op);
+    struct jobsum *jobsum = job_container_of(output, struct jobsum, output);
+    (void)buf;
+    output->is_writing = false;
+    if (jobsum->signal_number) {
+        job_loop_stop(jobsum->loop);
+        return;
+    }
+    if (status < 0 && output->error == 0) {
+        output->error = -status;
+        jobsum->has_failed = true;
+        say(jobsum, "write error: %s", strerror(-status));
+    }
+    output_flush(jobsum);
+    jobsum_pump(jobsum);
+}
+
+void output_flush(struct jobsum *jobsum)
+{
+    struct output *output = &jobsum->output;
+    if (output->error)
+        job_buf_free(&output->lines);
+    if (output->is_writing || !output->lines)
+        return;
+    progress_hide(jobsum);
+    int err = job_file_write(&output->file, &output->op, &output->lines, JOB_FILE_CURRENT, was_written);
+    if (err < 0)
+        output->error = -err;
+    output->is_writing = err == 0;
+}
+
+bool output_is_full(const struct jobsum *jobsum)
+{
+    return jobsum->output.lines && job_buf_len(jobsum->output.lines) > OUTPUT_MAX;
+}
+
+bool output_is_idle(const struct jobsum *jobsum)
+{
+    return !jobsum->output.is_writing && (!jobsum->output.lines || jobsum->output.error);
+}
+
+/* All or nothing, so that a line is whole. */
+static void queue(struct jobsum *jobsum, const char *line, size_t len)
+{
+    struct output *output = &jobsum->output;
+    int err = 0;
+    if (output->error)
+        return;
+    if (!output->lines)
+        err = job_buf_alloc(job_runtime_arena(jobsum->runtime), 4096, NULL, &output->lines);
+    if (err == 0)
+        err = job_buf_write(output->lines, line, len);
+    if (err < 0) {
+        output->error = -err;
+        jobsum->has_failed = true;
+        say(jobsum, "write error: %s", strerror(-err));
+    }
+}
+
+static void digest_line(const struct options *options, const struct sum *sum, FILE *out)
+{
+    bool escapes = !options->ends_with_zero && name_needs_escape(sum->name);
+    if (escapes)
+        putc('\\', out);
+    if (options->is_tag)
+        fputs("SHA256 (", out);
+    for (unsigned i = 0; !options->is_tag && i < DIGEST_BYTES; i++)
+        fprintf(out, "%02x", sum->digest[i]);
+    if (!options->is_tag)
+        fputs(options->is_binary ? " *" : "  ", out);
+    if (escapes)
+        name_escape(sum->name, out);
+    else
+        fputs(sum->name, out);
+    if (options->is_tag) {
+        fputs(") = ", out);
+        for (unsigned i = 0; i < DIGEST_BYTES; i++)
+            fprintf(out, "%02x", sum->digest[i]);
+    }
+    putc(options->ends_with_zero ? '\0' : '\n', out);
+}
+
+static void check_line(const struct sum *sum, const char *verdict, FILE *out)
+{
+    bool escapes = strchr(sum->name, '\n') != NULL;   /* here alone, as sha256sum does */
+    if (escapes)
+        putc('\\', out);
+    if (escapes)
+        name_escape(sum->name, out);
+    else
+        fputs(sum->name, out);
+    fprintf(out, ": %s\n", verdict);
+}
+
+static void say_why(struct jobsum *jobsum, const struct sum *sum)
+{
+    char *quoted = name_quoted(sum->name);
+    say(jobsum, "%s: %s", quoted, strerror(sum->error));
+    free(quoted);
+}
+
+static void output_checked(struct jobsum *jobsum, const struct sum *sum, FILE *out)
+{
+    const struct options *options = jobsum->options;
+    struct check *check = sum->check;
+    if (sum->error == ENOENT && options->ignores_missing)
+        return;
+    if (sum->error) {
+        say_why(jobsum, sum);
+        check->unread++;
+        if (!options->is_status_only)
+            check_line(sum, "FAILED open or read", out);
+        return;
+    }
+    bool matches = memcmp(sum->digest, sum->expected, DIGEST_BYTES) == 0;
+    check->has_match = check->has_match || matches;
+    check->mismatched += !matches;
+    if (!options->is_status_only && !(matches && options->is_quiet))
+        check_line(sum, matches ? "OK" : "FAILED", out);
+}
+
+static void warn_count(struct jobsum *jobsum, uint64_t count, const char *one, const char *many)
+{
+    if (count > 0)
+        say(jobsum, "WARNING: %llu %s", (unsigned long long)count, count == 1 ? one : many);
+}
+
+static void output_verdict(struct jobsum *jobsum, struct check *check)
+{
+    const struct options *options = jobsum->options;
+    char *quoted = name_quoted(check->name);
+    if (check->proper == 0) {
+        say(jobsum, "%s: no properly formatted checksum lines found", quoted);
+    } else if (!options->is_status_only) {
+        warn_count(jobsum, check->improper, "line is improperly formatted", "lines are improperly formatted");
+        warn_count(jobsum, check->unread, "listed file could not be read", "listed files could not be read");
+        warn_count(jobsum, check->mismatched, "computed checksum did NOT match", "computed checksums did NOT match");
+        if (options->ignores_missing && !check->has_match)
+            say(jobsum, "%s: no file was verified", quoted);
+    }
+    if (!check->has_match || check->mismatched || check->unread || (options->is_strict && check->improper))
+        jobsum->has_failed = true;
+    free(quoted);
+}
+
+void output_sum(struct jobsum *jobsum, struct sum *sum)
+{
+    char *line = NULL;
+    size_t len = 0;
+    FILE *out = open_memstream(&line, &len);
+    if (!out)
+        abort();
+    if (sum->kind == SUM_MESSAGE) {
+        say(jobsum, "%s", sum->name);
+        jobsum->has_failed = jobsum->has_failed || sum->fails;
+    } else if (sum->kind == SUM_CHECK_END) {
+        output_verdict(jobsum, sum->check);
+    } else if (sum->check) {
+        output_checked(jobsum, sum, out);
+    } else if (sum->error) {
+        say_why(jobsum, sum);
+        jobsum->has_failed = true;
+    } else {
+        digest_line(jobsum->options, sum, out);
+    }
+    if (fclose(out) != 0)
+        abort();
+    if (len > 0)
+        queue(jobsum, line, len);
+    free(line);
+}

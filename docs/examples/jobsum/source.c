@@ -1,0 +1,255 @@
+/* source.c — which sums, in which order: arguments, the files of trees, or the lines of files of checksums.
+ *
+ * A tree is walked depth first, each directory in the order of its names; only the names of the directories on the way from the root are
+ * held. Symbolic links in a tree are not followed, and what is no regular file there is passed over; an argument may be either.
+ */
+#include "jobsum.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* A directory on the way. A name is stored behind its type. */
+struct level {
+    struct level *outer;
+    char *path;
+    char **names;
+    size_t count, next;
+};
+
+struct source {
+    struct jobsum *jobsum;
+    char **paths;             /* the next argument */
+    struct level *level;
+    struct lines *lines;      /* of the file of checksums that is being read */
+    struct job_file_op op;
+    struct statx status;
+    char *pending;            /* its type, or its names, are asked for */
+    bool is_argument;         /* `pending` is one */
+    bool has_file;            /* it is to be hashed */
+};
+
+static char *join(const char *directory, const char *name)
+{
+    size_t len = strlen(directory);
+    bool has_slash = len > 0 && directory[len - 1] == '/';
+    char *path = allocate(len + strlen(name) + 2);
+    (void)sprintf(path, "%s%s%s", directory, has_slash ? "" : "/", name);
+    return path;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a + 1, *(char *const *)b + 1);
+}
+
+static void add_level(struct source *source, const struct job_buf *entries)
+{
+    struct level *level = allocate(sizeof *level);
+    size_t capacity = 0;
+    level->path = source->pending;
+    source->pending = NULL;
+    for (const struct job_entry *entry = NULL; (entry = job_entry_next(entries, entry));) {
+        if (entry->type != DT_REG && entry->type != DT_DIR && entry->type != DT_UNKNOWN)
+            continue;
+        if (level->count == capacity) {
+            capacity = capacity ? capacity * 2 : 64;
+            level->names = realloc(level->names, capacity * sizeof(char *));
+            if (!level->names)
+                abort();
+        }
+        char *name = allocate(strlen(entry->name) + 2);
+        name[0] = (char)entry->type;
+        strcpy(name + 1, entry->name);
+        level->names[level->count++] = name;
+    }
+    if (level->count > 0)
+        qsort(level->names, level->count, sizeof(char *), by_name);
+    level->outer = source->level;
+    source->level = level;
+}
+
+static void drop_level(struct source *source)
+{
+    struct level *level = source->level;
+    source->level = level->outer;
+    for (; level->next < level->count; level->next++)
+        free(level->names[level->next]);
+    free(level->names);
+    free(level->path);
+    free(level);
+}
+
+static void fail_pending(struct source *source, int err)
+{
+    char *quoted = name_quoted(source->pending);
+    message_add(source->jobsum, true, "%s: %s", quoted, strerror(-err));
+    free(quoted);
+    free(source->pending);
+    source->pending = NULL;
+}
+
+static void was_listed(struct job_file_op *op, int status, struct job_buf **buf)
+{
+    struct source *source = job_container_of(op, struct source, op);
+    if (status < 0)
+        fail_pending(source, status);
+    else
+        add_level(source, *buf);
+    jobsum_pump(source->jobsum);
+}
+
+static void list(struct source *source)
+{
+    struct job_path path = {.name = source->pending};
+    int err = job_path_list(&source->jobsum->signal.handle, &source->op, &path, was_listed);
+    if (err < 0)
+        fail_pending(source, err);
+}
+
+static void had_type(struct job_file_op *op, int status, struct job_buf **buf)
+{
+    struct source *source = job_container_of(op, struct source, op);
+    (void)buf;
+    bool is_regular = status == 0 && S_ISREG(source->status.stx_mode);
+    if (status == 0 && S_ISDIR(source->status.stx_mode)) {
+        list(source);
+        return;
+    }
+    source->has_file = is_regular || source->is_argument;   /* opening it says what is wrong */
+    if (!source->has_file) {
+        free(source->pending);
+        source->pending = NULL;
+    }
+    jobsum_pump(source->jobsum);
+}
+
+static void ask_type(struct source *source, char *path, bool is_argument)
+{
+    struct job_path at = {.name = path};
+    source->pending = path;
+    source->is_argument = is_argument;
+    int flags = is_argument ? 0 : AT_SYMLINK_NOFOLLOW;
+    int err = job_path_stat(&source->jobsum->signal.handle, &source->op, &at, flags, &source->status, had_type);
+    if (err < 0)
+        fail_pending(source, err);
+}
+
+static enum next next_of_level(struct source *source)
+{
+    struct level *level = source->level;
+    if (level->next == level->count) {
+        drop_level(source);
+        return source_next(source->jobsum);
+    }
+    char *name = level->names[level->next++];
+    char type = name[0];
+    char *path = join(level->path, name + 1);
+    free(name);
+    if (type == DT_REG) {
+        (void)sum_add(source->jobsum, SUM_FILE, path);
+        return NEXT_SUM;
+    }
+    if (type == DT_DIR) {
+        source->pending = path;
+        list(source);
+    } else {
+        ask_type(source, path, false);
+    }
+    return source->pending ? NEXT_WAIT : NEXT_SUM;   /* not pending: it failed, and a message says so */
+}
+
+static enum next next_of_lines(struct source *source)
+{
+    enum next next = lines_next(source->lines);
+    if (next != NEXT_END)
+        return next;
+    lines_close(source->lines);
+    source->lines = NULL;
+    return source_next(source->jobsum);
+}
+
+enum next source_next(struct jobsum *jobsum)
+{
+    struct source *source = jobsum->source;
+    if (source->pending && !source->has_file)
+        return NEXT_WAIT;
+    if (source->pending) {
+        source->has_file = false;
+        (void)sum_add(jobsum, SUM_FILE, source->pending);
+        source->pending = NULL;
+        return NEXT_SUM;
+    }
+    if (source->lines)
+        return next_of_lines(source);
+    if (source->level)
+        return next_of_level(source);
+    const char *path = *source->paths;
+    if (!path)
+        return NEXT_END;
+    source->paths++;
+    if (jobsum->options->checks) {
+        source->lines = lines_open(jobsum, path);
+        return next_of_lines(source);
+    }
+    if (strcmp(path, "-") == 0) {
+        (void)sum_add(jobsum, SUM_FILE, copy_of(path, 1));
+        return NEXT_SUM;
+    }
+    ask_type(source, copy_of(path, strlen(path)), true);
+    return source->pending ? NEXT_WAIT : NEXT_SUM;
+}
+
+struct sum *sum_add(struct jobsum *jobsum, enum sum_kind kind, char *name)
+{
+    struct sum *sum = jobsum->spare;
+    if (sum)
+        jobsum->spare = sum->next;
+    else
+        sum = allocate(sizeof *sum);
+    sum->next = NULL;
+    sum->jobsum = jobsum;
+    sum->kind = kind;
+    sum->name = name;
+    sum->is_done = kind != SUM_FILE;
+    if (jobsum->last)
+        jobsum->last->next = sum;
+    else
+        jobsum->first = sum;
+    jobsum->last = sum;
+    jobsum->sums++;
+    return sum;
+}
+
+void message_add(struct jobsum *jobsum, bool fails, const char *format, ...)
+{
+    char *text = NULL;
+    va_list arguments;
+    va_start(arguments, format);
+    if (vasprintf(&text, format, arguments) < 0)
+        abort();
+    va_end(arguments);
+    sum_add(jobsum, SUM_MESSAGE, text)->fails = fails;
+}
+
+void source_open(struct jobsum *jobsum)
+{
+    jobsum->source = allocate(sizeof *jobsum->source);
+    jobsum->source->jobsum = jobsum;
+    jobsum->source->paths = jobsum->options->paths;
+}
+
+void source_close(struct jobsum *jobsum)
+{
+    struct source *source = jobsum->source;
+    while (source->level)
+        drop_level(source);
+    lines_close(source->lines);
+    free(source->pending);
+    free(source);
+    jobsum->source = NULL;
+}

@@ -1,0 +1,362 @@
+/* test_jobsum.c — jobsum beside sha256sum: the same lines, messages and exit status on generated names, arguments and check files; and what
+ * only jobsum does: trees, a bound on memory, a clean end by a signal.
+ *
+ * SEED= repeats, COUNT= runs more: COUNT=10000 build/dev/tests/examples/example_jobsum
+ */
+#include "support/fixture.h"
+
+#include <signal.h>
+#include <spawn.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+enum { FILES = 12, TEXT_MAX = 1 << 20, ARGUMENTS_MAX = 12 };
+
+extern char **environ;
+
+struct answer {
+    char *out, *err;
+    size_t out_len, err_len;
+    int status;
+    long rss_kib;
+};
+
+static char directory[64], input[128];
+static char *names[FILES + 2];
+
+static void put_file(const char *path, const void *bytes, size_t len)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0 || write(fd, bytes, len) != (ssize_t)len)
+        ck_abort_msg("%s: %s", path, strerror(errno));
+    close(fd);
+}
+
+static void setup(void)
+{
+    (void)snprintf(directory, sizeof directory, "/tmp/test_jobsum.%*s", 6, "");
+    memset(strchr(directory, ' '), 'X', 6);   /* what mkdtemp(3) wants */
+    ck_assert_ptr_nonnull(mkdtemp(directory));
+    ck_assert_int_eq(chdir(directory), 0);
+    (void)snprintf(input, sizeof input, "%s.in", directory);
+    put_file(input, "", 0);
+}
+
+static void teardown(void)
+{
+    char command[512];
+    ck_assert_int_eq(chdir("/"), 0);
+    (void)snprintf(command, sizeof command, "rm -rf %s %s %s.out %s.err", directory, input, directory, directory);
+    ck_assert_int_eq(system(command), 0);
+}
+
+static char *contents(const char *path, size_t *len)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ck_assert_int_ge(fd, 0);
+    struct stat status;
+    ck_assert_int_eq(fstat(fd, &status), 0);
+    char *text = malloc((size_t)status.st_size + 1);
+    *len = (size_t)read(fd, text, (size_t)status.st_size);
+    text[*len] = '\0';
+    close(fd);
+    return text;
+}
+
+static pid_t start(const char *program, char **arguments)
+{
+    char out[128], err[128];
+    pid_t pid;
+    posix_spawn_file_actions_t actions;
+    (void)snprintf(out, sizeof out, "%s.out", directory);
+    (void)snprintf(err, sizeof err, "%s.err", directory);
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, 0, input, O_RDONLY, 0);
+    posix_spawn_file_actions_addopen(&actions, 1, out, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    posix_spawn_file_actions_addopen(&actions, 2, err, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    ck_assert_int_eq(posix_spawnp(&pid, program, &actions, NULL, arguments, environ), 0);
+    posix_spawn_file_actions_destroy(&actions);
+    return pid;
+}
+
+static void finish(pid_t pid, struct answer *answer)
+{
+    char path[128];
+    struct rusage usage;
+    ck_assert_int_eq(wait4(pid, &answer->status, 0, &usage), pid);
+    answer->rss_kib = usage.ru_maxrss;
+    (void)snprintf(path, sizeof path, "%s.out", directory);
+    answer->out = contents(path, &answer->out_len);
+    (void)snprintf(path, sizeof path, "%s.err", directory);
+    answer->err = contents(path, &answer->err_len);
+}
+
+static void answer_free(struct answer *answer)
+{
+    free(answer->out);
+    free(answer->err);
+}
+
+/* The programs' own names differ. */
+static void rename_in(char *text, const char *from, const char *to)
+{
+    char *copy = strdup(text), *at = copy, *end = text;
+    size_t len = strlen(from);
+    for (char *found; (found = strstr(at, from)); at = found + len)
+        end += sprintf(end, "%.*s%s", (int)(found - at), at, to);
+    strcpy(end, at);
+    free(copy);
+}
+
+static bool agrees(char **arguments)
+{
+    struct answer theirs, ours;
+    arguments[0] = (char *)"sha256sum";
+    finish(start("sha256sum", arguments), &theirs);
+    arguments[0] = (char *)"jobsum";
+    finish(start(JOBSUM, arguments), &ours);
+    rename_in(theirs.err, "sha256sum", "jobsum");
+    bool is_same = theirs.status == ours.status && theirs.out_len == ours.out_len &&
+                   memcmp(theirs.out, ours.out, ours.out_len) == 0 && strcmp(theirs.err, ours.err) == 0;
+    if (!is_same) {
+        for (char **argument = arguments; *argument; argument++)
+            fprintf(stderr, "  argument: %s\n", *argument);
+        fprintf(stderr, "theirs: status %#x\n%s%s\nours: status %#x\n%s%s\n", (unsigned)theirs.status, theirs.out, theirs.err,
+                (unsigned)ours.status, ours.out, ours.err);
+    }
+    answer_free(&theirs);
+    answer_free(&ours);
+    return is_same;
+}
+
+static char *odd_name(struct random *random)
+{
+    static const char letters[] = "abcXYZ019._-+ \n\\\r\t'\"$*()=#:é";
+    char name[40];
+    size_t len = 1 + random_below(random, 10);
+    for (size_t i = 0; i < len; i++)
+        name[i] = random_below(random, 3) ? letters[random_below(random, 13)] : letters[random_below(random, sizeof letters - 1)];
+    name[len] = '\0';
+    if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || name[0] == '-')
+        name[0] = 'n';
+    return strdup(name);
+}
+
+/* Some files of all kinds of sizes, one that nobody may read, and a name that is not there. */
+static void make_files(struct random *random)
+{
+    static const size_t sizes[] = {0, 1, 55, 64, 4096, 65537, 258047, 258048, 258049, 600000};
+    static uint8_t bytes[600000];
+    for (unsigned i = 0; i < FILES; i++) {
+        names[i] = odd_name(random);
+        for (size_t k = 0; k < sizeof bytes; k += 97)
+            bytes[k] = (uint8_t)random_next(random);
+        put_file(names[i], bytes, sizes[random_below(random, sizeof sizes / sizeof sizes[0])]);
+    }
+    names[FILES] = odd_name(random);
+    names[FILES + 1] = strdup("-");
+}
+
+static char *any_name(struct random *random)
+{
+    return names[random_below(random, FILES + 2)];
+}
+
+static size_t real_line(struct random *random, char *line)
+{
+    static char *arguments[4];
+    struct answer answer;
+    static const char *const modes[] = {"-t", "-b", "--tag"};
+    arguments[0] = (char *)"sha256sum";
+    arguments[1] = (char *)(uintptr_t)modes[random_below(random, 3)];
+    arguments[2] = names[random_below(random, FILES)];
+    finish(start("sha256sum", arguments), &answer);
+    size_t len = answer.out_len;
+    memcpy(line, answer.out, len);
+    answer_free(&answer);
+    return len;
+}
+
+/* Changes, cuts or doubles a byte: some lines stay good, most become odd. */
+static size_t spoil(struct random *random, char *line, size_t len)
+{
+    if (len < 2)
+        return len;
+    size_t at = random_below(random, random_below(random, 2) ? len - 1 : (len < 70 ? len - 1 : 70));
+    switch (random_below(random, 6)) {
+    case 0: line[at] = " *\\=()#aF0\t\r"[random_below(random, 12)]; return len;
+    case 1: memmove(line + at, line + at + 1, len - at - 1); return len - 1;
+    case 2: memmove(line + at + 1, line + at, len - at); return len + 1;
+    case 3: line[len - 1] = '\r'; line[len] = '\n'; return len + 1;
+    case 4: return len - 1;
+    default: line[random_below(random, 60)] = 'f'; return len;
+    }
+}
+
+static void make_check(struct random *random, const char *path)
+{
+    static char text[TEXT_MAX];
+    size_t len = 0;
+    unsigned lines = (unsigned)random_below(random, 7);
+    for (unsigned i = 0; i < lines; i++) {
+        char *line = text + len;
+        size_t line_len = real_line(random, line);
+        unsigned times = (unsigned)random_below(random, 3);
+        while (times-- > 0)
+            line_len = spoil(random, line, line_len);
+        len += line_len;
+        if (random_below(random, 6) == 0)
+            text[len++] = '\n';
+    }
+    put_file(path, text, len);
+}
+
+static void one_round(struct random *random)
+{
+    static const char *const check_options[] = {"--quiet", "--status", "--strict", "--ignore-missing", "-w", "--warn", "-b", "--tag"};
+    static const char *const sum_options[] = {"-b", "-t", "-z", "--tag", "--quiet", "--strict", "-w", "--status", "--ignore-missing"};
+    char *arguments[ARGUMENTS_MAX + 1] = {NULL};
+    unsigned count = 1;
+    bool is_check = random_below(random, 2);
+    if (is_check)
+        arguments[count++] = (char *)"-c";
+    while (random_below(random, 3) == 0 && count < 5) {
+        unsigned option = (unsigned)random_below(random, is_check ? (random_below(random, 8) ? 6 : 8) : random_below(random, 8) ? 4 : 9);
+        arguments[count++] = (char *)(uintptr_t)(is_check ? check_options[option] : sum_options[option]);
+    }
+    if (is_check) {
+        make_check(random, "check 1");
+        make_check(random, input);
+        unsigned files = (unsigned)random_below(random, 3);
+        for (unsigned i = 0; i < files; i++) {
+            char *const choices[] = {(char *)"check 1", (char *)"-", names[FILES], names[0]};
+            arguments[count++] = choices[random_below(random, 4)];
+        }
+    } else {
+        put_file(input, "standard input", random_below(random, 15));
+        unsigned files = (unsigned)random_below(random, 6);
+        for (unsigned i = 0; i < files; i++)
+            arguments[count++] = any_name(random);
+    }
+    if (!agrees(arguments))
+        ck_abort_msg("they differ");
+}
+
+START_TEST(it_agrees_with_sha256sum)
+{
+    struct random random = fixture_random("jobsum");
+    unsigned rounds = fixture_rounds("COUNT", 60);
+    ck_assert_int_eq(setenv("LC_ALL", "C", 1), 0);
+    for (unsigned i = 0; i < rounds; i++) {
+        if (i % 20 == 0) {
+            ck_assert_int_eq(system("rm -rf ./* ./.[!.]*"), 0);
+            make_files(&random);
+        }
+        one_round(&random);
+    }
+}
+END_TEST
+
+START_TEST(what_cannot_be_read_is_told_as_sha256sum_does)
+{
+    char *directories[] = {NULL, (char *)"-c", (char *)"list", NULL};
+    char *checks[] = {NULL, (char *)"-c", (char *)"d", NULL};
+    char *special[] = {NULL, (char *)"/dev/null", (char *)"/proc/self/mounts", (char *)"/proc/self/mem", NULL};
+    ck_assert_int_eq(mkdir("d", 0700), 0);
+    put_file("list", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855  d\n", 68);
+
+    ck_assert(agrees(directories));
+    ck_assert(agrees(checks));
+    ck_assert(agrees(special));
+}
+END_TEST
+
+START_TEST(a_directory_stands_for_the_files_beneath_it)
+{
+    struct answer ours, theirs;
+    char *arguments[] = {(char *)"jobsum", (char *)"d", (char *)"z", (char *)"d/", NULL};
+    char *find[] = {(char *)"sh", (char *)"-c",
+                    (char *)"find d -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum; sha256sum z; "
+                            "find d/ -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum",
+                    NULL};
+    ck_assert_int_eq(system("mkdir -p d/b/c d/e; echo 1 >d/b/c/1; echo 2 >d/b/2; echo 3 >d/a; echo 4 >'d/e/x y'; echo 5 >z;"
+                            "ln -s ../z d/link; ln -s ../d d/loop; mkfifo d/fifo; mkdir d/empty"), 0);
+
+    finish(start(JOBSUM, arguments), &ours);
+    finish(start("sh", find), &theirs);
+
+    ck_assert_int_eq(ours.status, 0);
+    ck_assert_str_eq(ours.out, theirs.out);
+    ck_assert_str_eq(ours.err, "");
+    answer_free(&ours);
+    answer_free(&theirs);
+}
+END_TEST
+
+START_TEST(memory_has_a_bound_whatever_the_files)
+{
+    struct answer answer;
+    char *arguments[] = {(char *)"jobsum", (char *)"--memory", (char *)"8M", (char *)"d", NULL};
+    ck_assert_int_eq(system("mkdir d; for i in 1 2 3 4 5 6 7 8 9 10; do truncate -s 20M d/$i; done"), 0);
+
+    finish(start(JOBSUM, arguments), &answer);
+
+    ck_assert_int_eq(answer.status, 0);
+    ck_assert_str_eq(answer.err, "");
+    if (FIXTURE_SLOWER == 1)   /* a sanitizer has memory of its own */
+        ck_assert_int_lt(answer.rss_kib, 40 << 10);
+    answer_free(&answer);
+}
+END_TEST
+
+START_TEST(a_signal_leaves_whole_lines)
+{
+    struct answer answer;
+    char *arguments[] = {(char *)"jobsum", (char *)"d", (char *)"fifo", NULL};
+    ck_assert_int_eq(system("mkdir d; mkfifo fifo; for i in 1 2 3; do echo $i >d/$i; done"), 0);
+    pid_t pid = start(JOBSUM, arguments);
+    int fifo = open("fifo", O_WRONLY | O_CLOEXEC);   /* returns when it has begun to read */
+    ck_assert_int_ge(fifo, 0);
+
+    ck_assert_int_eq(kill(pid, SIGINT), 0);
+    finish(pid, &answer);
+    close(fifo);
+
+    ck_assert(WIFSIGNALED(answer.status));
+    ck_assert_int_eq(WTERMSIG(answer.status), SIGINT);
+    ck_assert(answer.out_len == 0 || answer.out[answer.out_len - 1] == '\n');
+    ck_assert_str_eq(answer.err, "");
+    answer_free(&answer);
+}
+END_TEST
+
+START_TEST(a_full_disk_at_the_output_is_an_error)
+{
+    struct answer answer;
+    char *arguments[] = {(char *)"sh", (char *)"-c", (char *)"\"$0\" z >/dev/full", (char *)JOBSUM, NULL};
+    put_file("z", "z", 1);
+
+    finish(start("sh", arguments), &answer);
+
+    ck_assert(WIFEXITED(answer.status) && WEXITSTATUS(answer.status) == 1);
+    ck_assert_str_eq(answer.err, "jobsum: write error: No space left on device\n");
+    answer_free(&answer);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("jobsum");
+    TCase *tcase = tcase_create("jobsum");
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_set_timeout(tcase, getenv("COUNT") ? 3600 : 60);
+    tcase_add_test(tcase, it_agrees_with_sha256sum);
+    tcase_add_test(tcase, what_cannot_be_read_is_told_as_sha256sum_does);
+    tcase_add_test(tcase, a_directory_stands_for_the_files_beneath_it);
+    tcase_add_test(tcase, memory_has_a_bound_whatever_the_files);
+    tcase_add_test(tcase, a_signal_leaves_whole_lines);
+    tcase_add_test(tcase, a_full_disk_at_the_output_is_an_error);
+    suite_add_tcase(suite, tcase);
+    return fixture_run(suite);
+}
