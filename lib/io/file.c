@@ -89,7 +89,7 @@ int job_file_open(struct job_loop *loop, struct job_file *file, const struct job
     err = file_op_paths(op, &options->path, NULL);
     if (err < 0)
         file_op_undo(op);
-    else if (file_call_try(op) == 0)
+    else if (file_call_try(op) == 0)   /* else -EAGAIN */
         file_op_defer(op, 0);
     else
         err = file_op_call(op);

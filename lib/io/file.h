@@ -48,7 +48,7 @@ void file_op_defer(struct job_file_op *op, int status);      /* it has been done
 /* file_call.c: what a request does, by plain calls, on any thread. The status. */
 int file_call_run(struct job_file_op *op);
 
-/* The same without sleeping. -EAGAIN: it would. */
+/* The same without sleeping, for what can be done so: 0; -EFBIG; -EAGAIN: it would sleep, or it is not known what is wrong. */
 int file_call_try(struct job_file_op *op);
 
 /* As many segments from byte `done` on as the vector takes; returns their number, and how many bytes they are. */

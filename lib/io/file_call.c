@@ -204,6 +204,8 @@ static int call_load(struct job_file_op *op)
     if (fd < 0)
         return fd;
     int err = fstat(fd, &status) < 0 ? -errno : 0;
+    if (err == 0 && S_ISREG(status.st_mode) && (uint64_t)status.st_size > op->job_len)
+        err = -EFBIG;
     if (err == 0)
         err = read_to_end(op, fd, S_ISREG(status.st_mode) && status.st_size > 0 ? (size_t)status.st_size : 0, 0);
     (void)sys_close(fd);   /* nothing was written */
@@ -218,10 +220,13 @@ static int try_load(struct job_file_op *op)
     if (fd < 0)
         return -EAGAIN;    /* whatever it is: the thread says it */
     int err = -EAGAIN;
-    if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0 && status.st_size <= LOAD_TRY_BYTES)
+    bool is_file = fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0;
+    if (is_file && (uint64_t)status.st_size > op->job_len)
+        err = -EFBIG;
+    else if (is_file && status.st_size <= LOAD_TRY_BYTES)
         err = read_to_end(op, fd, (size_t)status.st_size, RWF_NOWAIT);
     (void)sys_close(fd);   /* nothing was written */
-    return err == 0 ? 0 : -EAGAIN;
+    return err == 0 || err == -EFBIG ? err : -EAGAIN;
 }
 
 /* A name beside the one that is wanted. The descriptor, or a negative errno. */

@@ -34,9 +34,10 @@ int job_path_load(struct job_handle *handle, struct job_file_op *op, const struc
     if (err < 0)
         return err;
     op->job_len = limit;
-    if (file_call_try(op) < 0)
+    err = file_call_try(op);
+    if (err == -EAGAIN)
         return file_op_call(op);
-    file_op_defer(op, 0);
+    file_op_defer(op, err);
     return 0;
 }
 

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { READ_BYTES = 60000, HEX = 2 * DIGEST_BYTES, LINE_MIN = HEX + 3 };
+enum { READ_BYTES = 60000, HEX = 2 * DIGEST_BYTES, LINE_MIN = HEX + 2 };
 
 struct lines {
     struct jobsum *jobsum;

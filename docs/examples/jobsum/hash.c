@@ -1,4 +1,4 @@
-/* hash.c — one file: open, read ahead by one chunk, digest on the pool, close.
+/* hash.c — one file: open, read ahead by one chunk, digest on the pool, close; and small files, loaded whole, many to a task.
  *
  *      open ──▶ read ──▶ ready ──▶ task ──▶ … ──▶ the last task ──▶ closed: done
  *                 ▲__________________|            while a chunk is with the task, the next one is read
@@ -60,28 +60,40 @@ void sums_feed_starved(struct jobsum *jobsum)
     }
 }
 
-static void digest(struct job_task *task)   /* a pool thread; one at a time of each sum */
+static bool digest_one(struct sum *sum)
 {
-    struct sum *sum = job_container_of(task, struct sum, task);
     int ok = 1;
-    for (const struct job_buf *at = task->buf; at && ok; at = job_buf_next(at))
+    for (const struct job_buf *at = sum->hashed; at && ok; at = job_buf_next(at))
         ok = EVP_DigestUpdate(sum->context, job_buf_data(at), job_buf_segment_len(at));
     if (ok && sum->is_last)
         ok = EVP_DigestFinal_ex(sum->context, sum->digest, NULL);
-    job_task_set_status(task, ok ? 0 : -ENOMEM);
+    return ok;
+}
+
+static void digest(struct job_task *task)   /* a pool thread; one at a time of each sum */
+{
+    for (struct sum *sum = job_container_of(task, struct sum, task); sum; sum = sum->next_batched) {
+        if (!digest_one(sum))
+            sum->error = ENOMEM;   /* what else OpenSSL may lack */
+    }
+}
+
+static void was_hashed(struct sum *sum)
+{
+    sum->jobsum->progress.bytes += job_buf_len(sum->hashed);
+    job_buf_free(&sum->hashed);
+    sum->is_hashing = false;
 }
 
 static void digested(struct job_task *task, int status)
 {
     struct sum *sum = job_container_of(task, struct sum, task);
     struct jobsum *jobsum = sum->jobsum;
-    jobsum->progress.bytes += job_buf_len(task->buf);
-    job_buf_free(&task->buf);
-    sum->is_hashing = false;
+    was_hashed(sum);
     if (job_handle_is_closing(&sum->file.handle))
         return;
-    if (status < 0 || sum->is_last)
-        finish(sum, -status);
+    if (status < 0 || sum->error || sum->is_last)
+        finish(sum, status < 0 ? -status : sum->error);
     else
         go_on(sum);
     sums_feed_starved(jobsum);
@@ -104,8 +116,7 @@ static void hash_more(struct sum *sum)
 {
     if (sum->is_hashing || (!sum->ready && !sum->has_end))
         return;
-    if (sum->ready)
-        (void)job_task_give(&sum->task, &sum->ready);   /* an idle task without a buf */
+    sum->hashed = job_buf_take(&sum->ready);
     sum->is_hashing = true;
     sum->is_last = sum->has_end;
     submit(&sum->task);
@@ -210,6 +221,80 @@ static void open_file(struct sum *sum)
     sum->jobsum->in_flight--;
 }
 
+/* Its digest is there, or why not. */
+static void end_loaded(struct sum *sum)
+{
+    sum->is_done = true;
+    sum->jobsum->in_flight--;
+    sum->jobsum->progress.files++;
+}
+
+static void batch_digested(struct job_task *task, int status)
+{
+    struct sum *first = job_container_of(task, struct sum, task);
+    struct jobsum *jobsum = first->jobsum;
+    for (struct sum *sum = first, *next; sum; sum = next) {
+        next = sum->next_batched;
+        sum->next_batched = NULL;
+        was_hashed(sum);
+        if (status < 0)
+            sum->error = -status;
+        end_loaded(sum);
+    }
+    sums_feed_starved(jobsum);
+    jobsum_pump(jobsum);
+}
+
+static void submit_batch(struct job_task *task)
+{
+    struct sum *first = job_container_of(task, struct sum, task);
+    struct jobsum *jobsum = first->jobsum;
+    int err = job_submit(jobsum->pool, task, &jobsum->signal.handle);
+    if (err == -EAGAIN)
+        err = job_task_when_writable(task, submit_batch);
+    if (err < 0)
+        batch_digested(task, err);
+}
+
+static void flush_batch(struct job_call *call)
+{
+    struct jobsum *jobsum = call->data;
+    struct sum *first = jobsum->batch;
+    jobsum->batch = NULL;
+    jobsum->batched = 0;
+    if (!first)
+        return;
+    (void)job_task_init(&first->task, jobsum->pool, digest, batch_digested);
+    submit_batch(&first->task);
+}
+
+static void loaded(struct job_file_op *op, int status, struct job_buf **buf)
+{
+    struct sum *sum = job_container_of(op, struct sum, op);
+    struct jobsum *jobsum = sum->jobsum;
+    if (status == -EFBIG || status == -ENOMEM) {
+        open_file(sum);
+        return;
+    }
+    if (status < 0) {
+        sum->error = -status;
+        end_loaded(sum);
+        jobsum_pump(jobsum);
+        return;
+    }
+    jobsum->progress.known_bytes += op->count;
+    sum->hashed = job_buf_take(buf);
+    sum->is_last = true;
+    sum->next_batched = jobsum->batch;
+    jobsum->batch = sum;
+    jobsum->flush.run = flush_batch;
+    jobsum->flush.data = jobsum;
+    if (++jobsum->batched == BATCH)
+        flush_batch(&jobsum->flush);
+    else
+        (void)job_loop_defer(jobsum->loop, &jobsum->flush);   /* it may wait already */
+}
+
 void sum_begin(struct sum *sum)
 {
     struct jobsum *jobsum = sum->jobsum;
@@ -219,7 +304,9 @@ void sum_begin(struct sum *sum)
     if (!sum->context || !EVP_DigestInit_ex(sum->context, jobsum->sha256, NULL))
         abort();   /* OpenSSL has no memory for a context */
     (void)job_task_init(&sum->task, jobsum->pool, digest, digested);
-    open_file(sum);
+    struct job_path path = {.name = sum->name};
+    if (!sum->is_regular || job_path_load(&jobsum->signal.handle, &sum->op, &path, LOAD_BYTES, loaded) < 0)
+        open_file(sum);
 }
 
 void sum_forget(struct sum *sum)

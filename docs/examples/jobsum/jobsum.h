@@ -12,9 +12,12 @@
 #include <stdio.h>
 
 enum {
-    SUMS_MAX = 64,
+    SUMS_MAX = 256,
+    LOAD_BYTES = 60000,       /* up to that size a file is loaded whole, and hashed together with others */
+    BATCH = 16,
     CHUNK_BYTES = 258048,     /* fits with its headroom into a slot of 256 KiB */
     DIGEST_BYTES = 32,
+    OUTPUT_FLUSH = 16384,     /* fewer lines wait for more, but on a terminal */
     OUTPUT_MAX = 1 << 20,     /* of lines that nobody takes: then no more files are begun */
     MEMORY_DEFAULT = 64 << 20,
 };
@@ -49,6 +52,7 @@ struct sum {
     char *name;
     struct check *check;      /* it is checked against `expected` */
     uint8_t expected[DIGEST_BYTES], digest[DIGEST_BYTES];
+    bool is_regular;          /* known from its directory, or asked */
     int error;                /* why there is no digest; positive */
     bool fails;               /* a message that is an error */
     bool is_done;
@@ -58,6 +62,8 @@ struct sum {
     struct job_task task;
     EVP_MD_CTX *context;
     struct job_buf *ready;    /* read, and not yet with the task */
+    struct job_buf *hashed;   /* with the task */
+    struct sum *next_batched; /* the task is for these as well */
     uint64_t offset, size, wanted;
     bool is_stream;           /* it has no offsets: standard input, a pipe */
     bool is_reading, is_hashing, has_end;
@@ -69,7 +75,10 @@ struct output {
     struct job_file file;
     struct job_file_op op;
     struct job_buf *lines;    /* to be written */
-    bool is_writing;
+    FILE *stream;             /* one line, in memory */
+    char *line;
+    size_t line_len;
+    bool is_writing, is_terminal;
     int error;
 };
 
@@ -98,6 +107,9 @@ struct jobsum {
     struct sum *first, *last;             /* in the order of output */
     struct sum *starved;                  /* wait for memory or a descriptor */
     struct sum *spare;
+    struct sum *batch;                    /* loaded whole, to be hashed together */
+    struct job_call flush;                /* at the end of the turn */
+    unsigned batched;
     unsigned sums, in_flight;
     enum form form;
     bool has_ended, is_pumping;
@@ -134,6 +146,7 @@ void sum_forget(struct sum *sum);
 void output_open(struct jobsum *jobsum);
 void output_sum(struct jobsum *jobsum, struct sum *sum);
 void output_flush(struct jobsum *jobsum);
+void output_close(struct jobsum *jobsum);
 bool output_is_full(const struct jobsum *jobsum);
 bool output_is_idle(const struct jobsum *jobsum);
 void say(struct jobsum *jobsum, const char *format, ...) __attribute__((format(printf, 2, 3)));   /* to standard error */

@@ -47,6 +47,7 @@ static void check(const char *what, int err)
 static void recycle(struct jobsum *jobsum, struct sum *sum)
 {
     EVP_MD_CTX *context = sum->context;
+    job_buf_free(&sum->hashed);   /* NULL, unless it failed */
     free(sum->name);
     if (sum->kind == SUM_CHECK_END) {
         free(sum->check->name);
@@ -185,7 +186,7 @@ static int run(const struct options *options)
     }
     check("loop", job_loop_close(&jobsum.loop, 0));
     check("pool", job_pool_close(&jobsum.pool));
-    job_buf_free(&jobsum.output.lines);
+    output_close(&jobsum);
     check("runtime", job_runtime_close(&jobsum.runtime));
     EVP_MD_free((EVP_MD *)jobsum.sha256);
     return jobsum.has_failed ? EXIT_FAILURE : EXIT_SUCCESS;

@@ -72,9 +72,12 @@ static void quote_all(const char *name, FILE *out)
     putc('\'', out);
     while (*name) {
         size_t bytes = shown_bytes(name, &state);
-        if (is_hidden != (bytes == 0))
-            fputs(bytes == 0 ? "'$'" : "''", out);
+        bool was_hidden = is_hidden;
         is_hidden = bytes == 0;
+        if (is_hidden && !was_hidden)
+            fputs("'$'", out);
+        else if (!is_hidden && was_hidden && *name != '\'')
+            fputs("''", out);
         if (is_hidden)
             put_hidden((unsigned char)*name, out);
         else if (*name == '\'')

@@ -24,11 +24,22 @@ void say(struct jobsum *jobsum, const char *format, ...)
 void output_open(struct jobsum *jobsum)
 {
     int fd = dup(STDOUT_FILENO);
+    jobsum->output.is_terminal = isatty(STDOUT_FILENO);
     int err = fd < 0 ? -errno : job_file_adopt(jobsum->loop, &jobsum->output.file, fd);
     if (err < 0) {
         fprintf(stderr, "jobsum: standard output: %s\n", strerror(-err));
         exit(EXIT_FAILURE);
     }
+    jobsum->output.stream = open_memstream(&jobsum->output.line, &jobsum->output.line_len);
+    if (!jobsum->output.stream)
+        abort();
+}
+
+void output_close(struct jobsum *jobsum)
+{
+    (void)fclose(jobsum->output.stream);   /* it is memory */
+    free(jobsum->output.line);
+    job_buf_free(&jobsum->output.lines);
 }
 
 static void was_written(struct job_file_op *op, int status, struct job_buf **buf)
@@ -56,6 +67,9 @@ void output_flush(struct jobsum *jobsum)
     if (output->error)
         job_buf_free(&output->lines);
     if (output->is_writing || !output->lines)
+        return;
+    bool waits_for_more = jobsum->in_flight > 0 && job_buf_len(output->lines) < OUTPUT_FLUSH && !output->is_terminal;
+    if (waits_for_more)
         return;
     progress_hide(jobsum);
     int err = job_file_write(&output->file, &output->op, &output->lines, JOB_FILE_CURRENT, was_written);
@@ -92,6 +106,17 @@ static void queue(struct jobsum *jobsum, const char *line, size_t len)
     }
 }
 
+static void put_digest(const struct sum *sum, FILE *out)
+{
+    static const char digits[] = "0123456789abcdef";
+    char hex[2 * DIGEST_BYTES];
+    for (unsigned i = 0; i < DIGEST_BYTES; i++) {
+        hex[2 * i] = digits[sum->digest[i] >> 4];
+        hex[2 * i + 1] = digits[sum->digest[i] & 15];
+    }
+    fwrite(hex, 1, sizeof hex, out);
+}
+
 static void digest_line(const struct options *options, const struct sum *sum, FILE *out)
 {
     bool escapes = !options->ends_with_zero && name_needs_escape(sum->name);
@@ -99,8 +124,8 @@ static void digest_line(const struct options *options, const struct sum *sum, FI
         putc('\\', out);
     if (options->is_tag)
         fputs("SHA256 (", out);
-    for (unsigned i = 0; !options->is_tag && i < DIGEST_BYTES; i++)
-        fprintf(out, "%02x", sum->digest[i]);
+    else
+        put_digest(sum, out);
     if (!options->is_tag)
         fputs(options->is_binary ? " *" : "  ", out);
     if (escapes)
@@ -109,8 +134,7 @@ static void digest_line(const struct options *options, const struct sum *sum, FI
         fputs(sum->name, out);
     if (options->is_tag) {
         fputs(") = ", out);
-        for (unsigned i = 0; i < DIGEST_BYTES; i++)
-            fprintf(out, "%02x", sum->digest[i]);
+        put_digest(sum, out);
     }
     putc(options->ends_with_zero ? '\0' : '\n', out);
 }
@@ -180,11 +204,9 @@ static void output_verdict(struct jobsum *jobsum, struct check *check)
 
 void output_sum(struct jobsum *jobsum, struct sum *sum)
 {
-    char *line = NULL;
-    size_t len = 0;
-    FILE *out = open_memstream(&line, &len);
-    if (!out)
-        abort();
+    struct output *output = &jobsum->output;
+    FILE *out = output->stream;
+    rewind(out);
     if (sum->kind == SUM_MESSAGE) {
         say(jobsum, "%s", sum->name);
         jobsum->has_failed = jobsum->has_failed || sum->fails;
@@ -198,9 +220,7 @@ void output_sum(struct jobsum *jobsum, struct sum *sum)
     } else {
         digest_line(jobsum->options, sum, out);
     }
-    if (fclose(out) != 0)
-        abort();
-    if (len > 0)
-        queue(jobsum, line, len);
-    free(line);
+    long len = ftell(out);
+    if (len > 0 && fflush(out) == 0)
+        queue(jobsum, output->line, (size_t)len);
 }

@@ -31,6 +31,7 @@ struct source {
     char *pending;            /* its type, or its names, are asked for */
     bool is_argument;         /* `pending` is one */
     bool has_file;            /* it is to be hashed */
+    bool is_regular;          /* and its type is known */
 };
 
 static char *join(const char *directory, const char *name)
@@ -120,6 +121,7 @@ static void had_type(struct job_file_op *op, int status, struct job_buf **buf)
         list(source);
         return;
     }
+    source->is_regular = is_regular;
     source->has_file = is_regular || source->is_argument;   /* opening it says what is wrong */
     if (!source->has_file) {
         free(source->pending);
@@ -151,7 +153,7 @@ static enum next next_of_level(struct source *source)
     char *path = join(level->path, name + 1);
     free(name);
     if (type == DT_REG) {
-        (void)sum_add(source->jobsum, SUM_FILE, path);
+        sum_add(source->jobsum, SUM_FILE, path)->is_regular = true;
         return NEXT_SUM;
     }
     if (type == DT_DIR) {
@@ -180,7 +182,7 @@ enum next source_next(struct jobsum *jobsum)
         return NEXT_WAIT;
     if (source->pending) {
         source->has_file = false;
-        (void)sum_add(jobsum, SUM_FILE, source->pending);
+        sum_add(jobsum, SUM_FILE, source->pending)->is_regular = source->is_regular;
         source->pending = NULL;
         return NEXT_SUM;
     }
