@@ -25,7 +25,7 @@
 enum {
     LOAD_TRY_BYTES = 65536,      /* what a loop copies at once: some 5 us */
     LOAD_FIRST_BYTES = 4096,     /* for files that say they are empty: those of /proc are not */
-    LIST_BYTES = 65536,          /* of entries in one segment */
+    LIST_BYTES = 60000,          /* of entries in one segment: a slot of 64 KiB */
     NAME_TRIES = 100,            /* temporary names before we give up */
     STORE_SUFFIX = 16,
 };

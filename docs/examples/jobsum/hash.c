@@ -16,6 +16,31 @@
 #include <unistd.h>
 
 static void go_on(struct sum *sum);
+static void open_file(struct sum *sum);
+
+/* Who comes second finds standard input at its end, so the order counts. */
+static void leave_input(struct sum *sum)
+{
+    struct sum *next = sum->next_starved;
+    if (sum->jobsum->input != sum)
+        return;
+    sum->next_starved = NULL;
+    sum->jobsum->input = next;
+    if (next)
+        open_file(next);
+}
+
+static bool enter_input(struct sum *sum)
+{
+    struct sum **last = &sum->jobsum->input;
+    if (strcmp(sum->name, "-") != 0 || *last == sum)
+        return true;
+    bool is_first = !*last;
+    while (*last)
+        last = &(*last)->next_starved;
+    *last = sum;
+    return is_first;
+}
 
 static void closed(struct job_file *file)
 {
@@ -24,6 +49,7 @@ static void closed(struct job_file *file)
     sum->is_done = true;
     jobsum->in_flight--;
     jobsum->progress.files++;
+    leave_input(sum);
     sums_feed_starved(jobsum);
     jobsum_pump(jobsum);
 }
@@ -41,7 +67,7 @@ static void finish(struct sum *sum, int error)
 static bool starve(struct sum *sum)
 {
     struct jobsum *jobsum = sum->jobsum;
-    if (jobsum->in_flight <= 1)
+    if (jobsum->in_flight <= 1 || jobsum->input == sum)
         return false;
     sum->next_starved = jobsum->starved;
     jobsum->starved = sum;
@@ -154,8 +180,6 @@ static void read_more(struct sum *sum)
         finish(sum, -err);
 }
 
-static void open_file(struct sum *sum);
-
 static void go_on(struct sum *sum)
 {
     if (sum->is_done || job_handle_is_closing(&sum->file.handle))
@@ -219,6 +243,7 @@ static void open_file(struct sum *sum)
     sum->error = -err;
     sum->is_done = true;
     sum->jobsum->in_flight--;
+    leave_input(sum);
 }
 
 /* Its digest is there, or why not. */
@@ -305,6 +330,8 @@ void sum_begin(struct sum *sum)
         abort();   /* OpenSSL has no memory for a context */
     (void)job_task_init(&sum->task, jobsum->pool, digest, digested);
     struct job_path path = {.name = sum->name};
+    if (!enter_input(sum))
+        return;
     if (!sum->is_regular || job_path_load(&jobsum->signal.handle, &sum->op, &path, LOAD_BYTES, loaded) < 0)
         open_file(sum);
 }

@@ -106,6 +106,7 @@ struct jobsum {
     struct source *source;
     struct sum *first, *last;             /* in the order of output */
     struct sum *starved;                  /* wait for memory or a descriptor */
+    struct sum *input;                    /* reads standard input; others of that name wait behind it */
     struct sum *spare;
     struct sum *batch;                    /* loaded whole, to be hashed together */
     struct job_call flush;                /* at the end of the turn */

@@ -13,12 +13,26 @@
 #include <string.h>
 #include <sys/stat.h>
 
+enum { AHEAD = 8 };           /* directories of one level that are listed before their turn */
+
+/* A directory whose entries were asked for. */
+struct listing {
+    struct job_file_op op;
+    struct source *source;
+    char *path;
+    struct job_buf *entries;
+    int error;
+    bool is_done;
+};
+
 /* A directory on the way. A name is stored behind its type. */
 struct level {
     struct level *outer;
     char *path;
     char **names;
+    struct listing **listings;   /* of those names that are directories */
     size_t count, next;
+    size_t ahead, ahead_next;    /* how many are asked for, and which one is next */
 };
 
 struct source {
@@ -28,7 +42,8 @@ struct source {
     struct lines *lines;      /* of the file of checksums that is being read */
     struct job_file_op op;
     struct statx status;
-    char *pending;            /* its type, or its names, are asked for */
+    char *pending;            /* its type is asked for */
+    struct listing *awaited;  /* it is its turn */
     bool is_argument;         /* `pending` is one */
     bool has_file;            /* it is to be hashed */
     bool is_regular;          /* and its type is known */
@@ -48,12 +63,14 @@ static int by_name(const void *a, const void *b)
     return strcmp(*(char *const *)a + 1, *(char *const *)b + 1);
 }
 
-static void add_level(struct source *source, const struct job_buf *entries)
+static void list_ahead(struct source *source, struct level *level);
+
+/* Owns the path. */
+static void add_level(struct source *source, char *path, const struct job_buf *entries)
 {
     struct level *level = allocate(sizeof *level);
     size_t capacity = 0;
-    level->path = source->pending;
-    source->pending = NULL;
+    level->path = path;
     for (const struct job_entry *entry = NULL; (entry = job_entry_next(entries, entry));) {
         if (entry->type != DT_REG && entry->type != DT_DIR && entry->type != DT_UNKNOWN)
             continue;
@@ -70,8 +87,10 @@ static void add_level(struct source *source, const struct job_buf *entries)
     }
     if (level->count > 0)
         qsort(level->names, level->count, sizeof(char *), by_name);
+    level->listings = allocate((level->count + 1) * sizeof(struct listing *));
     level->outer = source->level;
     source->level = level;
+    list_ahead(source, level);
 }
 
 static void drop_level(struct source *source)
@@ -81,35 +100,76 @@ static void drop_level(struct source *source)
     for (; level->next < level->count; level->next++)
         free(level->names[level->next]);
     free(level->names);
+    free(level->listings);
     free(level->path);
     free(level);
 }
 
-static void fail_pending(struct source *source, int err)
+static void fail(struct source *source, const char *path, int err)
 {
-    char *quoted = name_quoted(source->pending);
+    char *quoted = name_quoted(path);
     message_add(source->jobsum, true, "%s: %s", quoted, strerror(-err));
     free(quoted);
-    free(source->pending);
-    source->pending = NULL;
+}
+
+/* Its turn has come, and it is there: what is in it comes next, or why not. */
+static void enter(struct source *source, struct listing *listing)
+{
+    source->awaited = NULL;
+    if (listing->error < 0) {
+        fail(source, listing->path, listing->error);
+        free(listing->path);
+    } else {
+        add_level(source, listing->path, listing->entries);
+    }
+    job_buf_free(&listing->entries);
+    free(listing);
 }
 
 static void was_listed(struct job_file_op *op, int status, struct job_buf **buf)
 {
-    struct source *source = job_container_of(op, struct source, op);
-    if (status < 0)
-        fail_pending(source, status);
-    else
-        add_level(source, *buf);
+    struct listing *listing = job_container_of(op, struct listing, op);
+    struct source *source = listing->source;
+    listing->error = status;
+    listing->entries = job_buf_take(buf);
+    listing->is_done = true;
+    if (source->awaited != listing)
+        return;
+    enter(source, listing);
     jobsum_pump(source->jobsum);
 }
 
-static void list(struct source *source)
+/* Owns the path. */
+static struct listing *list(struct source *source, char *path)
 {
-    struct job_path path = {.name = source->pending};
-    int err = job_path_list(&source->jobsum->signal.handle, &source->op, &path, was_listed);
-    if (err < 0)
-        fail_pending(source, err);
+    struct listing *listing = allocate(sizeof *listing);
+    struct job_path at = {.name = path};
+    listing->source = source;
+    listing->path = path;
+    listing->error = job_path_list(&source->jobsum->signal.handle, &listing->op, &at, was_listed);
+    listing->is_done = listing->error < 0;
+    return listing;
+}
+
+/* The next directories of a level are asked for while the files before them are read. */
+static void list_ahead(struct source *source, struct level *level)
+{
+    for (; level->ahead < AHEAD && level->ahead_next < level->count; level->ahead_next++) {
+        const char *name = level->names[level->ahead_next];
+        if (name[0] != DT_DIR)
+            continue;
+        level->listings[level->ahead_next] = list(source, join(level->path, name + 1));
+        level->ahead++;
+    }
+}
+
+static enum next await(struct source *source, struct listing *listing)
+{
+    source->awaited = listing;
+    if (!listing->is_done)
+        return NEXT_WAIT;
+    enter(source, listing);
+    return source_next(source->jobsum);
 }
 
 static void had_type(struct job_file_op *op, int status, struct job_buf **buf)
@@ -118,7 +178,12 @@ static void had_type(struct job_file_op *op, int status, struct job_buf **buf)
     (void)buf;
     bool is_regular = status == 0 && S_ISREG(source->status.stx_mode);
     if (status == 0 && S_ISDIR(source->status.stx_mode)) {
-        list(source);
+        char *path = source->pending;
+        source->pending = NULL;
+        source->awaited = list(source, path);
+        if (source->awaited->is_done)
+            enter(source, source->awaited);
+        jobsum_pump(source->jobsum);
         return;
     }
     source->is_regular = is_regular;
@@ -137,8 +202,11 @@ static void ask_type(struct source *source, char *path, bool is_argument)
     source->is_argument = is_argument;
     int flags = is_argument ? 0 : AT_SYMLINK_NOFOLLOW;
     int err = job_path_stat(&source->jobsum->signal.handle, &source->op, &at, flags, &source->status, had_type);
-    if (err < 0)
-        fail_pending(source, err);
+    if (err == 0)
+        return;
+    fail(source, path, err);
+    free(path);
+    source->pending = NULL;
 }
 
 static enum next next_of_level(struct source *source)
@@ -148,20 +216,23 @@ static enum next next_of_level(struct source *source)
         drop_level(source);
         return source_next(source->jobsum);
     }
-    char *name = level->names[level->next++];
+    size_t index = level->next++;
+    char *name = level->names[index];
     char type = name[0];
+    if (type == DT_DIR) {
+        struct listing *listing = level->listings[index];   /* no name before it is left: it has been asked for */
+        free(name);
+        level->ahead--;
+        list_ahead(source, level);
+        return await(source, listing);
+    }
     char *path = join(level->path, name + 1);
     free(name);
     if (type == DT_REG) {
         sum_add(source->jobsum, SUM_FILE, path)->is_regular = true;
         return NEXT_SUM;
     }
-    if (type == DT_DIR) {
-        source->pending = path;
-        list(source);
-    } else {
-        ask_type(source, path, false);
-    }
+    ask_type(source, path, false);
     return source->pending ? NEXT_WAIT : NEXT_SUM;   /* not pending: it failed, and a message says so */
 }
 
@@ -178,7 +249,7 @@ static enum next next_of_lines(struct source *source)
 enum next source_next(struct jobsum *jobsum)
 {
     struct source *source = jobsum->source;
-    if (source->pending && !source->has_file)
+    if (source->awaited || (source->pending && !source->has_file))
         return NEXT_WAIT;
     if (source->pending) {
         source->has_file = false;
