@@ -156,7 +156,8 @@ static void open_all(struct jobsum *jobsum)
     check("runtime", job_runtime_open(&jobsum->runtime, &runtime_options));
     check("loop", job_loop_open(jobsum->runtime, &jobsum->loop, &loop_options));
     check("pool", job_pool_open(jobsum->runtime, &jobsum->pool, &pool_options));
-    check("signals", job_signal_open(jobsum->loop, &jobsum->signal, stopping, sizeof stopping / sizeof stopping[0], interrupted));
+    check("signals", job_signal_open(jobsum->loop, &jobsum->signal, stopping, sizeof stopping / sizeof stopping[0],
+                                     interrupted));
     output_open(jobsum);
     progress_open(jobsum);
     source_open(jobsum);

@@ -116,9 +116,11 @@ char *name_quoted(const char *name)
         abort();
     bool is_hidden = has_hidden(name);
     bool first_is_special = *name == '#' || *name == '~';
-    if (*name && !is_hidden && !first_is_special && !strpbrk(name, special) && strcmp(name, "{") != 0 && strcmp(name, "}") != 0)
+    bool is_brace = strcmp(name, "{") == 0 || strcmp(name, "}") == 0;
+    bool is_plain = name[first_is_special + strspn(name + first_is_special, plain)] == '\0';
+    if (*name && !is_hidden && !first_is_special && !is_brace && !strpbrk(name, special))
         fputs(name, out);
-    else if (!is_hidden && strchr(name, '\'') && name[first_is_special + strspn(name + first_is_special, plain)] == '\0')
+    else if (!is_hidden && is_plain && strchr(name, '\''))
         fprintf(out, "\"%s\"", name);
     else
         quote_all(name, out);
