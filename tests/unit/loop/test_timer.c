@@ -274,12 +274,17 @@ static struct job_call clock_call;
 
 static uint64_t fake_now_ns(void)
 {
-    return load_relaxed(&fake_ns);   /* one thread */
+    return load_relaxed(&fake_ns);   /* the helper reads it as well; no order */
+}
+
+static void set_clock(uint64_t now_ns)
+{
+    store_relaxed(&fake_ns, now_ns);   /* as above */
 }
 
 static void move_clock(struct job_call *call)
 {
-    fake_ns += step_ns;
+    set_clock(fake_ns + step_ns);
     if (fake_ns < end_ns)
         ck_assert_ok(job_loop_call(loop, call));
 }
@@ -287,7 +292,7 @@ static void move_clock(struct job_call *call)
 static void fake_setup(void)
 {
     runtime = fixture_runtime();
-    fake_ns = UINT64_C(1000000000000);
+    set_clock(UINT64_C(1000000000000));
     ((struct root *)runtime)->now_ns = fake_now_ns;   /* its first member */
     ck_assert_ok(job_loop_open(runtime, &loop, NULL));
 }
@@ -318,7 +323,7 @@ static void ticked(struct job_timer *timer)
     ck_assert_uint_ge(fake_ns, due);
     ck_assert_uint_lt(job_loop_now(loop), due + ticker->interval_ns);   /* it would be the next one */
     ck_assert(job_timer_is_armed(timer));
-    fake_ns += ticker->cost_ns;
+    set_clock(fake_ns + ticker->cost_ns);
     if (ticker->ticks == ticker->stop_after)
         job_timer_stop(timer);
 }
@@ -468,7 +473,7 @@ START_TEST(a_clock_that_goes_back_makes_no_timer_early)
     probe = (struct probe){0};
     ck_assert_ok(job_timer_open(loop, &probe.timer, fired));
     run_for(100 * (uint64_t)MS, 10 * MS);
-    fake_ns -= 50 * MS;
+    set_clock(fake_ns - 50 * MS);
     uint64_t due = fake_ns + 20 * MS;
     ck_assert_ok(job_timer_start(&probe.timer, 20 * MS));
     job_handle_unref(&probe.timer.handle);
@@ -596,7 +601,7 @@ static unsigned mails_run, mails_before_timer;
 static void mail_runs(struct job_call *call)
 {
     mails_run++;
-    fake_ns += 1000;
+    set_clock(fake_ns + 1000);
     ck_assert_ok(job_loop_call(loop, call));   /* a flood that never ends */
 }
 
