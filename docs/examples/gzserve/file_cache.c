@@ -89,7 +89,7 @@ void file_cache_add(struct file_cache *cache, struct file *file)
     link_newest(cache, file);
     cache->bytes += bytes_of(file);
     cache->count++;
-    while (cache->bytes > FILE_BYTES_MAX || cache->count > FILES_MAX)
+    while (cache->bytes > cache->bytes_max || cache->count > FILES_MAX)
         file_cache_forget(cache, cache->oldest->path);
 }
 
@@ -104,6 +104,6 @@ void file_release(struct file *file)
         return;
     if (file->fd >= 0)
         close(file->fd);
-    free(file->bytes);
+    job_buf_free(&file->bytes);
     free(file);
 }

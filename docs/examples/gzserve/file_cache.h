@@ -8,9 +8,10 @@
 
 #include "range.h"
 
+#include <job/job.h>
 #include <sys/types.h>
 
-enum { FILE_SMALL_MAX = 256 << 10, FILE_BUCKETS = 1024, FILES_MAX = 1024, FILE_BYTES_MAX = 64 << 20 };
+enum { FILE_SMALL_MAX = 256 << 10, FILE_BUCKETS = 1024, FILES_MAX = 1024 };
 
 /* Which version of a file it is: two that agree in all have the same bytes. */
 struct file_version {
@@ -25,7 +26,7 @@ struct file {
     struct file *newer, *older;    /* used after it, before it */
     unsigned refs;                 /* one of the cache's, one of each exchange that sends it */
     int fd;                        /* -1: the bytes are here */
-    char *bytes;
+    struct job_buf *bytes;         /* a view: each answer sends a slice of it, and nothing is copied */
     struct file_version version;
     const char *type;
     uint64_t checked_ns;           /* when it was known to be the file of this path */
@@ -38,7 +39,7 @@ struct file_cache {
     int root;                      /* the directory */
     struct file *buckets[FILE_BUCKETS];
     struct file *newest, *oldest;
-    size_t bytes;
+    size_t bytes, bytes_max;
     unsigned count;
 };
 

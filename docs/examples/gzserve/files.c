@@ -29,6 +29,7 @@ static const uint64_t check_every_ns = 1000000000;
 /* What the pool has found out about a path. */
 struct file_found {
     int root;
+    struct job_arena *arena;
     struct file *known;            /* what the cache has, referenced, or NULL */
     bool is_unchanged;             /* and it is right */
     bool is_directory;             /* asked for without '/' at the end */
@@ -86,8 +87,14 @@ static int file_new(struct file_found *found, int fd, const struct file_version 
     date_format(version->modified.tv_sec, file->modified);
     if (version->size > FILE_SMALL_MAX)
         return 0;
-    file->bytes = malloc((size_t)version->size + 1);
-    int err = file->bytes ? read_all(fd, file->bytes, (size_t)version->size, 0) : -ENOMEM;
+    size_t len = (size_t)version->size, room;
+    int err = job_buf_alloc(found->arena, len, NULL, &file->bytes);
+    if (err == 0)
+        err = read_all(fd, job_buf_room(file->bytes, &room), len, 0);
+    if (err == 0)
+        err = job_buf_extend(file->bytes, len);
+    if (err == 0)
+        err = job_buf_freeze(file->bytes);
     file->fd = -1;
     close(fd);
     return err;
@@ -140,18 +147,13 @@ static void look_at_file(struct exchange *exchange)
 
 /* The loop again. */
 
-static void send_bytes(struct exchange *exchange, const struct file *file, int status, uint64_t offset, uint64_t len)
+static void send_slice(struct exchange *exchange, const struct file *file, int status, uint64_t offset, uint64_t len)
 {
     struct job_buf *body = NULL;
-    int err = job_buf_alloc(job_runtime_arena(exchange->service->runtime), len, NULL, &body);
-    if (err == 0)
-        err = job_buf_write(body, file->bytes + offset, len);
-    if (err < 0) {
-        job_buf_free(&body);
+    if (job_buf_slice(file->bytes, offset, len, &body) < 0)
         exchange_refuse(exchange, 503);
-        return;
-    }
-    exchange_answer_buf(exchange, status, file->type, len, &body);
+    else
+        exchange_answer_buf(exchange, status, file->type, len, &body);
 }
 
 static bool is_range_wanted(const struct request *request, const struct file *file)
@@ -190,7 +192,7 @@ static void send_part_of(struct exchange *exchange, struct file *file)
     if (exchange->request.method == HTTP_HEAD) {
         exchange_answer_buf(exchange, status, file->type, len, &(struct job_buf *){NULL});
     } else if (file->bytes) {
-        send_bytes(exchange, file, status, offset, len);
+        send_slice(exchange, file, status, offset, len);
     } else {
         file_retain(file);
         exchange->file = file;
@@ -272,6 +274,7 @@ static void look(struct exchange *exchange, struct file *known)
     }
     strcpy(found->path, path);
     found->root = exchange->service->files.root;
+    found->arena = job_runtime_arena(exchange->service->runtime);
     found->known = known;
     if (known) {
         file_retain(known);

@@ -33,8 +33,8 @@ static void on_connection(struct job_listener *listener, struct job_incoming *in
 {
     struct service *service = job_container_of(listener, struct service, listener);
     service->counts.connections++;
-    if (service->conn_count >= service->options.connections_max || conn_accept(service, incoming) < 0)
-        service->counts.refused_connections++;   /* what is not taken is closed */
+    if (conn_accept(service, incoming) < 0)
+        service->counts.refused_connections++;   /* no memory; what is not taken is closed */
 }
 
 static int open_pools(struct service *service)
@@ -70,6 +70,7 @@ int service_open(struct service *service, const struct service_options *options,
         return err;
     job_arena_stats(job_runtime_arena(service->runtime), &arena);
     service->body_bytes_max = arena.limit_bytes / 4;
+    service->files.bytes_max = arena.limit_bytes / 16;   /* a file may take four times its size: slots are that far apart */
     *what = "loop";
     if ((err = job_loop_open(service->runtime, &service->loop, &receives)) < 0)
         return err;
@@ -77,6 +78,7 @@ int service_open(struct service *service, const struct service_options *options,
     if ((err = open_pools(service)) < 0)
         return err;
     *what = "address";
+    listens.connections_max = service->options.connections_max;
     return job_listener_open(service->loop, &service->listener, &listens, on_connection);
 }
 
