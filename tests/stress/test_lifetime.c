@@ -7,6 +7,7 @@
  * On the real kernel one long sequence with pool threads. On the fake one many short ones, each a function of its seed, most of them
  * with faults. SEQUENCES= and STEPS= say how many and how long; SEED= repeats one.
  */
+#include "base/atomic.h"
 #include "support/world.h"
 
 enum {
@@ -40,10 +41,33 @@ static struct job_timer step_timer;
 static struct random dice;
 static unsigned steps_left, submitted, done_count, opened, closed_count;
 
+static uint64_t wrapped, released, shared;   /* the first two: any thread */
+
+static void release(void *arg, void *memory, size_t len)
+{
+    must(arg == &released);
+    memset(memory, 0xEE, len);   /* nobody reads it any more */
+    free(memory);
+    (void)fetch_add_relaxed(&released, 1);
+}
+
+/* Memory that is not the arena's: it ends in release(), once, wherever its last view ends. */
+static struct job_buf *wrap_some(void)
+{
+    enum { LEN = 3000 };
+    struct job_buf *view = NULL;
+    void *memory = calloc(1, LEN);
+    if (job_buf_wrap(job_runtime_arena(runtime), memory, LEN, release, &released, &view) < 0)
+        free(memory);
+    else
+        (void)fetch_add_relaxed(&wrapped, 1);
+    return view;
+}
+
 static void work(struct job_task *task)
 {
     struct job_buf *out = NULL;
-    uint64_t kind = (uintptr_t)task->buf / 64 % 4;
+    uint64_t kind = (uintptr_t)task->buf / 64 % 5;
     if (kind == 0 && job_buf_alloc(job_runtime_arena(runtime), 5000, NULL, &out) == 0) {
         (void)job_buf_write(out, "answer", 6);
         job_buf_replace(&task->buf, &out);
@@ -51,6 +75,9 @@ static void work(struct job_task *task)
         job_buf_free(&task->buf);
     } else if (kind == 2) {
         job_task_set_status(task, -EIO);
+    } else if (kind == 3) {
+        out = wrap_some();
+        job_buf_replace(&task->buf, &out);
     }
 }
 
@@ -101,12 +128,30 @@ static void again(struct job_task *task)
     submit(conn);
 }
 
+/* What has come becomes a view, of which others send parts as well. */
+static void share(struct job_buf *in)
+{
+    must(job_buf_freeze(in) == 0);
+    for (unsigned i = 0; i < 3; i++) {
+        struct conn *other = conns[random_below(&dice, CONNS)];
+        struct job_buf *slice = NULL;
+        size_t len = random_below(&dice, job_buf_len(in) + 1);
+        if (!other || other->is_closing || job_buf_slice(in, job_buf_len(in) - len, len, &slice) < 0)
+            continue;
+        shared += job_stream_send(&other->stream, &slice) == 0;
+        job_buf_free(&slice);
+    }
+    (void)job_buf_thaw(in);   /* mostly -EBUSY */
+}
+
 static void on_data(struct job_stream *stream, struct job_buf **in)
 {
     struct conn *conn = job_container_of(stream, struct conn, stream);
     must(!conn->is_closing && !conn->has_ended);
     if (random_below(&dice, 20) == 0)
         return close_conn(conn);
+    if (random_below(&dice, 6) == 0)
+        share(*in);
     if (random_below(&dice, 4) == 0 && job_stream_send(stream, in) == 0)
         return;
     if (conn->is_submitted || conn->is_waiting || random_below(&dice, 3) == 0)
@@ -236,6 +281,9 @@ static void run_sequence(unsigned steps)
     struct job_counts counts;
     job_runtime_counts(runtime, &counts);
     must(counts.bufs == 0);
+    must(counts.views == 0);
+    must(counts.wraps == 0);
+    must(load_relaxed(&wrapped) == load_relaxed(&released));   /* all tasks have ended */
     must(counts.tasks == 0);
     must(counts.handles == 0);
     must(counts.fds == 0);
@@ -274,6 +322,8 @@ START_TEST(each_buf_and_each_task_has_exactly_one_end)
     }
 
     ck_assert_uint_gt(submitted, 0);
+    ck_assert_uint_gt(load_relaxed(&wrapped), 0);
+    ck_assert_uint_gt(shared, 0);
     ck_assert_int_eq(job_pool_close(&pool), 0);
     fixture_close(runtime);
     ck_assert_int_eq(fixture_descriptors(), descriptors);
