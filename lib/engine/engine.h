@@ -20,6 +20,7 @@ struct root;
 struct stats_line;
 
 struct engine_options {
+    const char *name;             /* of the loop, for the log; outlives the engine */
     struct job_arena *arena;      /* received data */
     struct mailbox *mailbox;      /* where the mail of a starved receive ring goes: wakes the loop */
     unsigned entries;             /* submission queue; power of two */

@@ -466,13 +466,17 @@ static int ring_wait(struct engine *engine, uint64_t deadline_ns, struct complet
         arm_wake(ring);
     if (starved_are_many(ring))   /* also when a refill came between two batches of one burst */
         ring_buffers_grow(&ring->buffers);
-    ring_buffers_refill(&ring->buffers);
+    if (!ring->was_look || !ring->buffers.starved.is_registered)
+        ring_buffers_refill(&ring->buffers);
     issue_waiting(ring);
     restart_starved(ring);
-    int err = submit_and_wait(ring, deadline_ns);
+    uint64_t look_ns = hunger_look(&ring->hunger, !list_is_empty(&ring->starved));
+    int err = submit_and_wait(ring, look_ns < deadline_ns ? look_ns : deadline_ns);
     if (err < 0)
         return err;
-    return (int)reap(ring, ready, max);
+    unsigned count = reap(ring, ready, max);
+    ring->was_look = count == 0 && look_ns < deadline_ns;
+    return (int)count;
 }
 
 static int open_uring(struct ring_engine *ring, unsigned entries)
@@ -514,6 +518,7 @@ static int ring_open(struct root *root, const struct engine_options *options, st
     list_init(&ring->pending);
     list_init(&ring->cancels);
     list_init(&ring->starved);
+    ring->hunger = (struct hunger){.who = options->name ? options->name : "engine", .arena = options->arena};
     list_init(&ring->aborted);
     int err = ring->wake_fd = sys_eventfd();
     if (err < 0)

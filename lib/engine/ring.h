@@ -7,6 +7,7 @@
 
 #include "base/limits.h"
 #include "engine/engine.h"
+#include "engine/hunger.h"
 #include "engine/inflight.h"
 #include "engine/ring_buffers.h"
 
@@ -29,6 +30,7 @@ struct ring_engine {
     struct io_uring uring;
     struct inflight table;
     struct ring_buffers buffers;
+    struct hunger hunger;
     struct ring_frame *frames;   /* by the index of the submission entry */
     struct list pending;      /* ops, by op->starved */
     struct list cancels;      /* ops whose cancel found no SQE */
@@ -40,6 +42,7 @@ struct ring_engine {
     bool may_cap;             /* FEATURE_RECEIVE_CAP, until this kernel refuses it */
     bool is_enabled;          /* by the thread that waits */
     bool is_wake_armed;
+    bool was_look;            /* the last wait may have ended only to tell of hunger: that must not heal a lost wake-up */
     bool is_closing;          /* what wakes is armed no more */
 };
 

@@ -92,6 +92,7 @@ int job_loop_open(struct job_runtime *runtime, struct job_loop **out, const stru
         goto free_loop;
     line_wait(loop->line, JOB_WAIT_NOT_RUN, loop->now_ns);
     struct engine_options engine_options = {
+        .name = loop->name,
         .arena = loop->arena,
         .mailbox = &loop->mailbox,
         .entries = options->entries ? options->entries : RING_ENTRIES_DEFAULT,

@@ -1,4 +1,5 @@
 /* test_receive_ring.c — the receive ring of a loop: how many slots it lends, when it lends more, and what it does without any. */
+#include "base/root.h"
 #include "support/fixture.h"
 
 enum { TALKERS = 8, SLOTS = 2, ROUNDS = 8 };
@@ -139,6 +140,71 @@ START_TEST(a_starving_loop_makes_no_turns_while_nothing_is_freed)
 }
 END_TEST
 
+static uint64_t ahead_ns;   /* of the real clock */
+static char told[4096];
+static unsigned told_count;
+
+static uint64_t clock_ns(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec + ahead_ns;
+}
+
+static void remember(void *arg, enum job_log_level level, const char *text)
+{
+    (void)arg;
+    if (level != JOB_LOG_WARNING)
+        return;
+    told_count++;
+    (void)snprintf(told, sizeof told, "%s", text);
+}
+
+static void assert_told(unsigned count, const char *words)
+{
+    ck_assert_uint_eq(told_count, count);
+    ck_assert_msg(!words || strstr(told, words), "\"%s\" is not in: %s", words ? words : "", told);
+}
+
+START_TEST(hunger_that_lasts_is_told_once_with_its_arena_and_so_is_its_end)
+{
+    static const struct job_stream_events events = {.data = on_data};
+    struct job_runtime *runtime = NULL;
+    struct job_timer timer;
+    int fds[2];
+    ck_assert_ok(job_runtime_open(&runtime, &(struct job_runtime_options){.log = remember}));
+    ((struct root *)runtime)->now_ns = clock_ns;   /* its first member */
+    open_small_slots(runtime);
+    struct job_loop_options options = {
+        .arena = arena, .receive_slots = SLOTS, .receive_slot_bytes = 16 * KIB, .no_spin = true, .name = "hungry"};
+    ck_assert_ok(job_loop_open(runtime, &loop, &options));
+    ck_assert_ok(job_timer_open(loop, &timer, stop_loop));
+    fixture_pair(fds);
+    ck_assert_ok(job_stream_adopt(loop, &streams[0], fds[1], &events));
+    heard = TALKERS - 1;
+    told_count = 0;
+    fixture_write(fds[0], "hello", 5);
+
+    (void)turns_in_20_ms(&timer);
+    for (unsigned i = 0; i < 2; i++) { /* the second time there is nothing new */
+        ahead_ns += 2 * 1000000000ULL;
+        (void)turns_in_20_ms(&timer);
+        assert_told(1, "loop hungry receives nothing since ");
+    }
+    assert_told(1, "arena arena");
+    for (unsigned i = 0; i < SMALL; i++)
+        job_buf_free(&small[i]);
+    ck_assert_int_eq(job_loop_run(loop), 1);
+    ck_assert_uint_eq(heard, TALKERS);
+    (void)turns_in_20_ms(&timer);
+    assert_told(2, "loop hungry receives again after ");
+    ck_assert_int_eq(job_loop_close(&loop, 0), 0);
+    close(fds[0]);
+    ck_assert_ok(job_arena_close(&arena));
+    fixture_close(runtime);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("receive ring");
@@ -147,6 +213,7 @@ int main(void)
     suite_add_tcase(suite, growth);
     TCase *hunger = tcase_create("hunger");
     tcase_add_test(hunger, a_starving_loop_makes_no_turns_while_nothing_is_freed);
+    tcase_add_test(hunger, hunger_that_lasts_is_told_once_with_its_arena_and_so_is_its_end);
     suite_add_tcase(suite, hunger);
     return fixture_run(suite);
 }
