@@ -579,7 +579,9 @@ static void open_world(void)
     struct sockaddr_storage to;
     socklen_t len;
     static unsigned worlds;
-    (void)snprintf(raw_address, sizeof raw_address, "unix:@streams-%d-%u", (int)getpid(), worlds++);
+    char accepting[JOB_ADDRESS_TEXT];
+    (void)snprintf(raw_address, sizeof raw_address, "unix:@streams-%d-%u", (int)getpid(), worlds);
+    (void)snprintf(accepting, sizeof accepting, "unix:@streams-accept-%d-%u", (int)getpid(), worlds++);
     must(job_address_parse(raw_address, &to, &len) == 0);
     raw_listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     must(bind(raw_listener, (struct sockaddr *)&to, len) == 0 && listen(raw_listener, CONNS) == 0);
@@ -587,7 +589,7 @@ static void open_world(void)
     struct job_loop_options options = {.receive_slots = slots, .receive_slot_bytes = 4096};
     must(job_loop_open(runtime, &loop, &options) == 0);
     struct job_listener_options listen_options = {
-        .address = one_in(WORLD_IS_FAKE ? 32 : 2) ? NULL : "unix:@streams-accept", .connections_max = LIVE_MAX};
+        .address = one_in(WORLD_IS_FAKE ? 32 : 2) ? NULL : accepting, .connections_max = LIVE_MAX};
     must(job_listener_open(loop, &listener, &listen_options, accepted) == 0);
     must(job_listener_address(&listener, address, sizeof address) == 0);
     incoming_count = live_count = 0;

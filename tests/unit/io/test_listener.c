@@ -461,7 +461,7 @@ int main(void)
     Suite *suite = suite_create("listener");
     TCase *tcase = tcase_create("listener");
     tcase_add_checked_fixture(tcase, setup, teardown);
-    tcase_set_timeout(tcase, 10);
+    tcase_set_timeout(tcase, 5);
     tcase_add_test(tcase, what_the_callback_does_not_take_is_closed_and_close_inside_it_comes_later_and_once);
     tcase_add_test(tcase, a_descriptor_that_is_taken_stays_open);
     tcase_add_test(tcase, a_listener_without_descriptors_goes_on_when_somebody_else_frees_one);

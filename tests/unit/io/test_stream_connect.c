@@ -58,6 +58,9 @@ static void accepted(struct job_listener *from, struct job_incoming *incoming)
     job_listener_close(from, NULL);
 }
 
+static char abstract[JOB_ADDRESS_TEXT];   /* of this process: abstract names are the whole machine's */
+static const char *const addresses[] = {"127.0.0.1", "::1", abstract, "unix:./test_stream_connect.socket"};
+
 static void setup(void)
 {
     runtime = fixture_runtime();
@@ -67,6 +70,7 @@ static void setup(void)
     connects = ends = closes = served = 0;
     connect_status = end_status = 1;
     in_connected = NULL;
+    (void)snprintf(abstract, sizeof abstract, "unix:@job-test-%d", (int)getpid());
 }
 
 static void teardown(void)
@@ -75,7 +79,6 @@ static void teardown(void)
     fixture_close(runtime);
 }
 
-static const char *const addresses[] = {"127.0.0.1", "::1", "unix:@job-test", "unix:./test_stream_connect.socket"};
 enum { ADDRESSES = sizeof addresses / sizeof addresses[0] };
 
 /* Its address as clients use it. */
@@ -259,7 +262,7 @@ END_TEST
 
 START_TEST(a_client_that_is_finished_before_it_is_connected_sends_what_it_has)
 {
-    const char *address = listen_on("unix:@job-test");
+    const char *address = listen_on(abstract);
     ck_assert_ok(job_stream_connect(loop, &client, address, NULL, &events));
     ck_assert_ok(job_stream_write(&client, "hello", 5));
     ck_assert_ok(job_stream_finish(&client, 0));
