@@ -178,10 +178,11 @@ static const struct handle_kind worker_kind = {.name = "worker", .close = worker
 
 static bool options_are_valid(const struct job_worker_options *options)
 {
-    size_t stack = options->stack_bytes;
-    return (stack == 0 || stack >= (size_t)PTHREAD_STACK_MIN) && options->nice >= -20 && options->nice <= 19 &&
-           (options->memory_limit_bytes == 0 || options->memory_limit_bytes >= WORKER_MEMORY_MIN) &&
-           (!options->affinity || options->affinity_words > 0);
+    const size_t most = SIZE_MAX - PAGE_BYTES;   /* rounded up it must not become 0, the default */
+    size_t stack = options->stack_bytes, memory = options->memory_limit_bytes;
+    return (stack == 0 || (stack >= (size_t)PTHREAD_STACK_MIN && stack <= most)) &&
+           (memory == 0 || (memory >= WORKER_MEMORY_MIN && memory <= most)) && options->nice >= -20 &&
+           options->nice <= 19 && (!options->affinity || options->affinity_words > 0);
 }
 
 static void set_affinity(pthread_attr_t *attributes, const struct job_worker_options *options)

@@ -568,6 +568,16 @@ START_TEST(W19_a_start_message_that_cannot_be_sent_starts_no_thread)
 }
 END_TEST
 
+START_TEST(sizes_that_round_up_to_nothing_are_refused)
+{
+    struct job_worker_options stack = {.stack_bytes = SIZE_MAX}, memory = {.memory_limit_bytes = SIZE_MAX};
+    ck_assert_int_eq(job_worker_open(loop, &w.worker, ends_at_once, &stack, &events), -EINVAL);
+    ck_assert_int_eq(job_worker_open(loop, &w.worker, ends_at_once, &memory, &events), -EINVAL);
+    memory.memory_limit_bytes = SIZE_MAX / 2;   /* more than an arena can be */
+    ck_assert_int_eq(job_worker_open(loop, &w.worker, ends_at_once, &memory, &events), -EINVAL);
+}
+END_TEST
+
 START_TEST(W21_without_descriptors_open_is_refused_and_others_go_on)
 {
     enum { MANY = 64 };
@@ -831,6 +841,7 @@ int main(void)
     tcase_add_test(tcase, W16_a_stack_that_overflows_meets_its_guard_page);
     tcase_add_test(tcase, W17_X15_a_memory_limit_is_the_workers_own_and_its_bufs_outlive_it);
     tcase_add_test(tcase, W19_a_start_message_that_cannot_be_sent_starts_no_thread);
+    tcase_add_test(tcase, sizes_that_round_up_to_nothing_are_refused);
     tcase_add_test(tcase, W21_without_descriptors_open_is_refused_and_others_go_on);
     tcase_add_test(tcase, W29_an_unreferenced_worker_lets_its_parents_loop_return);
     tcase_add_test(tcase, W30_W31_a_worker_blocks_signals_and_changes_nothing_of_the_process);
