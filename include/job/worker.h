@@ -98,7 +98,7 @@ JOB_API int job_worker_open(struct job_loop *loop, struct job_worker *worker, jo
 /** Unique in the process's runtime and never used again; 0: not open. Thread: loop thread. */
 JOB_API uint64_t job_worker_id(const struct job_worker *worker);
 
-/** As job_port_post(), to the worker. Thread: loop thread. */
+/** As job_port_post(), to the worker; and -ESRCH: it has ended, or was closed. Thread: loop thread. */
 JOB_API int job_worker_post(struct job_worker *worker, const struct job_post *post);
 
 /** Asks it to stop; `exit` comes with 1, unless it had ended by itself. More than once is harmless.
@@ -108,8 +108,9 @@ JOB_API int job_worker_stop(struct job_worker *worker);
 /** Stops it, and drops its messages that are not delivered yet. `exit` and `closed` come as ever. Thread: loop thread. */
 JOB_API void job_worker_close(struct job_worker *worker);
 
-/** Each names a worker by its id. @return 0, or -ESRCH: there is none, or it has ended; -EINVAL. job_worker_post_to() as
- * job_port_post(), and -EINVAL when a worker names itself; who is refused with -EAGAIN is not told of room. Thread: any. */
+/** Each names a worker by its id. @return 0, or -ESRCH: there is none, or it has ended; -EINVAL; -EPERM: in a forked child.
+ * job_worker_post_to() as job_port_post(), and -EINVAL when a worker names itself; who is refused with -EAGAIN is not told of room.
+ * Thread: any. */
 JOB_API int job_worker_stop_by_id(struct job_runtime *runtime, uint64_t id);
 JOB_API int job_worker_post_to(struct job_runtime *runtime, uint64_t id, const struct job_post *post);
 JOB_API int job_worker_stats(struct job_runtime *runtime, uint64_t id, struct job_worker_stats *stats);

@@ -1,7 +1,8 @@
 /* registry.c — workers by their id: to stop, to post, to look at, from any thread.
  *
  * A list under one lock of the runtime. A worker leaves it before its loop goes, so what is found under the lock is alive while the lock is
- * held. Nothing slow happens under it: a stop is a mail, a post an exchange, a look some loads and one reading of a clock.
+ * held. Nothing slow happens under it: a stop is a mail, a post an exchange, a look some loads and one reading of a clock. A forked child
+ * has no workers, and must not try the lock: whoever held it at the fork is not there.
  */
 #include <errno.h>
 #include <string.h>
@@ -84,6 +85,8 @@ int job_worker_stop_by_id(struct job_runtime *runtime, uint64_t id)
     struct root *root = (struct root *)runtime;   /* its first member */
     if (!root)
         return -EINVAL;
+    if (root_is_forked(root))
+        return -EPERM;
     lock(root);
     struct worker_record *record = find(root, id);
     bool is_alive = record && stop(record);
@@ -97,6 +100,8 @@ int job_worker_post_to(struct job_runtime *runtime, uint64_t id, const struct jo
     struct job_inside *me = job_inside_current();
     if (!root || !post || (me && me->record->root == root && me->record->id == id))
         return -EINVAL;
+    if (root_is_forked(root))
+        return -EPERM;
     int err = -ESRCH;
     lock(root);
     struct worker_record *record = find(root, id);
@@ -156,6 +161,8 @@ int job_worker_stats(struct job_runtime *runtime, uint64_t id, struct job_worker
     struct root *root = (struct root *)runtime;   /* its first member */
     if (!root || !stats)
         return -EINVAL;
+    if (root_is_forked(root))
+        return -EPERM;
     lock(root);
     struct worker_record *record = find(root, id);
     if (record)
@@ -168,7 +175,7 @@ size_t job_worker_list(struct job_runtime *runtime, uint64_t *ids, size_t max)
 {
     struct root *root = (struct root *)runtime;   /* its first member */
     size_t count = 0;
-    if (!root)
+    if (!root || root_is_forked(root))
         return 0;
     lock(root);
     for (struct list *node = root->workers.next; node != &root->workers; node = node->next) {

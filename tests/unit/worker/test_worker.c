@@ -675,6 +675,28 @@ START_TEST(W34_any_thread_posts_to_a_worker_by_its_id)
 }
 END_TEST
 
+START_TEST(a_forked_child_has_no_workers)
+{
+    struct job_worker_stats stats;
+    struct job_post post = {.bytes = "x", .len = 1};
+    open_worker(&w, listens, NULL);
+    uint64_t id = job_worker_id(&w.worker);
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(10);
+        bool is_right = job_worker_stop_by_id(runtime, id) == -EPERM &&
+                        job_worker_post_to(runtime, id, &post) == -EPERM &&
+                        job_worker_stats(runtime, id, &stats) == -EPERM && job_worker_list(runtime, NULL, 0) == 0;
+        _exit(is_right ? 0 : 1);
+    }
+    int status = 0;
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+    job_worker_close(&w.worker);
+    run_to_end(&w);
+}
+END_TEST
+
 static void stops_when_full(struct told *told)
 {
     (void)told;
@@ -846,6 +868,7 @@ int main(void)
     tcase_add_test(tcase, W29_an_unreferenced_worker_lets_its_parents_loop_return);
     tcase_add_test(tcase, W30_W31_a_worker_blocks_signals_and_changes_nothing_of_the_process);
     tcase_add_test(tcase, W34_any_thread_posts_to_a_worker_by_its_id);
+    tcase_add_test(tcase, a_forked_child_has_no_workers);
     tcase_add_test(tcase, P25_a_full_queue_does_not_hold_up_a_stop);
     tcase_add_test(tcase, O04_a_worker_that_does_not_return_is_reported_stuck_with_its_function);
     tcase_add_test(tcase, O01_O02_O03_time_and_memory_of_a_worker_can_be_read_while_it_lives);
