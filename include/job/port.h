@@ -213,10 +213,12 @@ JOB_API int job_sender_clone(struct job_sender *sender, struct job_sender **clon
 JOB_API int job_sender_post(struct job_sender *sender, const struct job_post *post);
 
 /**
- * Calls `writable` once on a loop, when there is room again, or the peer was closed: after -EAGAIN.
+ * Calls `writable` once on a loop, when there is room again, or the peer was closed: after -EAGAIN. The wait does not keep the loop alive.
  *
- * @return 0, or -EALREADY: it waits already; -EINVAL: an argument is NULL
+ * @return 0, or -EALREADY: it waits already; -EINVAL: an argument is NULL, or the loop is of another runtime; -ECANCELED: the loop is
+ *         closing; -EPERM: not its thread
  * Thread: the loop's, which owns the sender.
+ * Shutdown: a loop that closes ends the wait; the sender is its owner's to close all the same.
  */
 JOB_API int job_sender_when_writable(struct job_sender *sender, struct job_loop *loop,
                                      void (*writable)(struct job_sender *sender, void *data), void *data);

@@ -59,6 +59,7 @@ static void loop_init(struct job_loop *loop, struct root *root, const struct job
     mailbox_init(&loop->mailbox, loop_wake);
     loop->stop_mail.job_deliver = loop_deliver_stop;
     list_init(&loop->handles);
+    list_init(&loop->waits);
     list_init(&loop->lanes);
     list_init(&loop->fd_waiters);
     list_init(&loop->open_bufs);
@@ -297,12 +298,22 @@ static void tell_what_hangs(struct job_loop *loop)
     loop->engine->type->each(loop->engine, tell_hung_op, loop);
 }
 
+static void end_waits(struct job_loop *loop)
+{
+    while (!list_is_empty(&loop->waits)) {
+        struct loop_wait *wait = container_of(loop->waits.next, struct loop_wait, node);
+        list_remove(&wait->node);
+        wait->loop_closes(wait);
+    }
+}
+
 static int drain(struct job_loop *loop, uint64_t deadline_ns)
 {
     loop->is_closing = true;
     loop->closing_ns = loop->root->now_ns();
     for (struct list *node = loop->handles.next; node != &loop->handles; node = node->next)
         (void)handle_close(handle_of(node));   /* unlinks nothing: `closed` comes from a turn */
+    end_waits(loop);
     /* A poster that found the loop asleep still has to signal it: the loop must not go before. */
     while (loop->handle_count > 0 || loop->tasks_out > 0 || loop_has_mail(loop) ||
            loop->mailbox.wakes_owed != loop->engine->woken) {

@@ -33,6 +33,12 @@ struct mail_queue {
     struct job_mail **last;
 };
 
+/* What waits for this loop to be told something, and is no handle: told when the loop closes, and off the list then. */
+struct loop_wait {
+    struct list node;
+    void (*loop_closes)(struct loop_wait *wait);
+};
+
 struct job_loop {
     /* fixed after open */
     struct root *root;
@@ -64,6 +70,7 @@ struct job_loop {
     struct stats_line *line;
     struct list handles;         /* all that are not closed */
     unsigned handle_count;
+    struct list waits;           /* of struct loop_wait */
     unsigned alive;              /* what keeps job_loop_run() going: referenced handles, armed timers */
     struct mail_queue mails;     /* taken from the mailbox, not yet delivered */
     struct mail_queue deferred;  /* for the end of this turn */

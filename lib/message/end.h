@@ -2,6 +2,7 @@
 #ifndef JOB_MESSAGE_END_H
 #define JOB_MESSAGE_END_H
 
+#include "loop/loop.h"
 #include "message/box.h"
 
 struct job_end {
@@ -24,6 +25,7 @@ struct job_sender {
     bool is_waiting;             /* for room: the waiter is registered, or its mail is on its way */
     bool is_closed;              /* meanwhile: its mail frees it */
     struct inbox_waiter waiter;
+    struct loop_wait wait;       /* on the loop's list while it waits */
     struct job_loop *loop;
     void (*writable)(struct job_sender *sender, void *data);
     void *data;

@@ -1,7 +1,7 @@
 /* sender.c — a further way into a box, for any thread.
  *
  * It belongs to one thread at a time. While it waits for room, its mail may be on its way to the loop; a sender that is closed meanwhile is
- * freed by that mail.
+ * freed by that mail. A loop that closes ends the wait, or delivers the mail that is on its way: nobody posts to it later.
  */
 #include <errno.h>
 
@@ -15,6 +15,7 @@ static int sender_new(struct root *root, struct box *box, struct job_sender **ou
     if (!sender)
         return -ENOMEM;
     sender->root = root;
+    list_init(&sender->wait.node);
     sender_init(&sender->out, box);
     (void)fetch_add_relaxed(&root->ends, 1);   /* ledger: orders nothing */
     *out = sender;
@@ -56,10 +57,18 @@ static void deliver_writable(struct job_mail *mail)
 {
     struct job_sender *sender = container_of(mail, struct job_sender, waiter.mail);
     sender->is_waiting = false;
+    list_remove(&sender->wait.node);
     if (sender->is_closed)
         sender_free(sender);
     else
         LOOP_CALL(sender->loop, sender->writable, (sender, sender->data));
+}
+
+static void loop_closes(struct loop_wait *wait)
+{
+    struct job_sender *sender = container_of(wait, struct job_sender, wait);
+    if (inbox_unwait(&sender->out.box->inbox, &sender->waiter))
+        sender->is_waiting = false;
 }
 
 int job_sender_when_writable(struct job_sender *sender, struct job_loop *loop,
@@ -71,12 +80,16 @@ int job_sender_when_writable(struct job_sender *sender, struct job_loop *loop,
         return -EPERM;
     if (sender->is_waiting)
         return -EALREADY;
+    if (loop->is_closing)
+        return -ECANCELED;
     sender->is_waiting = true;
     sender->loop = loop;
     sender->writable = writable;
     sender->data = data;
     sender->waiter = (struct inbox_waiter){.mail.job_deliver = deliver_writable, .mailbox = &loop->mailbox,
                                            .bytes = sender->out.refused_bytes};
+    sender->wait.loop_closes = loop_closes;
+    list_push_back(&loop->waits, &sender->wait.node);
     inbox_wait(&sender->out.box->inbox, &sender->waiter);
     return 0;
 }
@@ -87,8 +100,11 @@ void job_sender_close(struct job_sender **pointer)
     if (!sender)
         return;
     *pointer = NULL;
-    if (!sender->is_waiting || inbox_unwait(&sender->out.box->inbox, &sender->waiter))
-        sender_free(sender);
-    else
+    if (sender->is_waiting && !inbox_unwait(&sender->out.box->inbox, &sender->waiter)) {
         sender->is_closed = true;
+        return;
+    }
+    if (sender->is_waiting)
+        list_remove(&sender->wait.node);
+    sender_free(sender);
 }

@@ -789,6 +789,28 @@ START_TEST(a_sender_is_told_of_room_once_and_its_box_lives_until_the_last_sender
 }
 END_TEST
 
+START_TEST(a_loop_that_closes_ends_the_waits_of_senders)
+{
+    struct job_sender *sender = NULL;
+    struct job_loop *own = NULL;
+    struct job_post post = {.bytes = "x", .len = 1};
+    open_channel(&(struct job_channel_options){.messages_max = 1});
+    told = 0;
+    ck_assert_ok(job_end_sender(ends[0], &sender));
+    ck_assert_ok(job_sender_post(sender, &post));
+    ck_assert_int_eq(job_sender_post(sender, &post), -EAGAIN);
+    ck_assert_ok(job_loop_open(runtime, &own, NULL));
+    ck_assert_ok(job_sender_when_writable(sender, own, sender_told, &told));
+    ck_assert_ok(job_loop_close(&own, 0));
+    ck_assert_uint_eq(told, 0);
+    ck_assert_ok(job_sender_when_writable(sender, loop, sender_told, &told));   /* it may wait elsewhere */
+    job_end_close(&ends[1]);
+    turns(2);
+    ck_assert_uint_eq(told, 1);
+    job_sender_close(&sender);
+}
+END_TEST
+
 START_TEST(a_sender_that_is_closed_while_its_answer_is_on_the_way_is_not_called)
 {
     struct job_sender *sender = NULL;
@@ -873,6 +895,7 @@ int main(void)
     tcase_add_test(tcase, a_loop_thread_may_not_wait_for_a_message);
     tcase_add_test(tcase, closing_the_loop_drops_what_waits);
     tcase_add_test(tcase, a_sender_is_told_of_room_once_and_its_box_lives_until_the_last_sender);
+    tcase_add_test(tcase, a_loop_that_closes_ends_the_waits_of_senders);
     tcase_add_test(tcase, a_sender_that_is_closed_while_its_answer_is_on_the_way_is_not_called);
     tcase_add_test(tcase, bad_options_and_arguments_are_refused);
     suite_add_tcase(suite, tcase);
