@@ -55,7 +55,8 @@ void *worker_thread(void *record);
 
 /* registry.c. root->workers_lock is taken inside. */
 uint64_t registry_new_id(struct root *root);
-void registry_add(struct worker_record *record);
+/* Posts the start message; from then on the worker's id is known. On error nothing has changed. */
+int registry_add(struct worker_record *record, struct job_end *to, const struct job_post *start);
 
 /* The worker ends: from here on its id is unknown. Returns whether it was asked to stop. */
 bool registry_remove(struct worker_record *record);

@@ -25,11 +25,14 @@ static void unlock(struct root *root)
     (void)pthread_mutex_unlock(&root->workers_lock);
 }
 
-void registry_add(struct worker_record *record)
+int registry_add(struct worker_record *record, struct job_end *to, const struct job_post *start)
 {
     lock(record->root);
-    list_push_back(&record->root->workers, &record->node);
+    int err = job_end_post(to, start);   /* under the lock: who finds it by its id posts behind its start message */
+    if (err == 0)
+        list_push_back(&record->root->workers, &record->node);
     unlock(record->root);
+    return err;
 }
 
 bool registry_remove(struct worker_record *record)

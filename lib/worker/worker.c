@@ -258,8 +258,7 @@ static int start(struct worker_record *record, struct job_end *ours, const struc
     *has_thread = err == 0;
     if (err < 0)
         return err;
-    registry_add(record);
-    return job_end_post(ours, &options->start);
+    return registry_add(record, ours, &options->start);
 }
 
 static int prepare(struct worker_record *record, struct job_end **ours, const struct job_worker_options *options)

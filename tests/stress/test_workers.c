@@ -2,6 +2,7 @@
  * that travel. Nothing is left: no descriptor, no buf, no thread, and memory does not grow.
  */
 #include <sched.h>
+#include <stdatomic.h>
 
 #include "support/fixture.h"
 
@@ -311,6 +312,51 @@ START_TEST(W34_seven_workers_send_to_each_other_by_id)
 }
 END_TEST
 
+/* The ids are consecutive, so a stranger can know the next one. */
+static atomic_bool is_over;
+static atomic_uint strange_starts;
+
+static void *posts_to_whoever_comes(void *arg)
+{
+    (void)arg;
+    while (!is_over) {
+        uint64_t known[8];
+        size_t count = job_worker_list(runtime, known, 8);
+        for (size_t i = 0; i < count && i < 8; i++)
+            (void)job_worker_post_to(runtime, known[i], &(struct job_post){.bytes = "stranger", .len = 8});
+    }
+    return NULL;
+}
+
+static void looks_at_its_start(struct job_inside *inside, struct job_message *start)
+{
+    size_t len;
+    (void)inside;
+    if (memcmp(job_message_bytes(start, &len), "start", 5) != 0 || len != 5)
+        strange_starts++;
+}
+
+START_TEST(a_worker_is_known_to_others_only_behind_its_start_message)
+{
+    static struct job_worker worker;
+    struct job_buf *none = NULL;
+    struct job_item item = {.kind = JOB_ITEM_BUF, .buf = &none};
+    struct job_worker_options good = {.start = {.bytes = "start", .len = 5}};
+    struct job_worker_options bad = {.start = {.items = &item, .count = 1}};
+    pthread_t stranger;
+    is_over = false;
+    ck_assert_int_eq(pthread_create(&stranger, NULL, posts_to_whoever_comes, NULL), 0);
+    for (unsigned i = 0; i < 500; i++) {
+        ck_assert_int_eq(job_worker_open(loop, &worker, looks_at_its_start, &bad, NULL), -EINVAL);
+        ck_assert_ok(job_worker_open(loop, &worker, looks_at_its_start, &good, NULL));
+        ck_assert_int_eq(job_loop_run(loop), 0);
+    }
+    is_over = true;
+    pthread_join(stranger, NULL);
+    ck_assert_uint_eq(strange_starts, 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("workers");
@@ -319,6 +365,7 @@ int main(void)
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, W12_P22_a_stop_at_any_moment_leaves_nothing);
     tcase_add_test(tcase, starts_and_stops_do_not_make_the_process_larger);
+    tcase_add_test(tcase, a_worker_is_known_to_others_only_behind_its_start_message);
     tcase_add_test(tcase, W34_seven_workers_send_to_each_other_by_id);
     suite_add_tcase(suite, tcase);
     return fixture_run(suite);
