@@ -21,7 +21,7 @@
 
 bool pool_is_stopping(const struct job_pool *pool)
 {
-    return load_acquire(&pool->is_stopping) != 0;   /* pairs with store_seq_cst in job_pool_stop */
+    return load_acquire(&pool->is_stopping) != 0;   /* pairs with store_seq_cst in request_stop */
 }
 
 /* The loop takes its mails as a chain, newest first; each tells it the address of one that comes some links later. */
@@ -318,13 +318,18 @@ free_pool:
     return err;
 }
 
-void job_pool_stop(struct job_pool *pool)
+static void request_stop(struct job_pool *pool)
 {
-    if (!pool || root_is_forked(pool->root))
-        return;
     store_seq_cst(&pool->is_stopping, 1);   /* pairs with load_acquire in pool_is_stopping */
     (void)sys_futex_wake(&pool->is_stopping, pool->thread_count);   /* keep_budget() waits on that word */
     pool->blocking ? blocking_wake_all(pool) : park_notify_all(&pool->park);
+}
+
+void job_pool_stop(struct job_pool *pool)
+{
+    if (!pool || root_is_forked(pool->root) || pool == pool->root->calls)   /* without that one no file is opened any more */
+        return;
+    request_stop(pool);
 }
 
 /* What was submitted while the threads were ending. This thread stands in for one of them meanwhile: a `done` that is told here may as
@@ -358,10 +363,12 @@ int job_pool_close(struct job_pool **pointer)
         return 0;
     if (root_is_forked(pool->root))
         return -EPERM;
+    if (pool == pool->root->calls && pointer != &pool->root->calls)
+        return -EINVAL;
     struct pool_thread *thread = self()->pool_thread;
     if ((thread && thread->pool == pool) || inline_is_inside(pool))
         return -EDEADLK;
-    job_pool_stop(pool);
+    request_stop(pool);
     inline_wait(pool);
     pool_threads_join(pool);
     cancel_rest(pool);

@@ -42,7 +42,7 @@ static void keep_budget(struct pool_thread *thread, uint64_t *cpu_ns)
     if (wait == 0)
         return;
     line_wait(thread->line, JOB_WAIT_CPU_BUDGET, pool->root->now_ns());
-    (void)sys_futex_wait(&pool->is_stopping, 0, wait);   /* pairs with store_seq_cst in job_pool_stop: not begun, or woken */
+    (void)sys_futex_wait(&pool->is_stopping, 0, wait);   /* pairs with store_seq_cst in request_stop: not begun, or woken */
     line_wait(thread->line, JOB_WAIT_NONE, pool->root->now_ns());
 }
 

@@ -128,6 +128,30 @@ START_TEST(a_forked_child_may_not_close_it_but_open_its_own)
 }
 END_TEST
 
+static void nothing(struct job_task *task)
+{
+    (void)task;
+}
+
+START_TEST(the_runtimes_own_pool_is_neither_stopped_nor_closed_by_others)
+{
+    struct job_runtime *runtime = fixture_runtime();
+    struct job_pool *calls = job_runtime_calls(runtime);
+    struct job_task task;
+
+    job_pool_stop(calls);
+    ck_assert_int_eq(job_pool_close(&calls), -EINVAL);
+
+    ck_assert_ptr_eq(calls, job_runtime_calls(runtime));
+    ck_assert_ok(job_task_init(&task, calls, nothing, NULL));
+    ck_assert_ok(job_submit(calls, &task, NULL));
+    struct job_counts counts = {.tasks = 1};
+    while (counts.tasks > 0)   /* under the watchdog of the case */
+        job_runtime_counts(runtime, &counts);
+    ck_assert_ok(job_runtime_close(&runtime));
+}
+END_TEST
+
 START_TEST(an_unknown_name_in_JOB_DISABLE_is_logged_and_harmless)
 {
     struct job_runtime *runtime = NULL;
@@ -192,6 +216,7 @@ int main(void)
     tcase_add_test(tcase, the_default_arena_is_not_the_callers_to_close);
     tcase_add_test(tcase, two_runtimes_live_side_by_side_and_share_nothing);
     tcase_add_test(tcase, a_forked_child_may_not_close_it_but_open_its_own);
+    tcase_add_test(tcase, the_runtimes_own_pool_is_neither_stopped_nor_closed_by_others);
     tcase_add_test(tcase, an_unknown_name_in_JOB_DISABLE_is_logged_and_harmless);
     tcase_add_test(tcase, a_long_name_is_cut_and_no_stats_means_no_descriptor);
     tcase_add_test(tcase, the_groups_quota_is_read_by_the_runtime_and_each_pool_and_by_no_loop);
