@@ -114,7 +114,8 @@ JOB_API int job_region_waiter_wait32(struct job_region_waiter *waiter, struct jo
 JOB_API int job_region_waiter_wait64(struct job_region_waiter *waiter, struct job_region *region, size_t offset,
                                      uint64_t expected, int64_t timeout_ns);
 
-/** Closes it; a wait ends silently. `closed` (may be NULL) comes later, once. Thread: loop thread. */
+/** Closes it; a wait ends silently, also one that job_region_notify() has counted and that was not told yet: who wakes one waiter for one
+ * thing looks at the cell again after a close. `closed` (may be NULL) comes later, once. Thread: loop thread. */
 JOB_API void job_region_waiter_close(struct job_region_waiter *waiter,
                                      void (*closed)(struct job_region_waiter *waiter));
 
