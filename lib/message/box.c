@@ -142,11 +142,11 @@ int sender_post(struct sender *sender, const struct job_post *post, const struct
     err = message_fill(message, post);
     if (err < 0)
         goto put;
-    if (inbox_push(&box->inbox, &message->node)) {
-        post_clear(post);
+    post_clear(post);
+    if (inbox_push(&box->inbox, &message->node))
         return 0;
-    }
     err = -EPIPE;
+    post_restore(post, message);
     message_unfill(message);
 put:
     put_message(sender, message);

@@ -89,8 +89,11 @@ int post_check(const struct job_post *post, const struct box *to, const struct b
 /* Copies bytes and notes items; on error nothing has changed. */
 int message_fill(struct job_message *message, const struct job_post *post);
 
-/* The message has left: what moved is no longer the poster's. */
+/* The message is about to leave: what moves is no longer the poster's. */
 void post_clear(const struct job_post *post);
+
+/* It could not leave. */
+void post_restore(const struct job_post *post, const struct job_message *message);
 
 /* It has not left: undoes message_fill(). */
 void message_unfill(struct job_message *message);

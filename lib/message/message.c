@@ -1,9 +1,10 @@
 /* message.c — what a message carries: checked as a whole, then moved; taken out by who receives; dropped if nobody does.
  *
- * The poster's pointers become NULL only after the message is in the queue, so a post that fails has nothing to put back but its
- * references. An end in a message could reach a queue that is its own, directly or through ends that travel in each other's
- * queues: nobody could ever take such a ring out. Therefore each box knows the box in which its owner travels, all of them change under one
- * lock of the runtime, and an end is refused when its own box is found on the way up from the box that it would go into.
+ * The poster's pointers become NULL just before the message is in the queue, and only a queue that is closed by then makes it put them
+ * back: behind that step they may lie in memory that the receiver has freed. An end in a message could reach a queue that is its own,
+ * directly or through ends that travel in each other's queues: nobody could ever take such a ring out. Therefore each box knows the box in
+ * which its owner travels, all of them change under one lock of the runtime, and an end is refused when its own box is found on the way up
+ * from the box that it would go into.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -242,6 +243,31 @@ void post_clear(const struct job_post *post)
             break;
         case JOB_ITEM_FD:
             *item->fd = -1;
+            break;
+        case JOB_ITEM_REGION:
+        case JOB_ITEM_NONE:
+            break;
+        }
+    }
+}
+
+void post_restore(const struct job_post *post, const struct job_message *message)
+{
+    for (unsigned i = 0; i < post->count; i++) {
+        const struct job_item *to = &post->items[i];
+        const struct item *from = &message->items[i];
+        switch (from->kind) {
+        case JOB_ITEM_BUF:
+            *to->buf = from->what;
+            break;
+        case JOB_ITEM_END:
+            *to->end = from->what;
+            break;
+        case JOB_ITEM_SENDER:
+            *to->sender = from->what;
+            break;
+        case JOB_ITEM_FD:
+            *to->fd = from->fd;
             break;
         case JOB_ITEM_REGION:
         case JOB_ITEM_NONE:

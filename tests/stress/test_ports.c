@@ -2,6 +2,9 @@
  *
  * No time-out heals anything: a lost wake-up hangs until the runner ends the test.
  */
+#include <sched.h>
+#include <stdatomic.h>
+
 #include "support/fixture.h"
 
 enum { SENDERS = 8 };
@@ -304,6 +307,51 @@ START_TEST(an_end_that_goes_round_receives_all_in_order)
 }
 END_TEST
 
+/* A request that travels by its address, with a buf that it points at. */
+struct request {
+    struct job_buf *buf;
+    atomic_bool is_received;
+};
+
+static void *takes_requests(void *arg)
+{
+    struct job_end *end = arg;
+    struct job_message *message = NULL;
+    int err;
+    while ((err = job_end_receive(end, &message, 0)) != -EPIPE) {
+        if (err < 0)
+            continue;
+        struct request *request;
+        memcpy(&request, job_message_bytes(message, NULL), sizeof request);
+        request->buf = job_message_take_buf(message, 0);   /* its own memory now: nobody else writes there */
+        job_message_free(&message);
+        request->is_received = true;
+    }
+    job_end_close(&end);
+    return NULL;
+}
+
+START_TEST(a_post_leaves_its_pointers_alone_once_the_receiver_may_have_them)
+{
+    struct job_end *ours = NULL, *theirs = NULL;
+    pthread_t thread;
+    ck_assert_ok(job_channel_open(runtime, &ours, &theirs, NULL));
+    ck_assert_int_eq(pthread_create(&thread, NULL, takes_requests, theirs), 0);
+    for (unsigned i = 0; i < 20000; i++) {
+        struct request request = {.is_received = false}, *address = &request;
+        ck_assert_ok(job_buf_alloc(job_runtime_arena(runtime), 1, NULL, &request.buf));
+        struct job_item item = {.kind = JOB_ITEM_BUF, .buf = &request.buf};
+        ck_assert_ok(job_end_post(ours, &(struct job_post){&address, sizeof address, &item, 1}));
+        while (!request.is_received)
+            sched_yield();
+        ck_assert_ptr_nonnull(request.buf);
+        job_buf_free(&request.buf);
+    }
+    job_end_close(&ours);
+    pthread_join(thread, NULL);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("ports");
@@ -313,6 +361,7 @@ int main(void)
     tcase_add_test(tcase, P08_all_that_was_posted_before_close_arrives_in_order_across_threads);
     tcase_add_test(tcase, both_ends_flood_and_close_and_nothing_is_lost_without_a_count);
     tcase_add_test(tcase, P28_many_senders_reach_one_port_each_in_its_own_order);
+    tcase_add_test(tcase, a_post_leaves_its_pointers_alone_once_the_receiver_may_have_them);
     tcase_add_test(tcase, an_end_that_goes_round_receives_all_in_order);
     suite_add_tcase(suite, tcase);
     return fixture_run(suite);
