@@ -72,13 +72,13 @@ static void fail(struct worker_record *record, int err, const char *text)
     record->code = 1;
     record->has_code = true;
     snprintf(record->text, sizeof record->text, "%s", text ? text : "");
-    post_control(record, &record->failed);
+    post_control(record, record_failed(record));
 }
 
 static void run(struct worker_record *record, struct job_loop *loop)
 {
     struct job_inside *inside = &record->inside;
-    post_control(record, &record->online);
+    post_control(record, record_online(record));
     inside->begin.run = begin;
     int err = job_port_open(loop, &inside->port, &record->end, &port_events);
     if (err == 0)

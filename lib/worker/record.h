@@ -46,9 +46,21 @@ struct worker_record {
     bool has_code;
     int err;
     char text[ERROR_TEXT_MAX];
-    struct job_message online, failed;   /* control messages; they need no room */
+    /* control messages, by record_online() and record_failed(): without bytes, so without the room at a message's end */
+    _Alignas(struct job_message) unsigned char online[sizeof(struct job_message)];
+    _Alignas(struct job_message) unsigned char failed[sizeof(struct job_message)];
     struct job_inside inside;
 };
+
+static inline struct job_message *record_online(struct worker_record *record)
+{
+    return (struct job_message *)(void *)record->online;
+}
+
+static inline struct job_message *record_failed(struct worker_record *record)
+{
+    return (struct job_message *)(void *)record->failed;
+}
 
 /* inside.c: the thread. */
 void *worker_thread(void *record);

@@ -115,12 +115,12 @@ static void on_control(struct job_port *port, struct job_message *message)
 {
     struct job_worker *worker = worker_of_port(port);
     struct worker_record *record = record_of(worker);
-    if (message == &record->online) {
+    if (message == record_online(record)) {
         if (worker->job_events->online)
             LOOP_CALL(loop_of(worker), worker->job_events->online, (worker));
         return;
     }
-    assert(message == &record->failed);
+    assert(message == record_failed(record));
     if (worker->job_events->error) {
         LOOP_CALL(loop_of(worker), worker->job_events->error, (worker, record->err, record->text));
         return;
