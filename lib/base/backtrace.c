@@ -62,6 +62,8 @@ static void answer(int signal, siginfo_t *info, void *context)
         return;   /* not ours: the address in it may be anything */
     int err = errno;
     struct backtrace *request = info->si_value.sival_ptr;
+    if (load_acquire(&request->state) != BACKTRACE_ASKED)   /* pairs with store_release in backtrace_take */
+        return;
     int depth = backtrace(request->frames, BACKTRACE_MAX);
     request->depth = drop_until(request->frames, depth > 0 ? (unsigned)depth : 0, interrupted_at(context));
     request->witnessed = load_relaxed(request->witness);   /* this thread's own word */
@@ -128,7 +130,7 @@ const char *backtrace_take(struct backtrace *request, int tid, const atomic_u64 
         return "an earlier request was not answered";
     request->witness = witness;
     request->depth = 0;
-    store_release(&request->state, BACKTRACE_ASKED);        /* the signal publishes it; pairs with load_acquire in wait_for_answer */
+    store_release(&request->state, BACKTRACE_ASKED);        /* pairs with load_acquire in answer and in wait_for_answer */
     if (send_signal(request, tid) < 0) {
         store_relaxed(&request->state, BACKTRACE_IDLE);     /* nobody knows of it */
         return "the thread takes no signal";

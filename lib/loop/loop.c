@@ -339,7 +339,6 @@ static int dispose(struct job_loop *loop, int drained)
     (void)fetch_sub_relaxed(&loop->root->users, 1);   /* ledger */
     unsigned leaked = loop->engine->type->close(loop->engine);
     assert(leaked == 0);   /* each op belongs to a handle, and all handles are closed */
-    line_release(loop->root, loop->line);
     return 0;
 }
 
@@ -361,8 +360,10 @@ int job_loop_close(struct job_loop **loop_pointer, uint64_t deadline_ns)
     err = dispose(loop, drained);
     leave(loop, &before);
     *loop_pointer = NULL;
-    if (err == 0)
+    if (err == 0) {
+        line_release(root, loop->line);
         alloc_free(root, loop);
+    }
     return err;
 }
 

@@ -30,10 +30,15 @@ struct job_message {
     uint16_t count;
     uint8_t kind;                   /* enum message_kind */
     bool is_referenced;             /* it holds a reference of its box */
-    uint8_t room[];                 /* up to MESSAGE_BYTES: bytes from here on, items at the end */
+    /* Its room follows, up to MESSAGE_BYTES: bytes first, items at the end. Messages of control have none. */
 };
 
 enum { MESSAGE_ROOM = MESSAGE_BYTES - sizeof(struct job_message) };
+
+static inline uint8_t *message_room(const struct job_message *message)
+{
+    return (uint8_t *)(uintptr_t)(message + 1);
+}
 
 /* A slot of the arena, cut into messages; the first place is this. */
 struct message_block {

@@ -175,7 +175,7 @@ static int make_room(struct job_message *message, const struct job_post *post)
 {
     size_t inside = post->count > 0 && post->count <= MESSAGE_ITEMS_INLINE ? post->count * sizeof(struct item) : 0;
     message->big = NULL;
-    message->items = (struct item *)(void *)(message->room + MESSAGE_ROOM - inside);
+    message->items = (struct item *)(void *)(message_room(message) + MESSAGE_ROOM - inside);
     message->count = (uint16_t)post->count;
     message->len = (uint32_t)post->len;
     if (post->count > MESSAGE_ITEMS_INLINE &&
@@ -198,7 +198,7 @@ int message_fill(struct job_message *message, const struct job_post *post)
         return err;
     size_t room;
     if (post->len > 0)
-        memcpy(message->big ? job_buf_room(message->big, &room) : message->room, post->bytes, post->len);
+        memcpy(message->big ? job_buf_room(message->big, &room) : message_room(message), post->bytes, post->len);
     for (unsigned i = 0; i < post->count; i++)
         message->items[i] = thing_of(&post->items[i]);
     if (has_ends(message) && (err = begin_travel(message)) < 0) {
@@ -320,7 +320,7 @@ const void *job_message_bytes(const struct job_message *message, size_t *len)
         *len = message ? message->len : 0;
     if (!message)
         return NULL;
-    return message->big ? job_buf_data(message->big) : message->room;
+    return message->big ? job_buf_data(message->big) : message_room(message);
 }
 
 unsigned job_message_count(const struct job_message *message)
