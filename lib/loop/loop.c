@@ -181,7 +181,6 @@ static void leave(struct job_loop *loop, const struct entered *before)
     if (feature_is_on(&loop->root->features, FEATURE_SLICES))
         sys_set_slice(before->slice_ns);
     loop->is_running = false;
-    line_wait(loop->line, JOB_WAIT_NOT_RUN, loop->now_ns);
     loop_leave_lanes(loop);
     me->loop = before->loop;
     me->line = before->line;
@@ -218,6 +217,7 @@ int job_loop_run(struct job_loop *loop)
             break;
     }
     loop->failure = 0;
+    line_wait(loop->line, JOB_WAIT_NOT_RUN, loop->now_ns);   /* not in leave(): a loop that was closed has no line any more */
     leave(loop, &before);
     return result;
 }
