@@ -9,15 +9,20 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <openssl/evp.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 enum { HASH_FILES = 4, HASH_LINE_MAX = 8192 };
 
-/* The EVP loop in plain C, over the files of an argument list: what xargs runs. */
+/* The EVP loop in plain C, over the files of an argument list: what xargs runs. Two of them share a pipe: what is written at a time is
+ * whole lines, and no more than a pipe takes as a whole. */
 static inline int hash_files(int argc, char **argv)
 {
+    static char lines[1 << 16];
+    size_t pending = 0;
+    (void)setvbuf(stdout, lines, _IOFBF, sizeof lines);
     static unsigned char bytes[262144];
     unsigned char digest[32];
     EVP_MD *sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
@@ -31,6 +36,10 @@ static inline int hash_files(int argc, char **argv)
             EVP_DigestUpdate(context, bytes, (size_t)n);
         close(fd);
         EVP_DigestFinal_ex(context, digest, NULL);
+        size_t len = 2 * sizeof digest + strlen(argv[i]) + 3;
+        if (pending + len > PIPE_BUF)
+            fflush(stdout), pending = 0;
+        pending += len;
         for (unsigned k = 0; k < sizeof digest; k++)
             printf("%02x", digest[k]);
         printf("  %s\n", argv[i]);

@@ -54,7 +54,8 @@ static void was_read(struct job_file_op *op, int status, struct job_buf **buf)
     } else if (op->count == 0) {
         lines->has_end = true;
     } else {
-        memmove(lines->text, lines->text + lines->at, lines->len - lines->at);
+        if (lines->len > lines->at)
+            memmove(lines->text, lines->text + lines->at, lines->len - lines->at);
         lines->len -= lines->at;
         lines->at = 0;
         if (lines->len + op->count + 1 > lines->capacity) {
