@@ -142,13 +142,13 @@ struct job_inside_events {
  * @return 0, or -ECANCELED: it is ending; -EINVAL; -EPERM: another thread. Thread: the worker's. */
 JOB_API int job_inside_listen(struct job_inside *inside, const struct job_inside_events *events);
 
-/** As job_port_post(), to the parent. Thread: the worker's. */
+/** As job_port_post(), to the parent; -ECANCELED as well after job_inside_exit() or job_inside_fail(). Thread: the worker's. */
 JOB_API int job_inside_post(struct job_inside *inside, const struct job_post *post);
 
-/** Ends the worker with a code, after this turn. The first code counts. Thread: the worker's. */
+/** Ends the worker with a code, after this turn, in which it hears and posts no more. The first code counts. Thread: the worker's. */
 JOB_API void job_inside_exit(struct job_inside *inside, int code);
 
-/** Ends the worker with code 1, after its parent was told of the error. The first one counts.
+/** As job_inside_exit() with code 1, after its parent was told of the error. The first one counts.
  * @param err   a negative errno
  * @param text  copied, cut to 127 bytes; NULL: none
  * Thread: the worker's. */

@@ -152,6 +152,8 @@ int job_inside_listen(struct job_inside *inside, const struct job_inside_events 
 {
     if (!inside)
         return -EINVAL;
+    if (inside->is_ending)
+        return -ECANCELED;
     int err = events ? job_port_start(&inside->port) : job_port_stop(&inside->port);
     if (err == 0)
         inside->events = events;
@@ -160,11 +162,16 @@ int job_inside_listen(struct job_inside *inside, const struct job_inside_events 
 
 int job_inside_post(struct job_inside *inside, const struct job_post *post)
 {
-    return inside ? job_port_post(&inside->port, post) : -EINVAL;
+    if (!inside)
+        return -EINVAL;
+    return inside->is_ending ? -ECANCELED : job_port_post(&inside->port, post);
 }
 
+/* The turn goes on, but nothing of it reaches the parent behind the error. */
 static void end(struct job_inside *inside)
 {
+    inside->is_ending = true;
+    (void)job_port_stop(&inside->port);   /* closed already: then it hears nothing anyway */
     job_loop_stop(job_inside_loop(inside));
 }
 

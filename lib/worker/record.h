@@ -18,6 +18,7 @@ struct job_inside {
     struct job_port port;
     const struct job_inside_events *events;
     void *data;
+    bool is_ending;                  /* it has failed or said so: it hears and posts no more */
     struct job_call begin;
     struct job_message *start;
 };
