@@ -91,6 +91,7 @@ static void prepare(struct ring_engine *ring, struct op *op, struct io_uring_sqe
     case OP_RECEIVE:
         io_uring_prep_recv_multishot(sqe, op->fd, NULL, 0, 0);
         sqe->flags |= IOSQE_BUFFER_SELECT;
+        ring_buffers_use(&ring->buffers, ring->is_enabled);
         op->is_capped = ring->may_cap;
         if (op->is_capped)
             sqe->file_index = RECEIVE_BURST_BYTES;   /* the kernel's sqe->optlen, at the same place */

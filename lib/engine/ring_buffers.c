@@ -117,10 +117,20 @@ static bool lend_some(struct ring_buffers *buffers, struct shortage *shortage)
 void ring_buffers_refill(struct ring_buffers *buffers)
 {
     struct shortage shortage;
-    if (buffers->available >= buffers->wanted || lend_some(buffers, &shortage) || buffers->starved.is_registered)
+    if (!buffers->is_used || buffers->available >= buffers->wanted || lend_some(buffers, &shortage) ||
+        buffers->starved.is_registered)
         return;
     arena_starve(buffers->arena, &buffers->starved, &shortage);
     (void)lend_some(buffers, &shortage);   /* L2: a look after registering */
+}
+
+void ring_buffers_use(struct ring_buffers *buffers, bool is_running)
+{
+    if (buffers->is_used)
+        return;
+    buffers->is_used = true;
+    if (is_running)
+        ring_buffers_refill(buffers);
 }
 
 void ring_buffers_grow(struct ring_buffers *buffers)

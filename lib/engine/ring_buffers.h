@@ -21,6 +21,7 @@ struct ring_buffers {
     unsigned available;                 /* lent and not yet used by a receive */
     unsigned class;
     size_t held;
+    bool is_used;                       /* before the first receive nothing is lent: many loops only hear messages */
     struct starved starved;
 };
 
@@ -30,6 +31,10 @@ int ring_buffers_open(struct ring_buffers *buffers, struct root *root, struct jo
 
 /* The kernel uses the ring no more: all slots go home. */
 void ring_buffers_close(struct ring_buffers *buffers);
+
+/* A receive will be submitted: lends from now on; before the loop runs for the first time not at once, since then its thread's cache
+ * serves it. Loop thread. */
+void ring_buffers_use(struct ring_buffers *buffers, bool is_running);
 
 /* Lends spare slots until as many are lent as wanted; registers as starving when there are fewer than `count`. Loop thread. */
 void ring_buffers_refill(struct ring_buffers *buffers);
