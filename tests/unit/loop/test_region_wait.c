@@ -347,11 +347,14 @@ START_TEST(S19_a_waiter_on_a_loop_is_told_once_and_keeps_the_loop_alive)
     ck_assert_int_eq(job_region_notify(region, CELL, 1), 1);
     ck_assert_uint_eq(woken_count, 0);   /* not inside the call */
 
+    job_handle_unref(&waiters[0].handle);      /* were the other one woken in its place, the run would have no end */
     ck_assert_int_eq(job_loop_run(loop), 0);   /* the other one's time is over */
 
     ck_assert_uint_eq(woken_count, 2);
     ck_assert_ptr_eq(order[0], &waiters[0]);
     ck_assert_int_eq(last_status, -ETIMEDOUT);
+    job_handle_ref(&waiters[0].handle);
+    ck_assert_int_eq(job_loop_run(loop), 0);   /* nobody waits any more */
     ck_assert_ok(job_region_waiter_wait32(&waiters[0], region, CELL, 0, -1));
     job_handle_unref(&waiters[0].handle);
     ck_assert_int_eq(job_loop_run(loop), 0);   /* returns although it waits */
@@ -373,13 +376,16 @@ START_TEST(S15_threads_and_waiters_on_a_loop_stand_in_one_queue)
     start_waiting(&third, CELL, false);
 
     ck_assert_int_eq(job_region_notify(region, CELL, 1), 1);
-    join(&first);
+    await_woken(1);   /* which of them is asked at the end: a join of the wrong one would wait for ever */
     ck_assert_int_eq(job_region_notify(region, CELL, 1), 1);
     ck_assert_int_eq(job_loop_run(loop), 0);
     ck_assert_uint_eq(woken_count, 1);
     ck_assert_int_eq(last_status, 0);
     ck_assert_int_eq(job_region_notify(region, CELL, 9), 1);
+    join(&first);
     join(&third);
+    ck_assert_uint_eq(first.order, 0);
+    ck_assert_uint_eq(third.order, 1);
 }
 END_TEST
 
