@@ -19,6 +19,11 @@ void deadline_clear(struct job_loop *loop, struct deadline *deadline)
     wheel_clear(&loop->deadlines, deadline);
 }
 
+void deadline_rest(struct job_loop *loop, struct deadline *deadline)
+{
+    wheel_rest(&loop->deadlines, deadline);
+}
+
 uint64_t deadlines_next_ns(struct job_loop *loop)
 {
     return wheel_next_ns(&loop->deadlines);

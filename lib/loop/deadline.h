@@ -13,11 +13,14 @@
 
 struct job_loop;
 
+enum deadline_place { DEADLINE_NOWHERE, DEADLINE_IN_BUCKET, DEADLINE_IN_HEAP };
+
 struct deadline {
     uint64_t at_ns;              /* 0: not set */
-    void (*passed)(struct deadline *deadline);   /* it is not set any more; may set it anew */
+    enum deadline_place place;   /* it may be left in a bucket when it is not set any more; beside at_ns: deadline_rest() reads both */
     uint64_t key_ns;             /* by which it is sorted: at_ns, or an earlier time that it had before */
     uint64_t order;              /* of setting, among equal ones */
+    void (*passed)(struct deadline *deadline);   /* it is not set any more; may set it anew */
     union {
         struct list link;        /* in a bucket */
         struct {
@@ -26,7 +29,6 @@ struct deadline {
         };
     };
     struct deadline *child;      /* in the heap: the first of those that come later */
-    bool is_near;                /* it is in the heap */
 };
 
 /* What public structs have room for. */
@@ -39,7 +41,11 @@ void deadline_set(struct job_loop *loop, struct deadline *deadline, uint64_t at_
 /* The same, or up to slack_ns later, where others come as well. */
 void deadline_set_within(struct job_loop *loop, struct deadline *deadline, uint64_t at_ns, uint64_t slack_ns);
 
+/* It does not pass any more, and nothing points to it: before its memory goes. */
 void deadline_clear(struct job_loop *loop, struct deadline *deadline);
+
+/* It does not pass any more, but may be left where it is, for less. For what is set again, or closed by deadline_clear() some time. */
+void deadline_rest(struct job_loop *loop, struct deadline *deadline);
 
 /* When to look next: no later than the first; mostly just then. UINT64_MAX: none is set. */
 uint64_t deadlines_next_ns(struct job_loop *loop);

@@ -139,7 +139,7 @@ void job_timer_stop(struct job_timer *timer)
 {
     if (!job_timer_is_armed(timer) || !handle_is_here(&timer->handle, "job_timer_stop"))
         return;
-    deadline_clear(timer->handle.job_loop, deadline_of(timer));
+    deadline_rest(timer->handle.job_loop, deadline_of(timer));
     handle_set_idle(&timer->handle, true);
 }
 

@@ -7,7 +7,8 @@
  * is therefore small, and exact to the ns. Each deadline is moved at most once a level.
  *
  * Lazy: a deadline in a bucket that is set to a later time stays where it is, sorted by its old time (key_ns), and is sorted anew when
- * that comes. A connection that moves its idle time-out at every byte pays a store.
+ * that comes; one that rests stays too, until it is set again or its bucket is opened. A connection that moves its idle time-out at every
+ * byte, or arms and disarms one for each request, pays a store: the neighbours in the list are in other connections' memory.
  *
  * Nobody waits for a large bucket: it is spread in portions (WHEEL_MOVES_MAX), and nothing is taken meanwhile, so order holds.
  *
@@ -32,25 +33,31 @@ static void insert(struct wheel *wheel, struct deadline *deadline)
     uint64_t key = deadline->key_ns, tick = key >> WHEEL_TICK_BITS;
     if (tick <= wheel->tick) {
         heap_insert(&wheel->near, deadline);
-        deadline->is_near = true;
+        deadline->place = DEADLINE_IN_HEAP;
     } else {
         unsigned level = (unsigned)(63 - __builtin_clzll(tick ^ wheel->tick)) / WHEEL_LEVEL_BITS;
         unsigned slot = (unsigned)(tick >> (level * WHEEL_LEVEL_BITS)) % WHEEL_SLOTS;
         list_init(&deadline->link);
         list_push_back(&wheel->buckets[level][slot], &deadline->link);
         wheel->occupied[level] |= UINT64_C(1) << slot;
-        deadline->is_near = false;
+        deadline->place = DEADLINE_IN_BUCKET;
     }
     if (key < wheel->next_ns)
         wheel->next_ns = key;
 }
 
-static void remove_deadline(struct wheel *wheel, struct deadline *deadline)
+static void take_out(struct wheel *wheel, struct deadline *deadline)
 {
-    if (deadline->is_near)
+    if (deadline->place == DEADLINE_IN_HEAP)
         heap_remove(&wheel->near, deadline);
     else
         list_remove(&deadline->link);
+    deadline->place = DEADLINE_NOWHERE;
+}
+
+/* What the wheel knows of the next one may have been this one. */
+static void forget_next(struct wheel *wheel, const struct deadline *deadline)
+{
     if (deadline->key_ns == wheel->next_ns)
         wheel->is_next_known = false;
 }
@@ -77,43 +84,50 @@ static uint64_t round_within(uint64_t at_ns, uint64_t slack_ns)
 
 void wheel_set(struct wheel *wheel, struct deadline *deadline, uint64_t at_ns, uint64_t slack_ns)
 {
-    bool was_set = deadline->at_ns != 0;
     uint64_t at = round_within(at_ns, slack_ns);
     if (at <= wheel->after_ns)
         at = wheel->after_ns + 1;
     if (at == UINT64_MAX)
         at--;   /* that means none */
     deadline->at_ns = at;
-    if (was_set && !deadline->is_near && at >= deadline->key_ns) {   /* sorted anew when its old time comes */
-        deadline->order = wheel->order++;
-        if (deadline->key_ns == wheel->next_ns)
-            wheel->is_next_known = false;
-        return;
-    }
-    if (was_set)
-        remove_deadline(wheel, deadline);
     deadline->order = wheel->order++;
+    if (deadline->place != DEADLINE_NOWHERE) {
+        forget_next(wheel, deadline);
+        if (deadline->place == DEADLINE_IN_BUCKET && at >= deadline->key_ns)
+            return;   /* sorted anew when its old time comes */
+        take_out(wheel, deadline);
+    }
     deadline->key_ns = at;
     insert(wheel, deadline);
 }
 
 void wheel_clear(struct wheel *wheel, struct deadline *deadline)
 {
-    if (deadline->at_ns == 0)
+    deadline->at_ns = 0;
+    if (deadline->place == DEADLINE_NOWHERE)
         return;
-    remove_deadline(wheel, deadline);
+    forget_next(wheel, deadline);
+    take_out(wheel, deadline);
+}
+
+void wheel_rest(struct wheel *wheel, struct deadline *deadline)
+{
+    if (deadline->place == DEADLINE_IN_HEAP)
+        wheel_clear(wheel, deadline);
+    if (deadline->at_ns == wheel->next_ns)   /* was it set later than its key, then that is forgotten already */
+        wheel->is_next_known = false;
     deadline->at_ns = 0;
 }
 
-/* Sorts one by its present time that was left where its former one put it. */
+/* Sorts one by its present time that was left where its former one put it, or takes it out if it has none. */
 static void sort_anew(struct wheel *wheel, struct deadline *deadline)
 {
     if (deadline->at_ns == deadline->key_ns)
         return;
-    assert(deadline->at_ns > deadline->key_ns);
-    remove_deadline(wheel, deadline);
-    deadline->key_ns = deadline->at_ns;
-    insert(wheel, deadline);
+    take_out(wheel, deadline);
+    deadline->key_ns = deadline->at_ns ? deadline->at_ns : UINT64_MAX;
+    if (deadline->at_ns > 0)
+        insert(wheel, deadline);
 }
 
 /* The first bucket behind the present tick that is not empty, and the tick at which it begins; NULL: there is none. */
@@ -187,8 +201,10 @@ static void spread(struct wheel *wheel, unsigned *moves)
     struct list *node;
     while (*moves > 0 && (node = list_pop_front(&wheel->opening))) {
         struct deadline *deadline = deadline_at(node);
+        deadline->place = DEADLINE_NOWHERE;
         deadline->key_ns = deadline->at_ns;
-        insert(wheel, deadline);
+        if (deadline->at_ns > 0)
+            insert(wheel, deadline);
         --*moves;
     }
 }

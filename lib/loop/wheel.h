@@ -27,8 +27,11 @@ void wheel_init(struct wheel *wheel, uint64_t now_ns);
  * time than before costs no more than a store. */
 void wheel_set(struct wheel *wheel, struct deadline *deadline, uint64_t at_ns, uint64_t slack_ns);
 
-/* Harmless when it is not set. */
+/* Takes it out. Harmless when it is not set. */
 void wheel_clear(struct wheel *wheel, struct deadline *deadline);
+
+/* The same, but one in a bucket is left there, and taken out when that is opened. Its memory stays in use until wheel_clear(). */
+void wheel_rest(struct wheel *wheel, struct deadline *deadline);
 
 /* When to look next: no later than the next deadline; mostly just then. UINT64_MAX: none is set. */
 uint64_t wheel_next_ns(struct wheel *wheel);

@@ -9,7 +9,8 @@
  *
  * All words are hints of several writers: each alone is valid, and a lost race moves a decision by a task. Rejected: a limit on the
  * length (how long is too long depends on the tasks); last in, first out (thieves and lanes take the oldest, and old ones starve until
- * their client gives up).
+ * their client gives up). Figures:
+ * docs/decisions/031.
  */
 #include "sched/shed.h"
 

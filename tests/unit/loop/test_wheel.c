@@ -104,7 +104,11 @@ static void step(struct random *random)
     struct item *item = &items[random_below(random, N)];
     switch (random_below(random, 8)) {
     case 0:
-        wheel_clear(&wheel, &item->deadline);
+        if (random_below(random, 2) == 0)
+            wheel_clear(&wheel, &item->deadline);
+        else
+            wheel_rest(&wheel, &item->deadline);
+        ck_assert_uint_eq(item->deadline.at_ns, 0);
         item->is_set = false;
         break;
     case 1:
@@ -225,6 +229,30 @@ START_TEST(a_clock_that_goes_back_fires_nothing_early_and_loses_nothing)
 }
 END_TEST
 
+START_TEST(one_that_rests_does_not_wake_and_is_not_pointed_to_once_cleared)
+{
+    begin(1000);
+    set(&items[0], now_ns + (UINT64_C(1) << 30));
+    set(&items[1], now_ns + (UINT64_C(1) << 31));
+    wheel_rest(&wheel, &items[0].deadline);
+    items[0].is_set = false;
+    ck_assert_uint_eq(wheel_next_ns(&wheel), items[1].due_ns);
+
+    set(&items[0], now_ns + (UINT64_C(1) << 29));   /* earlier than where it rests */
+    ck_assert_uint_eq(wheel_next_ns(&wheel), items[0].due_ns);
+    wheel_rest(&wheel, &items[0].deadline);
+    wheel_clear(&wheel, &items[0].deadline);
+    items[0].is_set = false;
+    memset(&items[0], 0xa5, sizeof items[0]);       /* its memory has gone */
+    now_ns += UINT64_C(1) << 31;
+    items[0].is_set = false;
+    take_due();
+    ck_assert_uint_eq(count_set(), 0);
+    memset(&items[0], 0, sizeof items[0]);
+    end();
+}
+END_TEST
+
 START_TEST(all_in_one_tick_come_in_the_order_of_their_times_and_then_of_setting)
 {
     begin(1000);
@@ -249,6 +277,7 @@ int main(void)
     tcase_add_test(tcase, with_few_deadlines_the_next_one_is_known_exactly);
     tcase_add_test(tcase, with_slack_the_time_lies_within_and_is_the_neighbours_too);
     tcase_add_test(tcase, a_clock_that_goes_back_fires_nothing_early_and_loses_nothing);
+    tcase_add_test(tcase, one_that_rests_does_not_wake_and_is_not_pointed_to_once_cleared);
     tcase_add_test(tcase, all_in_one_tick_come_in_the_order_of_their_times_and_then_of_setting);
     suite_add_tcase(suite, tcase);
     return fixture_run(suite);
