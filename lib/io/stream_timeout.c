@@ -90,6 +90,8 @@ static void passed(struct deadline *deadline)
 {
     struct job_stream *stream = job_container_of(deadline, struct job_stream, job_deadline);
     uint64_t now = stream->handle.job_loop->now_ns;
+    if (stream_has(stream, STREAM_LATER_FLUSH))   /* not offered to the peer yet: the loop is the slow one */
+        stream->job_progress_ns = stream->job_active_ns = now;
     if (first_end(stream) <= now)
         run_out(stream, now);
     if (handle_is_open(&stream->handle))

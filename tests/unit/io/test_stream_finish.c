@@ -194,6 +194,28 @@ START_TEST(a_peer_that_never_ends_is_closed_after_the_linger)
 }
 END_TEST
 
+static void answer_slowly(struct job_call *call)
+{
+    (void)call;
+    queue(1000);
+    finish_soon();
+    nanosleep(&(struct timespec){.tv_nsec = 3 * SHORT}, NULL);   /* the loop is the slow one, not the peer */
+}
+
+START_TEST(what_waits_for_a_slow_loop_is_sent_though_the_linger_is_over)
+{
+    struct job_call slow = {.run = answer_slowly};
+    ck_assert_ok(job_loop_call(loop, &slow));
+    shutdown(peer, SHUT_WR);
+
+    ck_assert_int_eq(job_loop_run(loop), 0);
+
+    char bytes[1000];
+    ck_assert_uint_eq(fixture_read(peer, bytes, sizeof bytes), sizeof bytes);
+    ck_assert_int_eq(job_stream_status(&stream), 0);
+}
+END_TEST
+
 START_TEST(a_peer_that_never_reads_is_closed_after_the_linger)
 {
     for (int i = 0; i < 5; i++)
@@ -502,6 +524,7 @@ int main(void)
     tcase_add_test(tcase, finish_sends_what_is_queued_and_the_peer_that_still_writes_sees_its_end_and_no_reset);
     tcase_add_test(tcase, after_finish_nothing_can_be_sent_and_a_second_one_is_harmless);
     tcase_add_test(tcase, a_peer_that_never_ends_is_closed_after_the_linger);
+    tcase_add_test(tcase, what_waits_for_a_slow_loop_is_sent_though_the_linger_is_over);
     tcase_add_test(tcase, a_peer_that_never_reads_is_closed_after_the_linger);
     tcase_add_loop_test(tcase, finish_works_inside_of_every_callback_and_while_paused, 0, 4);
     tcase_add_test(tcase, a_stream_that_fails_while_it_finishes_is_closed);
