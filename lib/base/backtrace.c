@@ -27,7 +27,7 @@
 
 enum backtrace_state { BACKTRACE_IDLE, BACKTRACE_ASKED, BACKTRACE_TAKEN };
 
-enum { ANSWER_NS = 50000000 };   /* a thread that runs answers in microseconds, unless others have all CPUs */
+enum { ANSWER_NS = 500000000 };   /* a thread that runs answers in microseconds, unless others have all CPUs */
 
 /* Where the thread was interrupted; NULL: this machine's context is not known here. */
 static void *interrupted_at(const void *context)
