@@ -311,15 +311,16 @@ static void *take_turns(void *arg)
 {
     struct turns *turns = arg;
     struct stats_line *line = turns->line;
+    atomic_u64 *counters = line->counters;   /* more of them than today's line has */
     struct random random = {1};
     for (uint64_t figure = 1; !load_relaxed(&turns->is_over); figure = 3 - figure) {   /* a hint to end */
         MUST(stats_record_claim(&line->kind, &line->generation));
         line->started_ns = figure;
         for (unsigned i = 0; i < LONG_COUNTERS; i++)
-            store_relaxed(&line->counters[i], figure);   /* no order: behind the claim */
+            store_relaxed(&counters[i], figure);   /* no order: behind the claim */
         store_release(&line->kind, (uint32_t)LINE_LOOP);   /* pairs with load_acquire in word32 (reader.c) */
         for (uint64_t left = random_below(&random, HELD_MAX); left > 0; left--)
-            store_relaxed(&line->counters[0], figure);   /* as a counter: no order */
+            store_relaxed(&counters[0], figure);   /* as a counter: no order */
         store_release(&line->kind, (uint32_t)LINE_FREE);   /* pairs with cas_acq_rel in stats_record_claim */
     }
     return NULL;

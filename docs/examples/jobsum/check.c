@@ -23,7 +23,7 @@ struct lines {
     char *text;               /* read, and not yet taken: from `at` to `len` */
     size_t at, len, capacity;
     uint64_t number;
-    bool is_standard_input, is_reading, has_end, is_told;
+    bool is_standard_input, is_reading, has_end;
     bool is_left;             /* lines_close() was called */
 };
 
@@ -39,7 +39,7 @@ static void fail(struct lines *lines, const char *why)
     char *quoted = name_quoted(lines->check->name);
     message_add(lines->jobsum, true, "%s: %s", quoted, why);
     free(quoted);
-    lines->has_end = lines->is_told = true;
+    lines->has_end = lines->check->is_broken = true;
     lines->len = lines->at;
 }
 
@@ -117,10 +117,7 @@ void lines_close(struct lines *lines)
     if (!lines)
         return;
     lines->is_left = true;
-    if (!lines->is_told) {
-        struct check *check = lines->check;
-        sum_add(lines->jobsum, SUM_CHECK_END, NULL)->check = check;
-    }
+    sum_add(lines->jobsum, SUM_CHECK_END, NULL)->check = lines->check;   /* which is freed with it */
     if (job_handle_loop(&lines->file.handle))
         job_file_close(&lines->file, closed);
     else

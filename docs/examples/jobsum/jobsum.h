@@ -36,6 +36,7 @@ struct check {
     char *name;
     uint64_t proper, improper, mismatched, unread;
     bool has_match;
+    bool is_broken;           /* it could not be read to its end, which was told: there is no verdict */
 };
 
 enum sum_kind {

@@ -187,6 +187,8 @@ static void warn_count(struct jobsum *jobsum, uint64_t count, const char *one, c
 static void output_verdict(struct jobsum *jobsum, struct check *check)
 {
     const struct options *options = jobsum->options;
+    if (check->is_broken)
+        return;
     char *quoted = name_quoted(check->name);
     if (check->proper == 0) {
         say(jobsum, "%s: no properly formatted checksum lines found", quoted);
