@@ -4,7 +4,8 @@
  *   sim_x --seed SEED [--scenario NAME]                     one schedule, traced; SEED=… in the environment is the same
  *   sim_x --choices C --scenario NAME                       one enumerated schedule, traced
  *
- * A failure prints what broke and the command that repeats it, and repeats it once by itself for the trace.
+ * A failure prints what broke and the command that repeats it, and repeats it once by itself for the trace. The repetition need not fail:
+ * memory that is gone is still mapped or not by what ran before. It is a failure all the same, and the program says so (--has-failed).
  */
 #include <execinfo.h>
 #include <inttypes.h>
@@ -161,7 +162,8 @@ static _Noreturn void repeat_traced(void)
 {
     char seed[32];
     (void)snprintf(seed, sizeof seed, "%" PRIu64, run.seed);
-    char *const by_seed[] = {run.program, "--scenario", (char *)(uintptr_t)run.scenario->name, "--seed", seed, NULL};
+    char *const by_seed[] = {run.program, "--scenario", (char *)(uintptr_t)run.scenario->name, "--seed", seed,
+                             "--has-failed", "yes", NULL};
     (void)execv("/proc/self/exe", by_seed);
     _exit(1);
 }
@@ -273,7 +275,7 @@ static void run_all(void)
 
 struct arguments {
     uint64_t schedules, from, seed;
-    bool has_seed;
+    bool has_seed, has_failed;
     const char *scenario, *choices;
 };
 
@@ -292,12 +294,14 @@ static void read_arguments(int argc, char **argv, struct arguments *arguments)
             arguments->scenario = argv[i + 1];
         else if (strcmp(argv[i], "--choices") == 0)
             arguments->choices = argv[i + 1];
+        else if (strcmp(argv[i], "--has-failed") == 0)
+            arguments->has_failed = true;
     }
     arguments->has_seed = seed != NULL;
     arguments->seed = seed ? strtoull(seed, NULL, 0) : 0;
 }
 
-static void run_traced(const struct arguments *arguments)
+static int run_traced(const struct arguments *arguments)
 {
     run.is_alone = true;
     sim.is_tracing = true;
@@ -308,6 +312,9 @@ static void run_traced(const struct arguments *arguments)
         choose_begin(run.scenario, run.seed);
     one_schedule();
     print_trace();
+    if (arguments->has_failed)
+        printf("FAILED %s: among others, not alone; again with --from and --schedules in place of --seed\n", run.scenario->name);
+    return arguments->has_failed ? 1 : 0;
 }
 
 static void make_stacks(void)
@@ -337,7 +344,7 @@ int sim_main(int argc, char **argv, const struct sim_scenario *scenarios, unsign
         mark_reset();
         bool is_enumerated = run.scenario->preemptions > 0;
         if (arguments.choices ? is_enumerated : arguments.has_seed && !is_enumerated) {
-            run_traced(&arguments);
+            result |= run_traced(&arguments);
         } else if (!arguments.has_seed && !arguments.choices) {
             if (is_enumerated)
                 run_all();
