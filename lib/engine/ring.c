@@ -496,6 +496,7 @@ static int open_uring(struct ring_engine *ring, unsigned entries)
         io_uring_queue_exit(&ring->uring);
         return ring_refusal(root, -EINVAL);
     }
+    annotate_acquire(root);   /* the kernel may map it where another thread's was before */
     (void)io_uring_ring_dontfork(&ring->uring);   /* a child that used it would steal completions */
     if (params.features & FEAT_NO_IOWAIT)
         feature_found(&root->features, FEATURE_NO_IOWAIT);
@@ -582,6 +583,7 @@ static unsigned ring_close(struct engine *engine)
     if (engine->in_flight > 0)
         return engine->in_flight;   /* closing the ring would not stop them: everything that they may touch stays */
     disarm_wake(ring);
+    annotate_release(root);   /* see open_uring() */
     io_uring_queue_exit(&ring->uring);
     ring_buffers_close(&ring->buffers);
     alloc_free(root, ring->frames);
