@@ -160,7 +160,7 @@ START_TEST(a_view_is_read_by_tasks_on_several_threads_at_once)
     uint64_t expected = 0;
     done = 0;
     ck_assert_ok(job_loop_open(runtime, &loop, NULL));
-    ck_assert_ok(job_pool_open(runtime, &pool, &(struct job_pool_options){.workers = WORKERS}));
+    ck_assert_ok(job_pool_open(runtime, &pool, &(struct job_pool_options){.workers = WORKERS, .queue_limit = TASKS}));
     ck_assert_ok(job_timer_open(loop, &home, never));
     struct job_buf *view = make_view();
     for (unsigned i = 0; i < TASKS; i++) {

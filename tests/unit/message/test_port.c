@@ -119,7 +119,7 @@ START_TEST(P01_messages_wait_until_the_port_is_opened)
         ck_assert_ok(end_post_number(ends[0], i));
     ck_assert_ok(job_port_open(loop, &b.port, &ends[1], &events));
 
-    turns(3);
+    turns(100);
 
     ck_assert_uint_eq(b.received, 100);
     for (unsigned i = 0; i < 100; i++)

@@ -31,7 +31,8 @@ static void setup(void)
     runtime = fixture_runtime();
     ((struct root *)runtime)->now_ns = test_now_ns;   /* its first member; before there is another thread */
     ck_assert_ok(job_pool_open(runtime, &pool, &(struct job_pool_options){
-        .workers = 1, .no_spin = true, .shed_target_ns = TARGET_NS, .shed_interval_ns = INTERVAL_NS}));
+        .workers = 1, .no_spin = true, .queue_limit = 256,
+        .shed_target_ns = TARGET_NS, .shed_interval_ns = INTERVAL_NS}));
     sem_init(&begun, 0, 0);
     sem_init(&gate, 0, 0);
     sem_init(&ended, 0, 0);
