@@ -227,22 +227,24 @@ void message_unfill(struct job_message *message)
     free_outside(message);
 }
 
-void post_clear(const struct job_post *post)
+/* What the poster's pointers hold: nothing, or what is in `message`. */
+static void set_pointers(const struct job_post *post, const struct job_message *message)
 {
     for (unsigned i = 0; i < post->count; i++) {
-        const struct job_item *item = &post->items[i];
-        switch (item->kind) {
+        const struct job_item *to = &post->items[i];
+        void *what = message ? message->items[i].what : NULL;
+        switch (to->kind) {
         case JOB_ITEM_BUF:
-            *item->buf = NULL;
+            *to->buf = what;
             break;
         case JOB_ITEM_END:
-            *item->end = NULL;
+            *to->end = what;
             break;
         case JOB_ITEM_SENDER:
-            *item->sender = NULL;
+            *to->sender = what;
             break;
         case JOB_ITEM_FD:
-            *item->fd = -1;
+            *to->fd = message ? message->items[i].fd : -1;
             break;
         case JOB_ITEM_REGION:
         case JOB_ITEM_NONE:
@@ -251,29 +253,14 @@ void post_clear(const struct job_post *post)
     }
 }
 
+void post_clear(const struct job_post *post)
+{
+    set_pointers(post, NULL);
+}
+
 void post_restore(const struct job_post *post, const struct job_message *message)
 {
-    for (unsigned i = 0; i < post->count; i++) {
-        const struct job_item *to = &post->items[i];
-        const struct item *from = &message->items[i];
-        switch (from->kind) {
-        case JOB_ITEM_BUF:
-            *to->buf = from->what;
-            break;
-        case JOB_ITEM_END:
-            *to->end = from->what;
-            break;
-        case JOB_ITEM_SENDER:
-            *to->sender = from->what;
-            break;
-        case JOB_ITEM_FD:
-            *to->fd = from->fd;
-            break;
-        case JOB_ITEM_REGION:
-        case JOB_ITEM_NONE:
-            break;
-        }
-    }
+    set_pointers(post, message);
 }
 
 static void drop_item(struct item *item, struct job_end **ends)
