@@ -51,8 +51,7 @@ struct box {
     /* fixed after open */
     struct root *root;
     struct job_arena *arena;
-    uint64_t number;                /* of the channel and side: for jobctl and logs */
-    char name[32];
+    char name[32];                  /* for a debugger: nothing shows it yet */
     /* any thread */
     atomic_u32 references;          /* the owner's and the senders' */
     atomic_u32 senders;             /* the last one posts `close` */
