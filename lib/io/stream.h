@@ -122,6 +122,7 @@ void stream_shut_if_wanted(struct job_stream *stream);
 bool stream_has_to_send(const struct job_stream *stream);
 
 void stream_enqueue(struct job_stream *stream, struct job_buf **queue, struct job_buf **buf);   /* both checked */
+void stream_count_queued(struct job_stream *stream, size_t len);   /* that many bytes come into the queue, or behind a place */
 void stream_sendable(struct job_stream *stream);                  /* something has come into the queue itself */
 int stream_check_sending(const struct job_stream *stream);
 void stream_tell_room(struct job_stream *stream);                 /* STREAM_LATER_ROOM */

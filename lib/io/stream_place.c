@@ -98,8 +98,7 @@ int job_place_fill(struct job_place *place, struct job_buf **buf)
     size_t len = job_buf_len(*buf);
     struct job_buf **queue = before(stream, node_of(place));
     stream_notices_shift(stream, place->job_number, len);
-    stream->job_queued += len;
-    stream_set(stream, STREAM_SENT_OWED);
+    stream_count_queued(stream, len);   /* nothing starts yet: this place is still open */
     stream_enqueue(stream, queue, buf);
     leave(stream, place, queue);
     return 0;

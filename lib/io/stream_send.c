@@ -197,8 +197,7 @@ void stream_sendable(struct job_stream *stream)
     stream_later(stream, STREAM_LATER_FLUSH);
 }
 
-/* Bytes have come to be sent. */
-static void queued(struct job_stream *stream, size_t len)
+void stream_count_queued(struct job_stream *stream, size_t len)
 {
     stream->job_queued += len;
     stream_set(stream, STREAM_SENT_OWED);
@@ -239,7 +238,7 @@ int job_stream_send_all(struct job_stream *stream, struct job_buf **bufs, size_t
     for (size_t i = 0; i < count; i++)
         stream_enqueue(stream, stream_tail(stream), &bufs[i]);
     if (count > 0)
-        queued(stream, len);
+        stream_count_queued(stream, len);
     return 0;
 }
 
@@ -267,7 +266,7 @@ static bool gather(struct job_stream *stream, const void *bytes, size_t len)
     }
     owner_pass(last, BUF_CODE, BUF_QUEUE);
     if (len <= room)
-        queued(stream, len);
+        stream_count_queued(stream, len);
     return len <= room;
 }
 

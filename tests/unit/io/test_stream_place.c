@@ -104,6 +104,22 @@ static void expect(const char *words)
     ck_assert_str_eq(got, words);
 }
 
+START_TEST(what_fills_a_place_counts_for_the_high_mark)
+{
+    ck_assert_ok(job_stream_set_marks(&stream, 10, 1));
+    ck_assert_ok(job_stream_reserve(&stream, &places[0]));
+    struct job_buf *buf = text("more than ten");
+    ck_assert_ok(job_place_fill(&places[0], &buf));
+    ck_assert(job_stream_is_full(&stream));
+
+    in_writable = finish;   /* before it the loop does not end */
+    ck_assert_int_eq(job_loop_run(loop), 0);
+
+    ck_assert_uint_eq(writables, 1);
+    ck_assert(!job_stream_is_full(&stream));
+}
+END_TEST
+
 /* All orders in which four places are filled, with something sent behind each: 24 of them. */
 START_TEST(answers_go_out_in_the_order_of_their_places)
 {
@@ -434,6 +450,7 @@ int main(void)
     tcase_set_timeout(tcase, 5);
     int orders = 24;
     tcase_add_loop_test(tcase, answers_go_out_in_the_order_of_their_places, 0, orders);
+    tcase_add_test(tcase, what_fills_a_place_counts_for_the_high_mark);
     tcase_add_test(tcase, a_place_that_is_given_up_lets_the_rest_go_on);
     tcase_add_test(tcase, finish_waits_for_open_places_however_long_they_take);
     tcase_add_test(tcase, shutdown_waits_for_open_places);
