@@ -1,0 +1,28 @@
+# What `cmake --install` puts where, and how others find it there. The list of files is in docs/install.md; tests/install compares.
+include(CMakePackageConfigHelpers)
+set(package_folder ${CMAKE_INSTALL_LIBDIR}/cmake/job)
+
+install(TARGETS job EXPORT jobTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(DIRECTORY include/job DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
+install(EXPORT jobTargets NAMESPACE job:: DESTINATION ${package_folder})
+configure_package_config_file(cmake/jobConfig.cmake.in jobConfig.cmake INSTALL_DESTINATION ${package_folder})
+# Before 1.0 a minor version may change names.
+write_basic_package_version_file(jobConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/jobConfig.cmake ${CMAKE_CURRENT_BINARY_DIR}/jobConfigVersion.cmake
+        DESTINATION ${package_folder})
+
+# Folders in job.pc begin at the file itself, so that the tree may be moved; but for those that were asked for by an absolute path.
+set(JOB_PC_PREFIX ${CMAKE_INSTALL_PREFIX})
+if(NOT IS_ABSOLUTE ${CMAKE_INSTALL_LIBDIR})
+  file(RELATIVE_PATH up ${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
+  string(REGEX REPLACE "/$" "" up ${up})
+  set(JOB_PC_PREFIX "\${pcfiledir}/${up}")
+endif()
+foreach(folder INCLUDEDIR LIBDIR)
+  set(JOB_PC_${folder} "\${prefix}/${CMAKE_INSTALL_${folder}}")
+  if(IS_ABSOLUTE ${CMAKE_INSTALL_${folder}})
+    set(JOB_PC_${folder} ${CMAKE_INSTALL_${folder}})
+  endif()
+endforeach()
+configure_file(cmake/job.pc.in job.pc @ONLY)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/job.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
