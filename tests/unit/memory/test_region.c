@@ -152,6 +152,24 @@ END_TEST
         ck_assert_uint_eq(expected, 78);                                                                               \
     } while (0)
 
+START_TEST(the_address_of_a_cell_is_given_exactly_when_the_cell_lies_inside)
+{
+    struct job_region *region = region_of(16);
+    for (size_t width = 1; width <= 8; width *= 2) {
+        for (size_t at = 0; at <= 17; at++) {
+            char *cell = job_region_cell(region, at, width);
+            if (at % width == 0 && at + width <= 16)
+                ck_assert_ptr_eq(cell, (char *)job_region_cell(region, 0, 1) + at);
+            else
+                ck_assert_ptr_null(cell);
+        }
+        ck_assert_ptr_null(job_region_cell(region, SIZE_MAX - width + 1, width));
+        ck_assert_ptr_null(job_region_cell(NULL, 0, width));
+    }
+    job_region_release(&region);
+}
+END_TEST
+
 START_TEST(no_operation_touches_a_refused_cell)
 {
     struct job_region *region = region_of(16);
@@ -279,6 +297,7 @@ int main(void)
     tcase_add_test(tcase, a_region_lies_in_a_slot_when_chunks_have_all_memory);
     tcase_add_test(tcase, S02_open_refuses_bad_sizes_and_null);
     tcase_add_test(tcase, a_cell_is_refused_exactly_when_it_is_misaligned_or_reaches_past_the_end);
+    tcase_add_test(tcase, the_address_of_a_cell_is_given_exactly_when_the_cell_lies_inside);
     tcase_add_test(tcase, no_operation_touches_a_refused_cell);
     tcase_add_test(tcase, every_operation_returns_what_was_and_leaves_its_neighbours);
     tcase_add_test(tcase, a_region_lives_until_its_last_reference_goes);

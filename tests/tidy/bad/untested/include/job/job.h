@@ -1,0 +1,2 @@
+/* job.h — all. */
+#include <job/port.h>
