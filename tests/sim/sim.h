@@ -39,8 +39,8 @@ void sim_system_call(void);
 uint32_t sim_random(uint32_t n);
 
 /* So many sleeps that have a time-out may still end by it, at once; the others never do, so that none heals what it should show. A
- * scenario that does not set it has no such sleeps. */
-enum { SIM_NO_TIME_OUTS = (int)0x7fffffff };
+ * scenario that does not set it has no such sleeps. With SIM_ALL_TIME_OUTS each ends at once, after others have had a turn. */
+enum { SIM_NO_TIME_OUTS = (int)0x7fffffff, SIM_ALL_TIME_OUTS = SIM_NO_TIME_OUTS - 1 };
 extern unsigned sim_time_outs;
 
 _Noreturn void sim_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
