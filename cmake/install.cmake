@@ -26,3 +26,20 @@ foreach(folder INCLUDEDIR LIBDIR)
 endforeach()
 configure_file(cmake/job.pc.in job.pc @ONLY)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/job.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+
+# Manual pages, if scdoc is there: their names are those of the functions, so the folder is installed as it is.
+find_program(SCDOC scdoc)
+if(SCDOC)
+  file(GLOB pages CONFIGURE_DEPENDS docs/man/* include/job/*.h)
+  set(folder ${CMAKE_CURRENT_BINARY_DIR}/man)
+  add_custom_command(
+    OUTPUT ${folder}.stamp
+    COMMAND ${PROJECT_SOURCE_DIR}/docs/man/build ${PROJECT_SOURCE_DIR} ${PROJECT_VERSION} ${folder}
+    COMMAND ${CMAKE_COMMAND} -E touch ${folder}.stamp
+    DEPENDS ${pages}
+    VERBATIM)
+  add_custom_target(job_man ALL DEPENDS ${folder}.stamp)
+  install(DIRECTORY ${folder}/ DESTINATION ${CMAKE_INSTALL_MANDIR})
+else()
+  message(STATUS "no manual pages: scdoc is missing")
+endif()

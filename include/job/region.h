@@ -150,7 +150,12 @@ JOB_INLINE void *job_region_cell(const struct job_region *region, size_t offset,
  *
  *      int job_region_load32(region, offset, &value)
  *      int job_region_store32(region, offset, value)
- *      int job_region_exchange32(region, offset, value, &old)              and add, sub, and, or, xor
+ *      int job_region_exchange32(region, offset, value, &old)
+ *      int job_region_add32(region, offset, value, &old)
+ *      int job_region_sub32(region, offset, value, &old)
+ *      int job_region_and32(region, offset, value, &old)
+ *      int job_region_or32(region, offset, value, &old)
+ *      int job_region_xor32(region, offset, value, &old)
  *      int job_region_compare_exchange32(region, offset, &expected, value)
  *
  * Each returns 0, or -EINVAL: the offset is misaligned, or the cell reaches past the end, or an address is NULL; then nothing is read or
