@@ -17,13 +17,14 @@ struct job_mail {
     const void *job_ahead;   /* an address that will be read soon, or NULL: only ever prefetched */
 };
 
-/* What a loop that closes could not get rid of: a handle, or one of the operations that the kernel has not given back. */
+/* What a loop that closes could not get rid of: a handle, or one of the operations that the kernel has not given back. Or a worker of it
+ * that has ended and left such things behind: that is told when it is known, which may be long before the close. */
 struct job_hung {
-    const char *what;             /* "stream", "timer" … for a handle, "receive", "send", "poll" … for an operation */
+    const char *what;             /* "stream", "timer", "worker" … for a handle, "receive", "send", "poll" … for an operation */
     struct job_handle *handle;    /* NULL: an operation */
     unsigned tasks, operations;   /* of the handle, not ended */
     int fd;                       /* of the operation; -1: a handle */
-    uint64_t since_ns;            /* of CLOCK_MONOTONIC: when the operation was started, or the close of the handle began */
+    uint64_t since_ns;            /* of CLOCK_MONOTONIC: when the operation was started, or the close of the handle's loop began */
 };
 
 struct job_loop_options {
@@ -97,8 +98,8 @@ JOB_API void job_loop_stop(struct job_loop *loop);
  *
  * @param deadline_ns  how long this may take; 0: 5 s. What cannot be drained by then (an op that the kernel does not give
  *                     back, a task that does not end) is named in the log and leaked, never freed
- * @return 0; -ETIMEDOUT: something was leaked, *loop is NULL all the same; -EINVAL: loop is NULL; -EBUSY: called from a callback of
- *         a loop; -EPERM: not the thread that runs or ran it; -ENOMEM
+ * @return 0; -ETIMEDOUT: something was leaked, now or earlier by a worker of this loop, *loop is NULL all the same; -EINVAL: loop is NULL;
+ *         -EBUSY: called from a callback of a loop; -EPERM: not the thread that runs or ran it; -ENOMEM
  * Thread: the loop's, after job_loop_run() has returned; any when it never ran; while no other is in a call with this loop.
  */
 JOB_API int job_loop_close(struct job_loop **loop, uint64_t deadline_ns);

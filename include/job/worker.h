@@ -6,12 +6,15 @@
  *      message ◀──── job_inside_post() ── job_worker_post() ────▶ message
  *      error   ◀──── job_inside_fail()
  *      exit    ◀──── the loop has nothing left to do, job_inside_exit(), job_inside_fail(), job_worker_stop()
- *      closed        the memory is yours again
+ *      closed        all is given back; or
+ *      left          the thread has ended, something on its loop has not
  *
  * Events come in that order, each at most once but for messages; all messages of a worker come before its exit. What one worker does,
  * also to fail, reaches no other. To stop is a request: the worker's loop ends its turn, closes all that is open on it (which cancels
- * operations and queued tasks, and stops its own workers), and the thread ends. A callback that does not return cannot be stopped: it is
- * reported as stuck, with its name, and nobody waits for it longer than the deadline of job_loop_close().
+ * operations and queued tasks, and stops its own workers), and the thread ends. Two things cannot be stopped, and nobody waits for them
+ * without a bound. A callback that does not return: it is reported as `stuck`, and from then on the worker does not keep its parent's loop
+ * alive. An operation or a task that does not end, such as a read of a pipe in which nobody writes: the worker's loop is closed without it,
+ * it is named in the log, and `left` comes instead of `closed`.
  */
 #ifndef JOB_WORKER_H
 #define JOB_WORKER_H
@@ -36,7 +39,10 @@ struct job_worker_options {
     size_t affinity_words;
     struct job_post start;       /* for main; moved as by job_port_post() */
     struct job_channel_options channel;   /* limits of both directions; its name is not used */
-    uint64_t stop_timeout_ns;    /* when a worker that shall stop is stuck; 0: 5 s */
+    /* Two times, one after the other; 0: 5 s each. From the request to stop until the worker is `stuck`; and from the end of its loop, by
+     * whatever cause, until that loop is closed without what has not ended. The deadline of the parent's own job_loop_close() must be
+     * longer than both for the parent to hear of it. */
+    uint64_t stop_timeout_ns;
 };
 
 /* What a parent is told. All on its loop; each may be NULL. */
@@ -46,10 +52,17 @@ struct job_worker_events {
     void (*writable)(struct job_worker *worker);
     /* The worker has failed; its exit code will be 1. Without this handler the parent fails as well: its job_loop_run() returns `err`. */
     void (*error)(struct job_worker *worker, int err, const char *text);
-    /* It was asked to stop `stop_timeout_ns` ago and has not ended. `function` is the callback that runs, or NULL. Also logged. */
+    /* It was asked to stop `stop_timeout_ns` ago and has not ended. `function` is the callback that runs, or NULL: none, its loop is being
+     * closed. Also logged. It does not keep the parent's loop alive any more; should it end after all, `exit` and the rest come as ever. */
     void (*stuck)(struct job_worker *worker, const void *function);
     void (*exit)(struct job_worker *worker, int code);   /* the thread has ended; 0, what it said, or 1: failed, or stopped */
+    /* Nothing of the worker is in the kernel's hands or a thread's: its memory is yours, and that of all that was on its loop. */
     void (*closed)(struct job_worker *worker);
+    /* Instead of `closed`: `count` handles and operations on its loop had not ended at the deadline, of which `first` is one (its handle is
+     * to be compared, not used). Each is in the log. The struct job_worker is yours again. What belongs to those that have not ended never
+     * is: handles, operations, tasks, bufs in them; the kernel or a thread may write there at any time. They stay in job_runtime_counts(),
+     * and neither the runtime's close nor that of the parent's loop says 0 any more. */
+    void (*left)(struct job_worker *worker, const struct job_hung *first, unsigned count);
 };
 
 struct job_worker {

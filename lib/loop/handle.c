@@ -80,6 +80,12 @@ void handle_set_idle(struct job_handle *handle, bool is_idle)
         set_flags(handle, is_idle ? HANDLE_IDLE : 0, is_idle ? 0 : HANDLE_IDLE);
 }
 
+void handle_give_up(struct job_handle *handle)
+{
+    assert(handle_is_open(handle) || handle_state(handle) == HANDLE_CLOSING);
+    set_flags(handle, HANDLE_UNREFERENCED, 0);
+}
+
 void handle_abandon(struct job_handle *handle)
 {
     assert(handle_is_open(handle) && handle->job_pending == 0);

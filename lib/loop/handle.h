@@ -24,6 +24,9 @@ int handle_open(struct job_loop *loop, struct job_handle *handle, size_t size, c
 /* An idle handle waits for nothing, so it does not keep the loop alive: a timer that is not armed. Handles open as not idle. */
 void handle_set_idle(struct job_handle *handle, bool is_idle);
 
+/* From here on it does not keep job_loop_run() from returning, though it may be closing: nobody knows when its `closed` will come. */
+void handle_give_up(struct job_handle *handle);
+
 /* Undoes handle_open() when the rest of an open failed; no `closed` comes. */
 void handle_abandon(struct job_handle *handle);
 

@@ -269,6 +269,13 @@ static void tell_hung(const struct job_loop *loop, const struct job_hung *hung)
         loop->hung(loop->hung_arg, hung);
 }
 
+void loop_leaves(struct job_loop *loop, const struct job_hung *hung)
+{
+    loop->left_behind++;
+    if (loop->hung)
+        loop->hung(loop->hung_arg, hung);
+}
+
 static void tell_hung_op(struct op *op, void *arg)
 {
     static const char *const kinds[OP_KINDS] = {
@@ -360,11 +367,12 @@ int job_loop_close(struct job_loop **loop_pointer, uint64_t deadline_ns)
     err = dispose(loop, drained);
     leave(loop, &before);
     *loop_pointer = NULL;
-    if (err == 0) {
-        line_release(root, loop->line);
-        alloc_free(root, loop);
-    }
-    return err;
+    if (err < 0)
+        return err;
+    bool is_whole = loop->left_behind == 0;
+    line_release(root, loop->line);
+    alloc_free(root, loop);
+    return is_whole ? 0 : -ETIMEDOUT;
 }
 
 void job_loop_stats(const struct job_loop *loop, struct job_loop_stats *stats)

@@ -64,6 +64,7 @@ struct job_loop {
     struct self *owner __attribute__((aligned(CACHE_LINE)));   /* atomic, set once: the thread that ran it first; NULL before */
     bool is_running;
     bool is_closing;
+    unsigned left_behind;        /* workers that have ended and left something that has not: loop_leaves() */
     int failure;                 /* what job_loop_run() will return instead of going on; 0: nothing */
     uint64_t closing_ns;         /* since when */
     uint64_t now_ns;
@@ -123,6 +124,9 @@ static inline void loop_let_go(struct job_loop *loop)
 
 /* job_loop_run() ends with this negative errno after the turn. Loop thread. */
 void loop_fail(struct job_loop *loop, int err);
+
+/* A worker of this loop has ended, and something of it has not: `hung` is told, and the loop's close will not say 0. Loop thread. */
+void loop_leaves(struct job_loop *loop, const struct job_hung *hung);
 
 /* turn.c: one turn, which sleeps until until_ns at the latest. 0, or a negative errno when the engine fails for good. */
 int loop_turn(struct job_loop *loop, uint64_t until_ns);

@@ -5,6 +5,8 @@
  *   of   T6 post the exit mail, and touch nothing shared afterwards
  *
  * The port closes in T5, behind all messages of this thread; the parent has its exit when it has both that close and the mail of T6.
+ * T5 has a deadline. A loop that cannot be closed by then is leaked, with its port and the record that the port is in: a pool thread may
+ * still post to the one, the kernel still write into what is on it. The end of the channel is not: the parent must hear its close.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -91,6 +93,27 @@ static void run(struct worker_record *record, struct job_loop *loop)
         fail(record, err, "its loop cannot run");
 }
 
+/* T5. A close that has failed at once, for want of memory, has not even begun with the port. */
+static void close_loop(struct worker_record *record, struct job_loop **loop)
+{
+    struct job_port *port = &record->inside.port;
+    int err = job_loop_close(loop, record->stop_timeout_ns);
+    record->is_left = err < 0;
+    if (!record->is_left)
+        return;
+    log_write(&record->root->log, JOB_LOG_ERROR, "worker %s has ended and left %u handles and operations behind: %s",
+              record->name, record->left_count, job_strerror(err));
+    if (port->job_end && handle_is_open(&port->handle))
+        job_end_close(&port->job_end);
+}
+
+void worker_leaves(void *arg, const struct job_hung *hung)
+{
+    struct worker_record *record = arg;
+    if (record->left_count++ == 0)
+        record->left = *hung;
+}
+
 void *worker_thread(void *arg)
 {
     struct worker_record *record = arg;
@@ -103,9 +126,7 @@ void *worker_thread(void *arg)
         run(record, loop);
     if (registry_remove(record) && !record->has_code)
         record->code = 1;
-    int err = job_loop_close(&loop, record->stop_timeout_ns);
-    if (err < 0)
-        log_write(&root->log, JOB_LOG_ERROR, "worker %s: its loop was leaked: %s", record->name, job_strerror(err));
+    close_loop(record, &loop);
     job_message_free(&record->inside.start);
     job_end_close(&record->end);
     *self() = (struct self){0};

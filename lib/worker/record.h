@@ -47,6 +47,9 @@ struct worker_record {
     bool has_code;
     int err;
     char text[ERROR_TEXT_MAX];
+    bool is_left;                    /* its loop could not be closed whole: record and arena are leaked with it */
+    unsigned left_count;             /* of handles and operations that had not ended */
+    struct job_hung left;            /* the first of them */
     /* control messages, by record_online() and record_failed(): without bytes, so without the room at a message's end */
     _Alignas(struct job_message) unsigned char online[sizeof(struct job_message)];
     _Alignas(struct job_message) unsigned char failed[sizeof(struct job_message)];
@@ -65,6 +68,8 @@ static inline struct job_message *record_failed(struct worker_record *record)
 
 /* inside.c: the thread. */
 void *worker_thread(void *record);
+/* Its loop's `hung`: notes what is left behind. */
+void worker_leaves(void *record, const struct job_hung *hung);
 
 /* registry.c. root->workers_lock is taken inside. */
 uint64_t registry_new_id(struct root *root);

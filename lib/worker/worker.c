@@ -3,6 +3,9 @@
  *      open ──the port's close was taken, and the exit mail has come──▶ exit ──▶ closing ──▶ closed
  *        └──job_worker_close(), or the loop closes: stop; the port is closed──▶ closing ──both, as above──▶ exit ──▶ closed
  *
+ * In the place of closed stands left when the thread could not close its loop whole. Its record, with the port that is on that loop, is
+ * leaked then, and so is the arena: what has not ended may be in it.
+ *
  * Everything that can fail comes before the start message is posted, and the thread waits for that message: a thread whose open fails finds
  * its channel closed and ends. So an error leaves no thread, and the start message's items where they were.
  */
@@ -19,7 +22,7 @@
 #include "worker/record.h"
 #include "worker/spare_arena.h"
 
-enum { WORKER_PORT_CLOSED = 1, WORKER_EXITED = 2, WORKER_OVER = 4 };
+enum { WORKER_PORT_CLOSED = 1, WORKER_EXITED = 2, WORKER_OVER = 4, WORKER_STUCK = 8 };
 
 enum {
     WORKER_ENTRIES = 64,          /* of the ring: 256 cost 36 KiB */
@@ -69,8 +72,10 @@ static void see_whether_it_is_over(struct job_worker *worker)
     worker->job_flags |= WORKER_OVER;
     deadline_clear(loop_of(worker), deadline_of(worker));
     (void)pthread_join(record->thread, NULL);
-    worker->job_record = NULL;
-    record_free(record);
+    if (!record->is_left) {
+        worker->job_record = NULL;   /* the sign that nothing is left */
+        record_free(record);
+    }
     if (worker->job_events->exit)
         LOOP_CALL(loop_of(worker), worker->job_events->exit, (worker, code));
     (void)handle_close(&worker->handle);
@@ -136,11 +141,14 @@ static const struct job_port_events port_events = {
     .closed = port_closed,
 };
 
+/* Nobody waits for it without a bound: the parent's loop may return, and its close has a deadline. */
 static void is_late(struct deadline *deadline)
 {
     struct job_worker *worker = (struct job_worker *)((char *)deadline - offsetof(struct job_worker, job_deadline));
     struct worker_record *record = record_of(worker);
     const void *function = (const void *)(uintptr_t)registry_running(record);
+    worker->job_flags |= WORKER_STUCK;
+    handle_give_up(&worker->handle);
     log_write(&record->root->log, JOB_LOG_ERROR, "worker %s is stuck: asked to stop, it has not ended; it runs %p", record->name,
               function);
     if (worker->job_events->stuck)
@@ -165,12 +173,29 @@ static void worker_close(struct job_handle *handle)
         return;
     (void)stop(worker);
     job_port_close_now(&worker->job_port);
+    if (worker->job_flags & WORKER_STUCK)
+        handle_give_up(handle);   /* as before: closing has made it count again */
+}
+
+static void tell_left(struct job_worker *worker, struct worker_record *record)
+{
+    struct job_loop *loop = loop_of(worker);
+    loop_leaves(loop, &(struct job_hung){.what = "worker",
+                                         .handle = &worker->handle,
+                                         .operations = record->left_count,
+                                         .fd = -1,
+                                         .since_ns = record->left.since_ns});
+    if (worker->job_events->left)
+        LOOP_CALL(loop, worker->job_events->left, (worker, &record->left, record->left_count));
 }
 
 static void worker_closed(struct job_handle *handle)
 {
     struct job_worker *worker = container_of(handle, struct job_worker, handle);
-    if (worker->job_events->closed)
+    struct worker_record *record = record_of(worker);
+    if (record)
+        tell_left(worker, record);
+    else if (worker->job_events->closed)
         LOOP_CALL(loop_of(worker), worker->job_events->closed, (worker));
 }
 
@@ -227,6 +252,8 @@ static int open_loop(struct worker_record *record, const struct job_worker_optio
         .name = record->name,
         .entries = WORKER_ENTRIES,
         .receive_slots = WORKER_RECEIVE_SLOTS,
+        .hung = worker_leaves,
+        .hung_arg = record,
     };
     return job_loop_open((struct job_runtime *)record->root, &record->loop, &loop);
 }

@@ -2,6 +2,7 @@
 #include <limits.h>
 #include <signal.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -12,7 +13,9 @@
 /* One worker and what its parent was told. */
 struct told {
     struct job_worker worker;
-    unsigned online, messages, errors, exits, closed, stuck, writable;
+    unsigned online, messages, errors, exits, closed, left, stuck, writable;
+    const char *left_what;
+    unsigned left_count;
     unsigned messages_at_exit, messages_at_online;
     int code, err;
     char text[128];
@@ -81,9 +84,19 @@ static void on_closed(struct job_worker *worker)
     told->closed++;
 }
 
+static void on_left(struct job_worker *worker, const struct job_hung *first, unsigned count)
+{
+    struct told *told = job_container_of(worker, struct told, worker);
+    ck_assert_uint_eq(told->exits, 1);
+    ck_assert_uint_eq(told->closed, 0);
+    told->left++;
+    told->left_what = first->what;
+    told->left_count = count;
+}
+
 static const struct job_worker_events events = {
     .online = on_online, .message = on_message,     .writable = on_writable, .error = on_error,
-    .stuck = on_stuck,   .exit = on_exit_code, .closed = on_closed,
+    .stuck = on_stuck,   .exit = on_exit_code, .closed = on_closed, .left = on_left,
 };
 
 static void setup(void)
@@ -748,13 +761,212 @@ START_TEST(O04_a_worker_that_does_not_return_is_reported_stuck_with_its_function
     w.then = stop_it;
     struct job_worker_options options = {.stop_timeout_ns = 20000000, .name = "hangs"};
     ck_assert_ok(job_worker_open(parent, &w.worker, blocks_until_told, &options, &stuck));
-    ck_assert_int_eq(job_loop_run(parent), 0);
+    ck_assert_int_eq(job_loop_run(parent), 0);   /* does not wait for it any more */
     ck_assert_uint_eq(w.stuck, 1);
     ck_assert_ptr_eq(w.running, (const void *)(uintptr_t)blocks_until_told);
+    ck_assert_ok(job_loop_close(&parent, 0));    /* does, up to its deadline */
+    ck_assert_uint_eq(w.exits, 1);
+    ck_assert_uint_eq(w.closed, 1);
     ck_assert_int_eq(w.code, 1);
     job_region_release(&counter);
-    ck_assert_ok(job_loop_close(&parent, 0));
     fixture_close(quiet);
+}
+END_TEST
+
+/* What hangs leaves a runtime that cannot be closed, so these run in a child, which says by its exit code what it saw: 0, or the number of
+ * the line that was not true. */
+#define MUST(condition)                                                                                                \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            fprintf(stderr, "line %d: %s\n", __LINE__, #condition);                                                    \
+            _exit(1);                                                                                                  \
+        }                                                                                                              \
+    } while (0)
+
+static void in_a_child(void (*body)(void))
+{
+    pid_t child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        alarm(20);
+        body();
+        _exit(0);
+    }
+    int status = 0;
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+}
+
+/* A task in a thread of the runtime's that reads from a pipe in which nobody writes; what a user would free in `closed`. */
+struct reading {
+    struct job_timer timer;
+    struct job_task task;
+    int fds[2];
+    atomic_uint has_begun, has_ended;
+    unsigned char byte;
+};
+
+static struct reading *reading;
+
+static void reads_the_pipe(struct job_task *task)
+{
+    struct reading *mine = job_container_of(task, struct reading, task);
+    atomic_store(&mine->has_begun, 1);
+    (void)!read(mine->fds[0], &mine->byte, 1);
+    atomic_store(&mine->has_ended, 1);
+}
+
+static void is_through(struct job_task *task, int status)
+{
+    (void)task, (void)status;
+}
+
+static void never(struct job_timer *timer)
+{
+    (void)timer;
+}
+
+static void reads_a_pipe(struct job_inside *inside, struct job_message *start)
+{
+    (void)start;
+    MUST(job_timer_open(job_inside_loop(inside), &reading->timer, never) == 0);
+    MUST(job_task_init(&reading->task, job_runtime_calls(runtime), reads_the_pipe, is_through) == 0);
+    MUST(job_submit(job_runtime_calls(runtime), &reading->task, &reading->timer.handle) == 0);
+    while (!atomic_load(&reading->has_begun))
+        sched_yield();
+    post_value(inside, 1);
+    MUST(job_inside_listen(inside, &hearing) == 0);
+}
+
+static void open_reading(void)
+{
+    memset(&w, 0, sizeof w);
+    reading = calloc(1, sizeof *reading);
+    MUST(reading && pipe(reading->fds) == 0);
+    MUST(job_runtime_open(&runtime, NULL) == 0);   /* quiet: it says so in the log */
+    MUST(job_loop_open(runtime, &loop, NULL) == 0);
+    w.then = stop_it;
+}
+
+/* The call returns at last: it writes where it was told to, and nobody may have freed that. */
+static void let_it_end(void)
+{
+    MUST(write(reading->fds[1], "x", 1) == 1);
+    while (!atomic_load(&reading->has_ended))
+        sched_yield();
+    MUST(reading->byte == 'x');
+    MUST(job_runtime_close(&runtime) == -EBUSY);
+}
+
+static void leaves_a_call_behind(void)
+{
+    open_reading();
+    struct job_worker_options options = {.stop_timeout_ns = 20000000, .memory_limit_bytes = LIMIT};
+    MUST(job_worker_open(loop, &w.worker, reads_a_pipe, &options, &events) == 0);
+    MUST(job_loop_run(loop) == 0);
+    MUST(w.stuck <= 1);
+    while (w.left == 0 && w.closed == 0)   /* reported stuck in between, it does not keep the loop alive */
+        MUST(job_loop_run(loop) == 0);
+    MUST(w.exits == 1 && w.code == 1);
+    MUST(w.left == 1 && w.closed == 0);
+    MUST(strcmp(w.left_what, "timer") == 0 && w.left_count == 1);
+    MUST(job_worker_stop(&w.worker) == -ESRCH);
+    memset(&w.worker, 0xff, sizeof w.worker);   /* ours again */
+    MUST(job_loop_close(&loop, 0) == -ETIMEDOUT);
+    let_it_end();
+}
+
+START_TEST(what_has_not_ended_is_told_as_left_and_never_as_closed)
+{
+    in_a_child(leaves_a_call_behind);
+}
+END_TEST
+
+static unsigned hung_workers;
+
+static void counts_hung(void *arg, const struct job_hung *hung)
+{
+    (void)arg;
+    hung_workers += strcmp(hung->what, "worker") == 0;
+}
+
+static struct told inner;
+
+static void nests_the_reader(struct job_inside *inside, struct job_message *start)
+{
+    (void)start;
+    inner.then = stop_it;
+    struct job_worker_options options = {.stop_timeout_ns = 10000000};
+    MUST(job_worker_open(job_inside_loop(inside), &inner.worker, reads_a_pipe, &options, &events) == 0);
+}
+
+static void leaves_a_call_behind_below(void)
+{
+    open_reading();
+    w.then = NULL;
+    MUST(job_loop_close(&loop, 0) == 0);
+    MUST(job_loop_open(runtime, &loop, &(struct job_loop_options){.hung = counts_hung}) == 0);
+    MUST(job_worker_open(loop, &w.worker, nests_the_reader, NULL, &events) == 0);
+    MUST(job_loop_run(loop) == 0);
+    MUST(inner.exits == 1 && inner.left == 1 && inner.closed == 0);
+    MUST(w.exits == 1 && w.left == 1 && w.closed == 0);
+    MUST(strcmp(w.left_what, "worker") == 0);
+    MUST(hung_workers == 1);
+    let_it_end();
+}
+
+START_TEST(what_a_worker_of_a_worker_leaves_is_left_by_both)
+{
+    in_a_child(leaves_a_call_behind_below);
+}
+END_TEST
+
+static void hangs_for_ever(struct job_inside *inside, struct job_message *start)
+{
+    (void)start;
+    post_value(inside, 1);
+    for (;;)
+        pause();
+}
+
+static void close_it(struct told *told)
+{
+    job_worker_close(&told->worker);
+}
+
+static void waits_within_bounds(void)
+{
+    open_reading();
+    w.then = close_it;
+    struct job_worker_options options = {.stop_timeout_ns = 10000000, .name = "hangs"};
+    MUST(job_worker_open(loop, &w.worker, hangs_for_ever, &options, &events) == 0);
+    MUST(job_loop_run(loop) == 0);
+    MUST(w.stuck == 1 && w.exits == 0);
+    MUST(job_loop_run(loop) == 0);
+    MUST(job_loop_close(&loop, 10000000) == -ETIMEDOUT);
+    MUST(w.exits + w.closed + w.left == 0);
+    MUST(job_runtime_close(&runtime) == -EBUSY);
+}
+
+START_TEST(a_stuck_worker_that_was_closed_holds_up_neither_run_nor_close)
+{
+    in_a_child(waits_within_bounds);
+}
+END_TEST
+
+static void ends_too_slowly(void)
+{
+    open_reading();
+    w.then = NULL;
+    struct job_worker_options options = {.stop_timeout_ns = 1};   /* over before its loop has begun to close */
+    MUST(job_worker_open(loop, &w.worker, posts_two, &options, &events) == 0);
+    MUST(job_loop_run(loop) == 0);
+    MUST(w.messages == 2 && w.exits == 1 && w.left == 1 && w.closed == 0);
+}
+
+START_TEST(a_loop_that_was_not_closed_in_time_does_not_hide_its_end_from_the_parent)
+{
+    in_a_child(ends_too_slowly);
 }
 END_TEST
 
@@ -871,6 +1083,10 @@ int main(void)
     tcase_add_test(tcase, a_forked_child_has_no_workers);
     tcase_add_test(tcase, P25_a_full_queue_does_not_hold_up_a_stop);
     tcase_add_test(tcase, O04_a_worker_that_does_not_return_is_reported_stuck_with_its_function);
+    tcase_add_test(tcase, what_has_not_ended_is_told_as_left_and_never_as_closed);
+    tcase_add_test(tcase, what_a_worker_of_a_worker_leaves_is_left_by_both);
+    tcase_add_test(tcase, a_stuck_worker_that_was_closed_holds_up_neither_run_nor_close);
+    tcase_add_test(tcase, a_loop_that_was_not_closed_in_time_does_not_hide_its_end_from_the_parent);
     tcase_add_test(tcase, O01_O02_O03_time_and_memory_of_a_worker_can_be_read_while_it_lives);
     tcase_add_test(tcase, closing_the_parents_loop_stops_its_workers);
     tcase_add_test(tcase, what_was_sent_to_a_worker_before_it_listens_is_not_lost);
