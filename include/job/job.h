@@ -13,6 +13,7 @@
 #include <job/pool.h>
 #include <job/port.h>
 #include <job/region.h>
+#include <job/rpc.h>
 #include <job/runtime.h>
 #include <job/signal.h>
 #include <job/socket.h>

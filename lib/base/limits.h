@@ -92,6 +92,8 @@ enum {
     MESSAGE_BYTES = 256,                                 /* of a message: small ones touch two cache lines of it */
     MESSAGE_ITEMS_MAX = 64,                              /* more go through a buf or several messages */
     MESSAGE_ITEMS_INLINE = 4,
+    RPC_CALLS_DEFAULT = LIMIT(256, 2),                   /* open calls of one end; unmeasured */
+    RPC_CALLS_MAX = 1 << 16,                             /* answers go beyond PORT_MESSAGES_MAX: both below what an inbox counts */
 
     /* stats */
     STATS_THREADS_MAX = LIMIT(256, 16),

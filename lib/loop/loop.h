@@ -23,6 +23,8 @@ struct job_signal;
 struct job_file;
 struct job_port;
 struct job_region_waiter;
+struct job_rpc;
+struct job_rpc_call;
 
 /* job_loop_stop() takes a loop from RUN to REQUESTED and posts the stop mail; its delivery makes that STOP. */
 enum loop_stop { LOOP_RUN, LOOP_STOP_REQUESTED, LOOP_STOP };
@@ -159,6 +161,8 @@ void loop_callback_ended(struct job_loop *loop);
         struct job_file *: "file",                                                                                     \
         struct job_port *: "port",                                                                                     \
         struct job_region_waiter *: "region waiter",                                                                   \
+        struct job_rpc *: "rpc",                                                                                       \
+        struct job_rpc_call *: "rpc call",                                                                             \
         struct job_task *: "task",                                                                                     \
         struct job_call *: "call",                                                                                     \
         default: "handle")

@@ -121,14 +121,25 @@ void sender_fini(struct sender *sender)
     sender->box = NULL;
 }
 
-int sender_post(struct sender *sender, const struct job_post *post, const struct box *own)
+/* An answer counts as a message, but not its bytes: nobody waits for them to become fewer. */
+static int claim(struct box *box, uint64_t *charge, const struct stamp *stamp)
+{
+    if (!stamp || stamp->kind != MESSAGE_ANSWER)
+        return inbox_claim(&box->inbox, *charge);
+    if (*charge > box->inbox.limit_bytes)
+        return -EMSGSIZE;
+    *charge = 0;
+    return inbox_claim_beyond(&box->inbox);
+}
+
+int sender_post(struct sender *sender, const struct job_post *post, const struct box *own, const struct stamp *stamp)
 {
     struct box *box = sender->box;
     uint64_t charge;
     int err = post_check(post, box, own, &charge);
     if (err < 0)
         return err;
-    err = inbox_claim(&box->inbox, charge);
+    err = claim(box, &charge, stamp);
     if (err < 0) {
         sender->refused_bytes = charge;
         return err;
@@ -139,7 +150,7 @@ int sender_post(struct sender *sender, const struct job_post *post, const struct
         goto release;
     }
     message->charge = charge;
-    err = message_fill(message, post);
+    err = message_fill(message, post, stamp);
     if (err < 0)
         goto put;
     post_clear(post);

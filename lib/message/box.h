@@ -9,8 +9,20 @@
 #include "job/port.h"
 #include "queue/inbox.h"
 
-/* A control message is the library's own: it takes no room, and its memory is whoever's who pushed it. */
-enum message_kind { MESSAGE_PLAIN, MESSAGE_CLOSE, MESSAGE_CONTROL };
+/* A control message is the library's own: it takes no room, and its memory is whoever's who pushed it. A call becomes held when its rpc has
+ * received it, and gives it back itself. */
+enum message_kind { MESSAGE_PLAIN, MESSAGE_CLOSE, MESSAGE_CONTROL, MESSAGE_CALL, MESSAGE_ANSWER, MESSAGE_HELD };
+
+struct rpc;
+
+/* What a call and its answer have besides, at the very end of their room. */
+struct stamp {
+    enum message_kind kind;
+    int32_t status;                 /* of an answer */
+    uint64_t call;                  /* the caller's number for it */
+    struct rpc *holder;             /* of a held call, and where it is listed */
+    struct list node;
+};
 
 struct item {
     enum job_item_kind kind;
@@ -30,7 +42,7 @@ struct job_message {
     uint16_t count;
     uint8_t kind;                   /* enum message_kind */
     bool is_referenced;             /* it holds a reference of its box */
-    /* Its room follows, up to MESSAGE_BYTES: bytes first, items at the end. Messages of control have none. */
+    /* Its room follows, up to MESSAGE_BYTES: bytes first, items and stamp at the end. Messages of control have none. */
 };
 
 enum { MESSAGE_ROOM = MESSAGE_BYTES - sizeof(struct job_message) };
@@ -38,6 +50,11 @@ enum { MESSAGE_ROOM = MESSAGE_BYTES - sizeof(struct job_message) };
 static inline uint8_t *message_room(const struct job_message *message)
 {
     return (uint8_t *)(uintptr_t)(message + 1);
+}
+
+static inline struct stamp *message_stamp(const struct job_message *message)
+{
+    return (struct stamp *)(void *)(message_room(message) + MESSAGE_ROOM - sizeof(struct stamp));
 }
 
 /* A slot of the arena, cut into messages; the first place is this. */
@@ -79,8 +96,9 @@ void box_release(struct box *box);
 void sender_init(struct sender *sender, struct box *box);
 void sender_fini(struct sender *sender);
 
-/* job_end_post() for one sender; `own` is the box of the end that posts, or NULL. */
-int sender_post(struct sender *sender, const struct job_post *post, const struct box *own);
+/* job_end_post() for one sender; `own` is the box of the end that posts, or NULL; `stamp` NULL: a plain message. An answer takes its room
+ * beyond the limit. */
+int sender_post(struct sender *sender, const struct job_post *post, const struct box *own, const struct stamp *stamp);
 
 /* Messages, linked, whose callbacks are over and whose items are gone, may be filled again. Any thread. */
 void box_put_spares(struct box *box, struct job_message *first, struct job_message *last);
@@ -91,7 +109,7 @@ void box_put_spares(struct box *box, struct job_message *first, struct job_messa
 int post_check(const struct job_post *post, const struct box *to, const struct box *own, uint64_t *charge);
 
 /* Copies bytes and notes items; on error nothing has changed. */
-int message_fill(struct job_message *message, const struct job_post *post);
+int message_fill(struct job_message *message, const struct job_post *post, const struct stamp *stamp);
 
 /* The message is about to leave: what moves is no longer the poster's. */
 void post_clear(const struct job_post *post);
@@ -104,6 +122,9 @@ void message_unfill(struct job_message *message);
 
 /* Drops all that is still in it. Ends go onto *ends, linked by job_end.next, for whoever closes them. */
 void message_clear(struct job_message *message, struct job_end **ends);
+
+/* end.c: job_message_free(), also of one that is held. */
+void message_give_back(struct job_message *message);
 
 /* Its ends travel no more. */
 void message_arrived(struct job_message *message);

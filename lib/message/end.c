@@ -203,7 +203,7 @@ int job_end_post(struct job_end *end, const struct job_post *post)
         return -EINVAL;
     if (root_is_forked(end->root))
         return -EPERM;
-    return sender_post(&end->out, post, end->in);
+    return sender_post(&end->out, post, end->in, NULL);
 }
 
 /* A thread that sleeps until somebody posts. */
@@ -284,14 +284,23 @@ int job_end_receive(struct job_end *end, struct job_message **out, int64_t timeo
     return 0;
 }
 
+void message_give_back(struct job_message *message)
+{
+    struct box *box = message->box;
+    clear(message);
+    box_put_spares(box, message, message);
+    box_release(box);
+}
+
 void job_message_free(struct job_message **pointer)
 {
     struct job_message *message = pointer ? *pointer : NULL;
     if (!message)
         return;
+    if (message->kind == MESSAGE_HELD) {
+        log_write(&message->box->root->log, JOB_LOG_ERROR, "job_message_free(): a call is answered, not freed: ignored");
+        return;
+    }
     *pointer = NULL;
-    struct box *box = message->box;
-    clear(message);
-    box_put_spares(box, message, message);
-    box_release(box);
+    message_give_back(message);
 }

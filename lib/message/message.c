@@ -171,9 +171,11 @@ static void free_outside(struct job_message *message)
 }
 
 /* Room for bytes and items: those that do not fit live elsewhere. */
-static int make_room(struct job_message *message, const struct job_post *post)
+static int make_room(struct job_message *message, const struct job_post *post, bool is_stamped)
 {
     size_t inside = post->count > 0 && post->count <= MESSAGE_ITEMS_INLINE ? post->count * sizeof(struct item) : 0;
+    if (is_stamped)
+        inside += sizeof(struct stamp);
     message->big = NULL;
     message->items = (struct item *)(void *)(message_room(message) + MESSAGE_ROOM - inside);
     message->count = (uint16_t)post->count;
@@ -189,13 +191,15 @@ static int make_room(struct job_message *message, const struct job_post *post)
     return err;
 }
 
-int message_fill(struct job_message *message, const struct job_post *post)
+int message_fill(struct job_message *message, const struct job_post *post, const struct stamp *stamp)
 {
-    message->kind = MESSAGE_PLAIN;
+    message->kind = (uint8_t)(stamp ? stamp->kind : MESSAGE_PLAIN);
     message->current = NULL;
-    int err = make_room(message, post);
+    int err = make_room(message, post, stamp);
     if (err < 0)
         return err;
+    if (stamp)
+        *message_stamp(message) = *stamp;
     size_t room;
     if (post->len > 0)
         memcpy(message->big ? job_buf_room(message->big, &room) : message_room(message), post->bytes, post->len);

@@ -14,6 +14,7 @@
 
 #include "loop/handle.h"
 #include "message/end.h"
+#include "message/port.h"
 
 enum {
     PORT_STARTED = 1,
@@ -237,13 +238,13 @@ static int check(const struct job_port *port)
     return handle_is_open(&port->handle) ? 0 : -ECANCELED;
 }
 
-int job_port_post(struct job_port *port, const struct job_post *post)
+int port_post(struct job_port *port, const struct job_post *post, const struct stamp *stamp)
 {
     int err = check(port);
     if (err < 0)
         return err;
     struct sender *sender = &port->job_end->out;
-    err = sender_post(sender, post, port->job_end->in);
+    err = sender_post(sender, post, port->job_end->in, stamp);
     if (err != -EAGAIN || !port->job_events->writable || is(port, PORT_WAITING))
         return err;
     *waiter_of(port) = (struct inbox_waiter){
@@ -255,6 +256,16 @@ int job_port_post(struct job_port *port, const struct job_post *post)
     see_to_idle(port);
     inbox_wait(&sender->box->inbox, waiter_of(port));
     return err;
+}
+
+bool port_awaits_room(const struct job_port *port)
+{
+    return is(port, PORT_WAITING);
+}
+
+int job_port_post(struct job_port *port, const struct job_post *post)
+{
+    return port_post(port, post, NULL);
 }
 
 int job_port_stop(struct job_port *port)

@@ -50,7 +50,7 @@ int job_sender_post(struct job_sender *sender, const struct job_post *post)
         return -EINVAL;
     if (root_is_forked(sender->root))
         return -EPERM;
-    return sender_post(&sender->out, post, NULL);
+    return sender_post(&sender->out, post, NULL, NULL);
 }
 
 static void deliver_writable(struct job_mail *mail)

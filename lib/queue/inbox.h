@@ -51,6 +51,9 @@ void inbox_fini(struct inbox *inbox);
 /* Takes room for one message. 0; -EAGAIN: the limit; -EMSGSIZE: it never fits; -EPIPE: closed. Any thread. */
 int inbox_claim(struct inbox *inbox, uint64_t bytes);
 
+/* Takes the room of one message without bytes, also beyond the limit: for what its receiver has limited in another way. 0, or -EPIPE. */
+int inbox_claim_beyond(struct inbox *inbox);
+
 /* Gives room back, and wakes who waits for it. The owner, or who claimed and did not push. */
 void inbox_release(struct inbox *inbox, uint32_t messages, uint64_t bytes);
 

@@ -109,7 +109,7 @@ int job_worker_post_to(struct job_runtime *runtime, uint64_t id, const struct jo
     lock(root);
     struct worker_record *record = find(root, id);
     if (record)
-        err = sender_post(&record->into, post, NULL);
+        err = sender_post(&record->into, post, NULL, NULL);
     unlock(root);
     return err == -EPIPE ? -ESRCH : err;
 }

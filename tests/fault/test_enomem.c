@@ -188,6 +188,59 @@ static int serve_stream(void)
     return err < 0 ? err : ran;
 }
 
+static unsigned dones;
+
+static void on_done(struct job_rpc_call *call, int status, struct job_message *answer)
+{
+    (void)call, (void)status, (void)answer;
+    dones++;
+}
+
+static void on_call(struct job_rpc *rpc, struct job_message *call)
+{
+    if (job_rpc_answer(rpc, &call, 0, NULL) < 0)
+        job_rpc_close(rpc);   /* the caller is told */
+    else
+        ck_assert_ptr_null(call);
+}
+
+static void on_rpc_closed(struct job_rpc *rpc)
+{
+    (void)rpc;
+}
+
+static const struct job_rpc_events answers = {.call = on_call, .closed = on_rpc_closed};
+static const struct job_rpc_events asks = {.closed = on_rpc_closed};
+
+static int call_and_answer(void)
+{
+    struct job_loop *loop = NULL;
+    struct job_end *ends[2] = {NULL, NULL};
+    struct job_rpc rpcs[2] = {0};
+    struct job_rpc_call call = {.done = on_done};
+    bool is_asked = false;
+    disarm();
+    ck_assert_ok(job_loop_open(runtime, &loop, NULL));
+    dones = 0;
+    is_armed = true;
+    int err = job_channel_open(runtime, &ends[0], &ends[1], NULL);
+    if (err == 0)
+        err = job_rpc_open(loop, &rpcs[0], &ends[0], NULL, &asks);
+    if (err == 0)
+        err = job_rpc_open(loop, &rpcs[1], &ends[1], NULL, &answers);
+    if (err == 0)
+        err = job_rpc_call(&rpcs[0], &call, NULL, 0);
+    is_asked = err == 0;
+    job_handle_unref(&rpcs[1].handle);
+    int ran = is_asked ? job_loop_run(loop) : 0;
+    disarm();
+    job_end_close(&ends[0]);
+    job_end_close(&ends[1]);
+    ck_assert_ok(job_loop_close(&loop, 0));
+    ck_assert_uint_eq(dones, is_asked);
+    return err < 0 ? err : ran;
+}
+
 static int split_and_write(void)
 {
     struct job_buf *buf = NULL, *rest = NULL;
@@ -263,6 +316,7 @@ static const struct {
     {"open_runtime", open_runtime, 5, false}, {"open_arena", open_arena, 4, false},
     {"open_region", open_region, 1, false},   {"open_pool", open_pool, 3, true},
     {"run_loop", run_loop, 5, false},         {"close_loop", close_loop, 1, false},
+    {"call_and_answer", call_and_answer, 6, true},
     {"serve_stream", serve_stream, 1, true},  {"split_and_write", split_and_write, 1, false},
     {"wrap_and_slice", wrap_and_slice, 3, false}, {"map_a_file", map_a_file, 1, false},
 };

@@ -688,6 +688,77 @@ START_TEST(W34_any_thread_posts_to_a_worker_by_its_id)
 }
 END_TEST
 
+static struct job_rpc served;                    /* the worker's */
+static struct job_rpc asking;
+static struct job_rpc_call asked[2];
+static int statuses[2];
+static unsigned dones;
+static atomic_uint handled;
+
+static void on_asked(struct job_rpc *rpc, struct job_message *call)
+{
+    size_t len;
+    job_message_bytes(call, &len);
+    handled++;
+    if (len > 0)
+        job_inside_exit(job_inside_current(), 3);   /* without an answer */
+    else
+        ck_assert_ok(job_rpc_answer(rpc, &call, -EIO, NULL));
+}
+
+static const struct job_rpc_events serving = {.call = on_asked};
+
+static void gets_an_end(struct job_inside *inside, struct job_message *message)
+{
+    struct job_end *end = job_message_take_end(message, 0);
+    ck_assert_ok(job_rpc_open(job_inside_loop(inside), &served, &end, NULL, &serving));
+}
+
+static const struct job_inside_events getting = {.message = gets_an_end};
+
+static void waits_for_an_end(struct job_inside *inside, struct job_message *start)
+{
+    (void)start;
+    ck_assert_ok(job_inside_listen(inside, &getting));
+}
+
+static void on_answered(struct job_rpc_call *call, int status, struct job_message *answer)
+{
+    unsigned index = (unsigned)(call - asked);
+    ck_assert((answer != NULL) == (index == 0));
+    statuses[index] = status;
+    dones++;
+    if (index == 0) {
+        ck_assert_uint_eq(handled, 1);   /* its handler has run, and has failed */
+        ck_assert_ok(job_rpc_call(&asking, &asked[1], &(struct job_post){.bytes = "x", .len = 1}, 0));
+    }
+}
+
+static const struct job_rpc_events asks = {0};
+
+/* The other errors: -EINVAL and -ESRCH are job_worker_post_to()'s, -ETIMEDOUT and -ENOSYS are seen in test_rpc.c. */
+START_TEST(W34_a_call_to_a_worker_by_its_id_ends_when_its_handler_has_run_or_the_worker_has_ended)
+{
+    struct job_end *ours = NULL, *theirs = NULL;
+    struct job_item item = {.kind = JOB_ITEM_END, .end = &theirs};
+    struct job_post post = {.items = &item, .count = 1};
+    asked[0].done = asked[1].done = on_answered;
+    open_worker(&w, waits_for_an_end, NULL);
+    ck_assert_ok(job_channel_open(runtime, &ours, &theirs, NULL));
+    ck_assert_int_eq(job_worker_post_to(runtime, 1000000, &post), -ESRCH);
+    ck_assert_ok(job_worker_post_to(runtime, job_worker_id(&w.worker), &post));
+    ck_assert_ok(job_rpc_open(loop, &asking, &ours, NULL, &asks));
+    ck_assert_ok(job_rpc_call(&asking, &asked[0], NULL, 0));
+
+    run_to_end(&w);
+
+    ck_assert_uint_eq(dones, 2);
+    ck_assert_int_eq(statuses[0], -EIO);
+    ck_assert_int_eq(statuses[1], -EOWNERDEAD);
+    ck_assert_int_eq(w.code, 3);
+}
+END_TEST
+
 START_TEST(a_forked_child_has_no_workers)
 {
     struct job_worker_stats stats;
@@ -1080,6 +1151,7 @@ int main(void)
     tcase_add_test(tcase, W29_an_unreferenced_worker_lets_its_parents_loop_return);
     tcase_add_test(tcase, W30_W31_a_worker_blocks_signals_and_changes_nothing_of_the_process);
     tcase_add_test(tcase, W34_any_thread_posts_to_a_worker_by_its_id);
+    tcase_add_test(tcase, W34_a_call_to_a_worker_by_its_id_ends_when_its_handler_has_run_or_the_worker_has_ended);
     tcase_add_test(tcase, a_forked_child_has_no_workers);
     tcase_add_test(tcase, P25_a_full_queue_does_not_hold_up_a_stop);
     tcase_add_test(tcase, O04_a_worker_that_does_not_return_is_reported_stuck_with_its_function);
