@@ -69,8 +69,8 @@ JOB_API int job_listener_open(struct job_loop *loop, struct job_listener *listen
                               const struct job_listener_options *options,
                               void (*accepted)(struct job_listener *listener, struct job_incoming *incoming));
 
-/** The address that it listens on, as text of at most JOB_ADDRESS_TEXT bytes. @return 0, or -EINVAL: NULL; -ECANCELED: it is closed or was
- * never opened; else as job_address_format(). Thread: loop thread, or before start. */
+/** The address that it listens on, as text of at most JOB_ADDRESS_TEXT bytes. @return 0, or -EINVAL: NULL, or never opened; -ECANCELED:
+ * closing; else as job_address_format(). Thread: loop thread, or before start. */
 JOB_API int job_listener_address(const struct job_listener *listener, char *text, size_t size);
 
 /** The port that it listens on; 0 for a Unix socket. Thread: loop thread, or before start. */

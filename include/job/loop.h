@@ -64,7 +64,9 @@ struct job_call {
 };
 
 /**
- * Opens a loop. Its ring belongs to the thread that first calls job_loop_run().
+ * Opens a loop. Its ring belongs to the thread that first calls job_loop_run(), and from then on all that is for the *loop thread*. Where
+ * another function says *before start*, until then any thread may call it, but one at a time: who hands the loop over does so by what
+ * orders memory, as pthread_create() does. Nothing checks that, since it may be handed over as often as one likes.
  *
  * @param options  NULL or {0}: defaults
  * @return 0, or

@@ -81,7 +81,7 @@ JOB_API void job_end_close(struct job_end **end);
  *         -EINVAL      an argument is NULL; an item is NULL, or stands twice, or is of another runtime; more than 64 items; the end that
  *                      posts is among the items
  *         -EDEADLK     an end would travel into its own queue, directly or through others that travel; nobody could ever take it out
- *         -EBADF       a descriptor is not open
+ *         -EBADF       a descriptor is not open, or -1
  *         -EBUSY       a sender among the items waits for room
  *         -ENOMEM      no memory for the copy
  *         -EPERM       in a forked child
@@ -213,7 +213,9 @@ JOB_API int job_sender_clone(struct job_sender *sender, struct job_sender **clon
 JOB_API int job_sender_post(struct job_sender *sender, const struct job_post *post);
 
 /**
- * Calls `writable` once on a loop, when there is room again, or the peer was closed: after -EAGAIN. The wait does not keep the loop alive.
+ * Calls `writable` once on a loop, when there is room again, or the peer was closed: after -EAGAIN. The wait does not keep the loop alive,
+ * and the loop must live as long: what ends it early is job_loop_close() or job_sender_close() on the loop's thread. A loop that does not
+ * run tells `writable` when it runs again.
  *
  * @return 0, or -EALREADY: it waits already; -EINVAL: an argument is NULL, or the loop is of another runtime; -ECANCELED: the loop is
  *         closing; -EPERM: not its thread

@@ -32,7 +32,8 @@ JOB_API int job_timer_open(struct job_loop *loop, struct job_timer *timer, void 
 /** Arms it (again) to fire once, `timeout_ns` from this call, never early. Timers fire in the order of their times, those of one time in
  * the order in which they were armed. What is armed while timers fire, also with 0, waits for the next round, so that it cannot
  * starve the rest. While it is armed it keeps the loop alive.
- * @return 0, or -EINVAL: NULL; -ECANCELED: closing; -EPERM: not the loop's thread. Thread: loop thread, or before start. */
+ * @return 0, or -EINVAL: NULL, or never opened; -ECANCELED: closing; -EPERM: not the loop's thread. Thread: loop thread, or before
+ * start. */
 JOB_API int job_timer_start(struct job_timer *timer, uint64_t timeout_ns);
 
 /** As job_timer_start(), at a time of CLOCK_MONOTONIC, in ns; what has passed fires in the next round. Reads no clock: with
@@ -47,7 +48,7 @@ JOB_API int job_timer_start_at(struct job_timer *timer, uint64_t due_ns);
  *
  * In its callback it is armed for its next time already: job_timer_stop(), any start (which replaces this one) and close work as elsewhere.
  *
- * @return 0, or -EINVAL: NULL, or interval_ns is 0; -ECANCELED: closing; -EPERM: not the loop's thread
+ * @return 0, or -EINVAL: NULL, never opened, or interval_ns is 0; -ECANCELED: closing; -EPERM: not the loop's thread
  * Thread: loop thread, or before start.
  */
 JOB_API int job_timer_start_repeating(struct job_timer *timer, uint64_t first_ns, uint64_t interval_ns);

@@ -101,9 +101,9 @@ int job_file_open(struct job_loop *loop, struct job_file *file, const struct job
 int job_file_adopt(struct job_loop *loop, struct job_file *file, int fd)
 {
     uint32_t flags;
-    if (!loop || !file || fd < 0)
+    if (!loop || !file)
         return -EINVAL;
-    int open_flags = fcntl(fd, F_GETFL);
+    int open_flags = fcntl(fd, F_GETFL);   /* EBADF: no descriptor */
     int err = open_flags < 0 ? -errno : file_kind_of(fd, open_flags, &flags);
     if (err == 0)
         err = file_init(loop, file);

@@ -21,12 +21,9 @@ static struct list *node_of(struct job_file_op *op)
 
 int file_op_begin(struct job_file_op *op, struct job_handle *handle, enum file_call call, job_file_done_fn *done)
 {
-    if (!op || !handle || !done || handle_state(handle) == HANDLE_NONE)
-        return -EINVAL;
-    if (loop_check_thread(handle->job_loop) < 0)
-        return -EPERM;
-    if (!handle_is_open(handle))
-        return -ECANCELED;
+    int err = op && handle && done ? handle_check(handle) : -EINVAL;
+    if (err < 0)
+        return err;
     if (op->job_state != FILE_OP_IDLE)
         return -EBUSY;
     op->count = 0;

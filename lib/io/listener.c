@@ -244,9 +244,8 @@ int job_listener_open(struct job_loop *loop, struct job_listener *listener, cons
 
 int job_listener_address(const struct job_listener *listener, char *text, size_t size)
 {
-    if (!listener || !text)
-        return -EINVAL;
-    return handle_is_open(&listener->handle) ? socket_text(listener->job_fd, false, text, size) : -ECANCELED;
+    int err = listener && text ? handle_check(&listener->handle) : -EINVAL;
+    return err < 0 ? err : socket_text(listener->job_fd, false, text, size);
 }
 
 uint16_t job_listener_port(const struct job_listener *listener)

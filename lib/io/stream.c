@@ -58,11 +58,7 @@ void stream_stall(struct job_stream *stream, enum stream_flag what)
 
 int stream_check(const struct job_stream *stream)
 {
-    if (!stream)
-        return -EINVAL;
-    if (!handle_is_open(&stream->handle))
-        return -ECANCELED;
-    return loop_check_thread(stream->handle.job_loop);
+    return stream ? handle_check(&stream->handle) : -EINVAL;
 }
 
 static void stream_closing(struct job_handle *handle)
@@ -154,7 +150,7 @@ int job_stream_accept(struct job_stream *stream, struct job_incoming *incoming, 
 
 int job_stream_adopt(struct job_loop *loop, struct job_stream *stream, int fd, const struct job_stream_events *events)
 {
-    if (!loop || !stream || fd < 0 || !events || !events->data)
+    if (!loop || !stream || !events || !events->data)
         return -EINVAL;
     int type = 0;
     socklen_t len = sizeof type;
@@ -187,6 +183,11 @@ int job_stream_status(const struct job_stream *stream)
     return stream->job_error == 0 && stream_has(stream, STREAM_TIMED_OUT) ? -ETIMEDOUT : stream->job_error;
 }
 
+bool job_stream_can_send(const struct job_stream *stream)
+{
+    return stream_check_sending(stream) == 0;
+}
+
 uint64_t job_stream_received(const struct job_stream *stream)
 {
     return stream ? stream->job_received : 0;
@@ -199,9 +200,8 @@ uint64_t job_stream_sent(const struct job_stream *stream)
 
 static int text_of(const struct job_stream *stream, bool is_peer, char *text, size_t size)
 {
-    if (!stream || !text)
-        return -EINVAL;
-    return handle_is_open(&stream->handle) ? socket_text(stream->job_fd, is_peer, text, size) : -ECANCELED;
+    int err = text ? stream_check(stream) : -EINVAL;
+    return err < 0 ? err : socket_text(stream->job_fd, is_peer, text, size);
 }
 
 int job_stream_peer(const struct job_stream *stream, char *text, size_t size)

@@ -119,6 +119,17 @@ void handle_release(struct job_handle *handle)
     loop_defer_mail(handle->job_loop, &handle->job_mail);
 }
 
+int handle_check(const struct job_handle *handle)
+{
+    if (handle_state(handle) == HANDLE_NONE)
+        return -EINVAL;
+    if (handle_state(handle) == HANDLE_CLOSED)
+        return -ECANCELED;   /* its loop may be gone */
+    if (loop_check_thread(handle->job_loop) < 0)
+        return -EPERM;
+    return handle_is_open(handle) ? 0 : -ECANCELED;
+}
+
 bool handle_is_here(const struct job_handle *handle, const char *call)
 {
     const struct job_loop *loop = handle->job_loop;

@@ -40,6 +40,9 @@ void handle_tell_closed(struct job_handle *handle);
 void handle_hold(struct job_handle *handle);
 void handle_release(struct job_handle *handle);
 
+/* What calls on a handle check first. 0; -EINVAL: never opened; -EPERM: another thread's; -ECANCELED: closing or closed. */
+int handle_check(const struct job_handle *handle);
+
 /* May this thread use it? Says so in the log if not: for calls that return nothing. */
 bool handle_is_here(const struct job_handle *handle, const char *call);
 

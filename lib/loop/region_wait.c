@@ -107,12 +107,9 @@ int job_region_waiter_open(struct job_loop *loop, struct job_region_waiter *wait
 
 static int check(const struct job_region_waiter *waiter, struct job_region *region)
 {
-    if (!waiter || handle_state(&waiter->handle) == HANDLE_NONE)
-        return -EINVAL;
-    if (loop_check_thread(waiter->handle.job_loop) < 0)
-        return -EPERM;
-    if (!handle_is_open(&waiter->handle))
-        return -ECANCELED;
+    int err = waiter ? handle_check(&waiter->handle) : -EINVAL;
+    if (err < 0)
+        return err;
     if (waiter->job_flags & WAITER_WAITING)
         return -EBUSY;
     return region_waitlist(region) ? 0 : -EOPNOTSUPP;

@@ -287,14 +287,9 @@ int job_submit(struct job_pool *pool, struct job_task *task, struct job_handle *
         return -EPERM;
     if (task_state(task) != TASK_IDLE || !list_is_empty(task_node(task)))
         return -EBUSY;
-    if (handle) {
-        if (handle_state(handle) == HANDLE_NONE)
-            return -EINVAL;
-        if (loop_check_thread(handle->job_loop) < 0)
-            return -EPERM;
-        if (!handle_is_open(handle))
-            return -ECANCELED;
-    }
+    int err = handle ? handle_check(handle) : 0;
+    if (err < 0)
+        return err;
     if (pool_is_stopping(pool))
         return -ECANCELED;
     return handle ? submit_for_handle(pool, task, handle) : submit_alone(pool, task);

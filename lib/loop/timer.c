@@ -80,11 +80,7 @@ int job_timer_open(struct job_loop *loop, struct job_timer *timer, void (*fired)
 
 static int check_start(const struct job_timer *timer)
 {
-    if (!timer)
-        return -EINVAL;
-    if (!handle_is_open(&timer->handle))
-        return -ECANCELED;
-    return loop_check_thread(timer->handle.job_loop);
+    return timer ? handle_check(&timer->handle) : -EINVAL;
 }
 
 int job_timer_start_at(struct job_timer *timer, uint64_t due_ns)

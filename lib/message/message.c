@@ -41,7 +41,7 @@ static int check_item(const struct job_item *item, const struct box *to, const s
             return -EINVAL;
         return (*item->sender)->is_waiting ? -EBUSY : 0;
     case JOB_ITEM_FD:
-        if (!item->fd || *item->fd < 0)
+        if (!item->fd)
             return -EINVAL;
         return fcntl(*item->fd, F_GETFD) < 0 ? -EBADF : 0;
     case JOB_ITEM_NONE:

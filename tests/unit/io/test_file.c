@@ -681,6 +681,8 @@ START_TEST(bad_arguments_are_refused)
     ck_assert_int_eq(job_file_open(loop, &file, &options, opened), -EINVAL);
     ck_assert_int_eq(job_file_open(loop, &file, NULL, opened), -EINVAL);
     ck_assert_int_eq(job_file_adopt(loop, &file, 1000), -EBADF);
+    ck_assert_int_eq(job_file_adopt(loop, &file, -1), -EBADF);
+    ck_assert_int_eq(job_file_adopt(NULL, &file, -1), -EINVAL);
     make_file("a", 10);
     ck_assert_int_eq(open_file("a", O_RDWR), 0);
     ck_assert_ok(job_buf_alloc(job_runtime_arena(runtime), 10, NULL, &small));

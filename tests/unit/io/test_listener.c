@@ -443,6 +443,7 @@ START_TEST(bad_arguments_and_refusals_of_the_kernel_leave_nothing_open)
     ck_assert_uint_eq(job_listener_port(NULL), 0);
     job_listener_close(NULL, closed);
     job_listener_close(&other, closed);
+    ck_assert_int_eq(job_listener_address(&other, (char[JOB_ADDRESS_TEXT]){0}, JOB_ADDRESS_TEXT), -EINVAL);
     ck_assert_int_eq(fixture_descriptors(), descriptors);
 
     ck_assert_ok(job_listener_open(loop, &listener, NULL, leaves));

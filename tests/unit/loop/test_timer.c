@@ -200,7 +200,8 @@ START_TEST(bad_arguments_change_nothing)
     ck_assert_int_eq(job_timer_open(loop, NULL, fired), -EINVAL);
     ck_assert_int_eq(job_timer_open(loop, &probe.timer, NULL), -EINVAL);
     ck_assert_int_eq(job_timer_start(NULL, 0), -EINVAL);
-    ck_assert_int_eq(job_timer_start(&probe.timer, 0), -ECANCELED);
+    ck_assert_int_eq(job_timer_start(&probe.timer, 0), -EINVAL);   /* never opened */
+    ck_assert_int_eq(job_timer_start_repeating(&probe.timer, 1, 1), -EINVAL);
     job_timer_close(NULL, NULL);
     job_timer_close(&probe.timer, closed);
     job_timer_stop(NULL);

@@ -82,6 +82,24 @@ START_TEST(X03_a_second_transfer_is_refused_and_touches_nothing_else)
 }
 END_TEST
 
+START_TEST(a_descriptor_that_is_none_is_refused_and_stays)
+{
+    struct job_buf *good = filled(10);
+    int none = -1, closed = 1000;
+    struct job_item items[] = {{.kind = JOB_ITEM_BUF, .buf = &good}, {.kind = JOB_ITEM_FD, .fd = &none}};
+    ck_assert_int_eq(post(items, 2), -EBADF);
+    items[1].fd = &closed;
+    ck_assert_int_eq(post(items, 2), -EBADF);
+    items[1].fd = NULL;
+    ck_assert_int_eq(post(items, 2), -EINVAL);
+
+    ck_assert_int_eq(none, -1);
+    ck_assert_int_eq(closed, 1000);
+    ck_assert_ptr_nonnull(good);
+    job_buf_free(&good);
+}
+END_TEST
+
 static const char *const bad_names[] = {"moved buf", "buf twice", "own end",     "peer end",
                                         "end twice", "NULL end",  "closed fd",   "fd twice",
                                         "no kind",   "foreign",   "NULL region", "waiting sender"};
@@ -343,6 +361,7 @@ int main(void)
     TCase *tcase = tcase_create("transfer");
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, X01_a_buf_moves_and_its_bytes_stay_where_they_are);
+    tcase_add_test(tcase, a_descriptor_that_is_none_is_refused_and_stays);
     tcase_add_test(tcase, X03_a_second_transfer_is_refused_and_touches_nothing_else);
     tcase_add_test(tcase, X05_one_bad_item_anywhere_leaves_all_others_where_they_were);
     tcase_add_test(tcase, X08_without_memory_for_the_bytes_a_post_changes_nothing);
