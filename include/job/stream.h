@@ -3,7 +3,8 @@
  * It tells `data`, then `end` once (0: the peer has sent all, sending still works; negative: it failed, -ECONNRESET and the
  * like), and `closed`. No `data` after `end`. An `end` of 0 waits behind data that waits; a failure does not: it is told at once, also to a
  * stream that is paused, and data that waited goes back to its arena. After a failure of either direction nothing more can be sent, and
- * what still arrives is dropped. Calls that return nothing are ignored on a thread that is not the loop's, and the log says so.
+ * what still arrives is dropped. Calls that return nothing are ignored on a thread that is not the loop's, and the log says so; the others
+ * return -EINVAL for a stream that was never opened and is zero.
  */
 #ifndef JOB_STREAM_H
 #define JOB_STREAM_H
@@ -23,7 +24,7 @@ struct job_stream_events {
     /* The peer sends no more; see above. May be NULL. */
     void (*end)(struct job_stream *stream, int status);
     /* The send queue has become empty. 0: the kernel has taken all; negative: the stream failed, and what was queued went back to
-     * its arena. May be NULL. */
+     * its arena. After job_stream_finish() it comes once, for all. May be NULL. */
     void (*sent)(struct job_stream *stream, int status);
     /* After its last operation and its last task: its memory is yours again. May be NULL. */
     void (*closed)(struct job_stream *stream);
@@ -92,7 +93,7 @@ JOB_API int job_stream_accept(struct job_stream *stream, struct job_incoming *in
  * Makes a stream of a connected stream socket (TCP or Unix), which the stream owns from then on. The options of the
  * socket stay as they are; TCP_NODELAY is the caller's to set.
  *
- * @return as job_stream_accept(); -ENOTSOCK: not a stream socket; -EBADF. On error the caller still owns fd
+ * @return as job_stream_accept(); -ENOTSOCK: not a stream socket; -EBADF: no descriptor. On error the caller still owns fd
  * Thread: loop thread, or before start.
  */
 JOB_API int job_stream_adopt(struct job_loop *loop, struct job_stream *stream, int fd,
@@ -187,7 +188,8 @@ JOB_API int job_stream_write(struct job_stream *stream, const void *bytes, size_
 
 /**
  * Reserves a place in the send queue: tasks that run in parallel answer in the order in which they were asked. What is sent afterwards
- * waits behind it, and is counted by job_stream_queued(). job_stream_finish() and job_stream_shutdown() wait until all places are filled.
+ * waits behind it, and is counted by job_stream_queued(). job_stream_shutdown() waits until all places are filled, job_stream_finish() for
+ * each no longer than its linger.
  *
  * @return 0, or -EINVAL: NULL; -EAGAIN: 1024 places are open, and `writable` comes when one of them is filled; -EPIPE, -ECANCELED, -EPERM,
  *         or the errno with which the stream failed, as job_stream_send(). Thread: loop thread
@@ -250,11 +252,11 @@ JOB_API int job_stream_shutdown(struct job_stream *stream);
 
 /**
  * Closes when what is queued has been sent: sends it, shuts the sending direction down, waits for the peer's end, and closes. What still
- * arrives is dropped, so that the peer reads the answer and no reset. From the call on there is no callback but `closed`. A stream that has
- * failed is closed at once.
+ * arrives is dropped, so that the peer reads the answer and no reset. From the call on there is no callback but `sent`, if it is owed, and
+ * `closed`, in which job_stream_status() is 0 when the peer has ended after all was sent. A stream that has failed is closed at once.
  *
- * @param linger_ns  how long the peer may take for each step: to take more bytes, and at last to send its end; then it is closed all the
- *                   same. 0: 5 s
+ * @param linger_ns  how long each step may take: you to fill the next open place, the peer to take more bytes, and at last to send its end;
+ *                   then it is closed all the same, with -ETIMEDOUT as its status. 0: 5 s
  * @return 0, also when repeated; -EINVAL: NULL; -ECANCELED: closing; -EPERM: not the loop's thread. Thread: loop thread
  */
 JOB_API int job_stream_finish(struct job_stream *stream, uint64_t linger_ns);
@@ -278,8 +280,13 @@ JOB_API int job_stream_set_idle_timeout(struct job_stream *stream, uint64_t time
 JOB_API int job_stream_set_send_timeout(struct job_stream *stream, uint64_t timeout_ns);
 JOB_API int job_stream_set_deadline(struct job_stream *stream, uint64_t timeout_ns);
 
-/** The errno with which the stream failed or timed out; 0: it has not. Until `closed` has returned. Thread: loop thread. */
+/** The errno with which the stream failed or timed out; 0: it has not. Until `closed` has returned. After -ETIMEDOUT job_stream_can_send()
+ * says whether only receiving is over. Thread: loop thread. */
 JOB_API int job_stream_status(const struct job_stream *stream);
+
+/** True while something may be sent: the stream is open, its sending direction is not shut down, and it has not failed. NULL: false.
+ * Thread: loop thread. */
+JOB_API bool job_stream_can_send(const struct job_stream *stream);
 
 /** Cancels everything: bufs that wait or are queued go back, queued tasks of the stream complete with -ECANCELED, and `closed`
  * comes after the last of them. A second close is ignored. Thread: loop thread. */

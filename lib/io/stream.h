@@ -37,7 +37,7 @@ enum stream_flag {
     STREAM_SENT_OWED = 1 << 9,      /* something was queued since `sent` was told */
     STREAM_OWES_ROOM = 1 << 12,     /* something was refused: `writable` comes */
     STREAM_CONNECTING = 1 << 11,    /* the receive operation connects */
-    STREAM_FINISHING = 1 << 10,     /* closes when all is sent and the peer has ended; tells the user nothing more */
+    STREAM_FINISHING = 1 << 10,     /* closes when all is sent and the peer has ended; tells the user but `sent` nothing more */
 
     /* what job_later is to do */
     STREAM_LATER = 1 << 16,         /* it is queued */
@@ -126,6 +126,7 @@ void stream_count_queued(struct job_stream *stream, size_t len);   /* that many 
 void stream_sendable(struct job_stream *stream);                  /* something has come into the queue itself */
 int stream_check_sending(const struct job_stream *stream);
 void stream_tell_room(struct job_stream *stream);                 /* STREAM_LATER_ROOM */
+void stream_tell_sent(struct job_stream *stream, int status);     /* `sent`, if it is owed */
 
 /* stream_place.c */
 struct job_buf **stream_tail(struct job_stream *stream);          /* where what is sent now is queued */

@@ -16,6 +16,8 @@ void stream_finish_step(struct job_stream *stream)
         return;
     bool is_broken = stream->job_error < 0;
     bool has_sent_all = stream_has(stream, STREAM_SHUT);
+    if (is_broken)
+        stream_tell_sent(stream, stream->job_error);
     if (is_broken || (has_sent_all && stream_has(stream, STREAM_ENDED)))
         job_stream_close(stream);
 }

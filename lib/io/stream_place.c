@@ -69,6 +69,7 @@ static void leave(struct job_stream *stream, struct job_place *place, struct job
 {
     struct job_buf *behind = job_buf_take(&place->job_behind);
     forget(place);
+    stream->job_progress_ns = stream->handle.job_loop->now_ns;
     if (behind) {
         stream->job_segments -= (uint32_t)job_buf_segments(behind);
         owner_pass(behind, BUF_QUEUE, BUF_CODE);

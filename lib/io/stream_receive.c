@@ -215,9 +215,10 @@ void stream_fail(struct job_stream *stream, int err)
 
 static void receive_again(struct job_stream *stream)
 {
-    int err = stream_receive_start(stream);
-    if (err < 0)
-        stream_fail(stream, err);
+    if (stream_receive_start(stream) < 0) {
+        JOB_MARK(stream_waits_to_receive);
+        stream_stall(stream, STREAM_LATER_RESUME);
+    }
 }
 
 /* The operation has ended: for good, because it was paused, or because the stream closes. */

@@ -33,12 +33,13 @@ bool stream_has_to_send(const struct job_stream *stream)
     return stream->job_sending || stream->job_queue;
 }
 
-static void tell_sent(struct job_stream *stream, int status)
+void stream_tell_sent(struct job_stream *stream, int status)
 {
-    if (!stream_has(stream, STREAM_SENT_OWED))
+    bool more_comes = stream_has(stream, STREAM_FINISHING) && stream->job_place_count > 0 && status == 0;
+    if (!stream_has(stream, STREAM_SENT_OWED) || more_comes)
         return;
     stream_clear(stream, STREAM_SENT_OWED);
-    if (stream_may_tell(stream) && stream->job_events->sent)
+    if (handle_is_open(&stream->handle) && stream->job_events->sent)   /* also of a stream that finishes */
         LOOP_CALL(stream->handle.job_loop, stream->job_events->sent, (stream, status));
 }
 
@@ -68,7 +69,7 @@ static void fail_sending(struct job_stream *stream, int err)
 {
     stream_fail(stream, err);
     stream_send_drop(stream);
-    tell_sent(stream, stream->job_error);
+    stream_tell_sent(stream, stream->job_error);
     stream_notices_tell(stream, stream->job_error);
     stream_finish_step(stream);
 }
@@ -118,7 +119,7 @@ static void all_sent(struct job_stream *stream)
 {
     stream_open_settle(stream);
     stream_shut_if_wanted(stream);
-    tell_sent(stream, 0);
+    stream_tell_sent(stream, 0);
     stream_finish_step(stream);
 }
 

@@ -57,8 +57,6 @@ static uint64_t first_end(const struct job_stream *stream)
 {
     if (stream->job_error < 0)
         return UINT64_MAX;
-    if (stream_has(stream, STREAM_FINISHING) && stream->job_place_count > 0 && !stream_has_to_send(stream))
-        return UINT64_MAX;   /* the answer is not there yet: the user is the slow one */
     if (stream_has(stream, STREAM_FINISHING) || stream_has(stream, STREAM_CONNECTING))
         return patience_end(stream);
     return earlier(earlier(send_end(stream), idle_end(stream)), total_end(stream));

@@ -1,7 +1,5 @@
 /* test_reset.c — a peer that resets the connection, in every state of a stream. */
-#include "support/fixture.h"
-
-enum { BIG = 3 << 20, MS = 1000000 };
+#include "support/stream.h"
 
 enum state {
     RECEIVING,
@@ -23,54 +21,31 @@ enum state {
     STATES,
 };
 
-static struct job_runtime *runtime;
-static struct job_loop *loop;
 static struct job_pool *pool;
-static struct job_stream stream;
 static struct job_place place;
 static struct job_task task;
 static struct job_timer timer;
 static enum state state;
-static int peer;
-static unsigned ends, closes, dones, steps;
-static int end_status;
+static unsigned dones, steps;
 
 static bool is_finishing(void)
 {
     return state == FINISHING || state == FINISHING_WITH_QUEUE || state == FINISHING_WITH_PLACE;
 }
 
-static void on_data(struct job_stream *s, struct job_buf **in)
+static void ended(void)
 {
-    (void)s, (void)in;
-    ck_assert_uint_eq(ends, 0);
-}
-
-static void on_end(struct job_stream *s, int status)
-{
-    (void)s;
     ck_assert(!is_finishing());
-    ends++;
-    end_status = status;
-    if (status != -ETIMEDOUT)
-        job_stream_close(s);
+    if (end_status != -ETIMEDOUT)
+        close_it();
 }
 
 /* After a time-out nobody receives, and sending says that the connection is gone. */
-static void on_sent(struct job_stream *s, int status)
+static void sent(void)
 {
-    ck_assert(!is_finishing());
-    if (state == TIMED_OUT && status < 0)
-        job_stream_close(s);
+    if (state == TIMED_OUT && sent_status < 0)
+        close_it();
 }
-
-static void on_closed(struct job_stream *s)
-{
-    (void)s;
-    closes++;
-}
-
-static const struct job_stream_events events = {.data = on_data, .end = on_end, .sent = on_sent, .closed = on_closed};
 
 static void waits(struct job_task *t)
 {
@@ -83,14 +58,6 @@ static void done(struct job_task *t, int status)
     (void)t, (void)status;
     ck_assert_uint_eq(closes, 0);
     dones++;
-}
-
-static void queue_big(void)
-{
-    struct job_buf *buf = NULL;
-    ck_assert_ok(job_buf_alloc(job_runtime_arena(runtime), BIG, NULL, &buf));
-    ck_assert_ok(job_buf_extend(buf, BIG));
-    ck_assert_ok(job_stream_send(&stream, &buf));
 }
 
 static void enter(void)
@@ -109,9 +76,9 @@ static void enter(void)
     default: break;
     }
     if (state >= SENDING && state <= PLACE_OPEN && state != SHUT_DOWN)
-        queue_big();
+        queue(BIG);
     if (state == FINISHING_WITH_QUEUE)
-        queue_big();
+        queue(BIG);
     if (state == SHUT_DOWN || state == SHUTDOWN_WANTED)
         ck_assert_ok(job_stream_shutdown(&stream));
     if (is_finishing())
@@ -120,7 +87,6 @@ static void enter(void)
 
 static void acts(struct job_timer *t)
 {
-    static const struct linger at_once = {.l_onoff = 1};
     switch (steps++) {
     case 0: enter(); break;
     case 1:
@@ -128,8 +94,7 @@ static void acts(struct job_timer *t)
             fixture_write(peer, "hello", 5);
         break;
     case 2:
-        setsockopt(peer, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
-        close(peer);
+        reset_peer();
         if (state == RESUME_PENDING)
             job_stream_resume(&stream);
         break;
@@ -142,32 +107,17 @@ static void acts(struct job_timer *t)
     ck_assert_ok(job_timer_start(t, 2 * MS));
 }
 
-static void tcp_pair(int fds[2])
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof address;
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    ck_assert_int_eq(bind(listener, (struct sockaddr *)&address, len), 0);
-    ck_assert_int_eq(listen(listener, 1), 0);
-    ck_assert_int_eq(getsockname(listener, (struct sockaddr *)&address, &len), 0);
-    fds[0] = fixture_connect(ntohs(address.sin_port));
-    fds[1] = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-    ck_assert_int_ge(fds[1], 0);
-    close(listener);
-}
-
 START_TEST(a_reset_is_told_once_or_closes_what_finishes_and_leaves_nothing)
 {
     int fds[2], descriptors = fixture_descriptors();
     struct job_buf *late = NULL;
     state = (enum state)_i;
-    runtime = fixture_runtime();
-    ck_assert_ok(job_pool_open(runtime, &pool, &(struct job_pool_options){.workers = 1}));
-    ck_assert_ok(job_loop_open(runtime, &loop, NULL));
-    ck_assert_ok(job_task_init(&task, pool, waits, done));
     tcp_pair(fds);
-    peer = fds[0];
-    ck_assert_ok(job_stream_adopt(loop, &stream, fds[1], &events));
+    stream_begin(fds, NULL, NULL);
+    in_end = ended;
+    in_sent = sent;
+    ck_assert_ok(job_pool_open(runtime, &pool, &(struct job_pool_options){.workers = 1}));
+    ck_assert_ok(job_task_init(&task, pool, waits, done));
     ck_assert_ok(job_timer_open(loop, &timer, acts));
     ck_assert_ok(job_timer_start(&timer, 0));
 

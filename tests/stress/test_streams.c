@@ -3,8 +3,9 @@
  * What is sent are records with a growing number, one a send or a place, so the other end, a plain socket, sees whether any is lost, cut,
  * doubled or out of order. What is received is a pattern that goes on. Each connection is adopted, accepted from a listener with a limit,
  * or connected; it sends, reserves places and fills them late, asks for notices, expects lengths, pauses, gives bufs to tasks, sets
- * time-outs, and is finished, closed or reset, in any state. The ledger: `connected` and `end` at most once, nothing but `closed` after a
- * finish, each notice and each task one end before `closed`, all bytes there after a finish that went well, all counts zero at the end.
+ * time-outs, and is finished, closed or reset, in any state. The ledger: `connected` and `end` at most once, nothing after a finish but
+ * `sent`, once, and `closed`; each notice and each task one end before `closed`, all bytes there after a finish that went well, all counts
+ * zero at the end.
  *
  * The memory of a connection is overwritten in `closed`; bufs that are kept are verified when they are freed. On the fake kernel each
  * sequence is a function of its seed. SEQUENCES= and STEPS= say how many and how long; SEED= repeats one.
@@ -63,6 +64,7 @@ struct conn {
     struct job_buf *kept;
     uint64_t kept_from;
     bool is_submitted, is_closing, is_finishing, has_ended, is_connecting, has_timeout, owes_room, is_reset;
+    bool is_told;                      /* `sent`, after finish */
 };
 
 static struct job_runtime *runtime;
@@ -255,8 +257,10 @@ static void on_connected(struct job_stream *stream, int status)
 static void on_sent(struct job_stream *stream, int status)
 {
     struct conn *conn = job_container_of(stream, struct conn, stream);
-    must(!conn->is_closing && !conn->is_finishing);
+    must(!conn->is_closing);
     must(status < 0 || job_stream_sent(stream) <= conn->queued);
+    must(!conn->is_finishing || status < 0 || (job_stream_sent(stream) == conn->queued && !conn->is_told));
+    conn->is_told = conn->is_finishing;
 }
 
 static void on_writable(struct job_stream *stream)

@@ -485,7 +485,7 @@ START_TEST(bad_arguments_change_nothing)
     ck_assert_int_eq(pipe(pipe_fds), 0);
     ck_assert_int_eq(job_stream_adopt(NULL, &other, peer, &events), -EINVAL);
     ck_assert_int_eq(job_stream_adopt(loop, NULL, peer, &events), -EINVAL);
-    ck_assert_int_eq(job_stream_adopt(loop, &other, -1, &events), -EINVAL);
+    ck_assert_int_eq(job_stream_adopt(loop, &other, -1, &events), -EBADF);
     ck_assert_int_eq(job_stream_adopt(loop, &other, peer, NULL), -EINVAL);
     ck_assert_int_eq(job_stream_adopt(loop, &other, peer, &(struct job_stream_events){0}), -EINVAL);
     ck_assert_int_eq(job_stream_adopt(loop, &other, pipe_fds[0], &events), -ENOTSOCK);
@@ -498,6 +498,11 @@ START_TEST(bad_arguments_change_nothing)
     ck_assert_int_eq(job_stream_write(&side.stream, "x", ((size_t)1 << 30) + 1), -EINVAL);
     ck_assert_uint_eq(job_stream_queued(&side.stream), 0);
     ck_assert_int_eq(job_stream_shutdown(NULL), -EINVAL);
+    ck_assert_int_eq(job_stream_shutdown(&other), -EINVAL);   /* never opened */
+    ck_assert_int_eq(job_stream_finish(&other, 0), -EINVAL);
+    ck_assert_int_eq(job_stream_expect(&other, 1), -EINVAL);
+    ck_assert_int_eq(job_stream_write(&other, "x", 1), -EINVAL);
+    ck_assert_int_eq(job_stream_peer(&other, (char[JOB_ADDRESS_TEXT]){0}, JOB_ADDRESS_TEXT), -EINVAL);
     job_stream_close(NULL);
     close(pipe_fds[0]);
     close(pipe_fds[1]);

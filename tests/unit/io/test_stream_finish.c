@@ -1,111 +1,15 @@
 /* test_stream_finish.c — a close that sends first; the marks of the queue; several bufs at once; peers that take too long. */
-#include "support/fixture.h"
+#include "support/stream.h"
 
-enum { BIG = 3 << 20, MS = 1000000, SHORT = 20 * MS };
+enum { SHORT = 20 * MS };
 
 static const uint64_t minute = 60000 * (uint64_t)MS;
-
-static struct job_runtime *runtime;
-static struct job_loop *loop;
-static struct job_stream stream;
-static int peer;
-static unsigned datas, ends, sents, writables, closes;
-static int end_status;
-static void (*in_data)(void), (*in_end)(void), (*in_sent)(void), (*in_writable)(void);
-
-static void call(void (*fn)(void))
-{
-    if (fn)
-        fn();
-}
-
-static void on_data(struct job_stream *s, struct job_buf **in)
-{
-    (void)s, (void)in;
-    ck_assert_uint_eq(ends, 0);
-    datas++;
-    call(in_data);
-}
-
-static void on_end(struct job_stream *s, int status)
-{
-    (void)s;
-    ends++;
-    end_status = status;
-    call(in_end);
-}
-
-static void on_sent(struct job_stream *s, int status)
-{
-    (void)s, (void)status;
-    sents++;
-    call(in_sent);
-}
-
-static void on_writable(struct job_stream *s)
-{
-    ck_assert(!job_stream_is_full(s));
-    writables++;
-    call(in_writable);
-}
-
-static void on_closed(struct job_stream *s)
-{
-    (void)s;
-    closes++;
-}
-
-static const struct job_stream_events events = {
-    .data = on_data, .end = on_end, .sent = on_sent, .closed = on_closed, .writable = on_writable};
-
-static void tcp_pair(int fds[2])
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof address;
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    ck_assert_int_eq(bind(listener, (struct sockaddr *)&address, len), 0);
-    ck_assert_int_eq(listen(listener, 1), 0);
-    ck_assert_int_eq(getsockname(listener, (struct sockaddr *)&address, &len), 0);
-    fds[0] = fixture_connect(ntohs(address.sin_port));
-    fds[1] = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-    ck_assert_int_ge(fds[1], 0);
-    close(listener);
-}
 
 static void setup(void)
 {
     int fds[2];
-    runtime = fixture_runtime();
-    ck_assert_ok(job_loop_open(runtime, &loop, NULL));
-    datas = ends = sents = writables = closes = 0;
-    in_data = in_end = in_sent = in_writable = NULL;
-    end_status = 1;
     tcp_pair(fds);
-    peer = fds[0];
-    ck_assert_ok(job_stream_adopt(loop, &stream, fds[1], &events));
-}
-
-static void teardown(void)
-{
-    ck_assert_int_eq(job_loop_close(&loop, 0), 0);
-    ck_assert_uint_eq(closes, 1);
-    close(peer);
-    fixture_close(runtime);
-}
-
-static struct job_buf *bytes_of(size_t len)
-{
-    struct job_buf *buf = NULL;
-    ck_assert_ok(job_buf_alloc(job_runtime_arena(runtime), len, NULL, &buf));
-    memset(job_buf_room(buf, &(size_t){0}), 'b', len);
-    ck_assert_ok(job_buf_extend(buf, len));
-    return buf;
-}
-
-static void queue(size_t len)
-{
-    struct job_buf *buf = bytes_of(len);
-    ck_assert_ok(job_stream_send(&stream, &buf));
+    stream_begin(fds, NULL, NULL);
 }
 
 static void finish(void)
@@ -116,11 +20,6 @@ static void finish(void)
 static void finish_soon(void)
 {
     ck_assert_ok(job_stream_finish(&stream, SHORT));
-}
-
-static void close_it(void)
-{
-    job_stream_close(&stream);
 }
 
 /* Writes all the time, reads to the end of file, and closes. Returns how much it read, or 0 after an error. */
@@ -156,7 +55,9 @@ START_TEST(finish_sends_what_is_queued_and_the_peer_that_still_writes_sees_its_e
 
     pthread_join(thread, &got);
     ck_assert_uint_eq((size_t)got, BIG);
-    ck_assert_uint_eq(datas + ends + sents, 0);   /* nothing but `closed` */
+    ck_assert_uint_eq(datas + ends, 0);
+    ck_assert_uint_eq(sents, 1);
+    ck_assert_int_eq(sent_status, 0);
     ck_assert_int_eq(job_stream_status(&stream), 0);
     ck_assert_uint_eq(job_stream_sent(&stream), BIG);
 }
@@ -225,7 +126,8 @@ START_TEST(a_peer_that_never_reads_is_closed_after_the_linger)
     ck_assert_int_eq(job_loop_run(loop), 0);
 
     ck_assert_int_eq(job_stream_status(&stream), -ETIMEDOUT);
-    ck_assert_uint_eq(sents, 0);
+    ck_assert_uint_eq(sents, 1);
+    ck_assert_int_eq(sent_status, -ETIMEDOUT);
 }
 END_TEST
 
@@ -262,26 +164,16 @@ START_TEST(a_stream_that_fails_while_it_finishes_is_closed)
 {
     queue(BIG);
     finish();
-    static const struct linger at_once = {.l_onoff = 1};
-    setsockopt(peer, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
-    close(peer);
-    peer = -1;
+    reset_peer();
 
     ck_assert_int_eq(job_loop_run(loop), 0);
 
     ck_assert_int_lt(job_stream_status(&stream), 0);
-    ck_assert_uint_eq(ends + sents, 0);
+    ck_assert_uint_eq(ends, 0);
+    ck_assert_uint_eq(sents, 1);
+    ck_assert_int_eq(sent_status, job_stream_status(&stream));
 }
 END_TEST
-
-static void *reads_all(void *arg)
-{
-    static char bytes[65536];
-    (void)arg;
-    while (recv(peer, bytes, sizeof bytes, 0) > 0) {
-    }
-    return NULL;
-}
 
 static void close_if_empty(void)
 {
@@ -425,6 +317,48 @@ static void *trickles(void *arg)
     return NULL;
 }
 
+static void may_send_still(void)
+{
+    ck_assert_int_eq(job_stream_status(&stream), -ETIMEDOUT);
+    ck_assert(job_stream_can_send(&stream));
+    close_it();
+}
+
+static void may_send_no_more(void)
+{
+    ck_assert_int_eq(job_stream_status(&stream), -ETIMEDOUT);
+    ck_assert(!job_stream_can_send(&stream));
+    close_it();
+}
+
+START_TEST(whether_only_receiving_has_timed_out_can_be_asked)
+{
+    struct job_stream never = {0};
+    ck_assert(job_stream_can_send(&stream));
+    in_end = _i ? may_send_no_more : may_send_still;
+    ck_assert_ok(job_stream_set_idle_timeout(&stream, SHORT));
+    for (int i = 0; i < 5 && _i; i++)
+        queue(BIG);
+
+    ck_assert_int_eq(job_loop_run(loop), 0);
+
+    ck_assert_uint_eq(ends, 1);
+    ck_assert(!job_stream_can_send(&stream));   /* closed */
+    ck_assert(!job_stream_can_send(&never));
+    ck_assert(!job_stream_can_send(NULL));
+}
+END_TEST
+
+START_TEST(nothing_can_be_sent_after_shutdown)
+{
+    ck_assert_ok(job_stream_shutdown(&stream));
+    ck_assert(!job_stream_can_send(&stream));
+    shutdown(peer, SHUT_WR);
+    in_end = close_it;
+    ck_assert_int_eq(job_loop_run(loop), 0);
+}
+END_TEST
+
 START_TEST(a_peer_that_sends_a_byte_now_and_then_does_not_outlive_its_deadline)
 {
     pthread_t thread;
@@ -499,10 +433,7 @@ START_TEST(a_reset_is_told_to_a_paused_stream_at_once_and_what_waited_goes_back)
     fixture_write(peer, "hello", 5);
     struct pollfd readable = {.fd = stream.job_fd, .events = POLLIN};
     ck_assert_int_eq(poll(&readable, 1, -1), 1);
-    static const struct linger at_once = {.l_onoff = 1};
-    setsockopt(peer, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
-    close(peer);
-    peer = -1;
+    reset_peer();
     ck_assert_ok(job_stream_write(&stream, "x", 1));
 
     ck_assert_int_eq(job_loop_run(loop), 0);
@@ -519,7 +450,7 @@ int main(void)
 {
     Suite *suite = suite_create("stream finish");
     TCase *tcase = tcase_create("stream finish");
-    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_checked_fixture(tcase, setup, stream_done);
     tcase_set_timeout(tcase, 5);
     tcase_add_test(tcase, finish_sends_what_is_queued_and_the_peer_that_still_writes_sees_its_end_and_no_reset);
     tcase_add_test(tcase, after_finish_nothing_can_be_sent_and_a_second_one_is_harmless);
@@ -534,6 +465,8 @@ int main(void)
     tcase_add_test(tcase, marks_that_make_no_sense_are_refused);
     tcase_add_test(tcase, several_bufs_go_all_together_or_not_at_all);
     tcase_add_test(tcase, an_idle_peer_is_told_by_end_and_a_last_answer_can_be_sent);
+    tcase_add_loop_test(tcase, whether_only_receiving_has_timed_out_can_be_asked, 0, 2);
+    tcase_add_test(tcase, nothing_can_be_sent_after_shutdown);
     tcase_add_test(tcase, a_peer_that_sends_a_byte_now_and_then_does_not_outlive_its_deadline);
     tcase_add_loop_test(tcase, a_peer_that_does_not_read_fails_the_stream_by_either_time_out, 0, 2);
     tcase_add_loop_test(tcase, no_time_out_while_the_user_is_the_slow_one_and_none_that_was_switched_off, 0, 2);

@@ -1,82 +1,40 @@
 /* test_stream_hangup.c — a connection that is reset while nobody receives from it: paused, or without memory. */
-#include "support/fixture.h"
+#include "support/stream.h"
 
-enum { MS = 1000000 };
-
-static struct job_runtime *runtime;
-static struct job_loop *loop;
-static struct job_stream stream;
 static struct job_timer timer;
-static int peer;
-static unsigned datas, ends, closes;
-static int end_status;
 static struct job_buf *hoard[4096];
 static int hoarded;
 static bool must_wait, peer_is_open;
 
-static void on_data(struct job_stream *s, struct job_buf **in)
+static void hoards(struct job_stream *s, struct job_buf **in)
 {
-    (void)s;
-    datas++;
     if (must_wait)
         hoard[hoarded++] = job_buf_take(in);   /* so that memory stays short */
+    on_data(s, in);
 }
 
-static void on_end(struct job_stream *s, int status)
-{
-    ends++;
-    end_status = status;
-    job_stream_close(s);
-}
-
-static void on_closed(struct job_stream *s)
-{
-    (void)s;
-    closes++;
-}
-
-static const struct job_stream_events events = {.data = on_data, .end = on_end, .closed = on_closed};
-
-static void open_pair(int fds[2])
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof address;
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    ck_assert_int_eq(bind(listener, (struct sockaddr *)&address, len), 0);
-    ck_assert_int_eq(listen(listener, 1), 0);
-    ck_assert_int_eq(getsockname(listener, (struct sockaddr *)&address, &len), 0);
-    fds[0] = fixture_connect(ntohs(address.sin_port));
-    fds[1] = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-    ck_assert_int_ge(fds[1], 0);
-    close(listener);
-}
+static const struct job_stream_events hoarding = {.data = hoards, .end = on_end, .closed = on_closed};
 
 static void setup(void)
 {
     int fds[2];
     struct job_runtime_options options = {.memory_limit_bytes = 8U << 20, .log = fixture_log};
     struct job_loop_options loop_options = {.receive_slots = 4, .receive_slot_bytes = 4096};
-    ck_assert_ok(job_runtime_open(&runtime, &options));
-    ck_assert_ok(job_loop_open(runtime, &loop, &loop_options));
-    datas = ends = closes = 0;
-    end_status = 1;
-    open_pair(fds);
-    peer = fds[0];
-    ck_assert_ok(job_stream_adopt(loop, &stream, fds[1], &events));
+    tcp_pair(fds);
+    stream_begin(fds, &options, &loop_options);
+    stream.job_events = &hoarding;
+    in_end = close_it;
 }
 
 static void teardown(void)
 {
     while (hoarded > 0)
         job_buf_free(&hoard[--hoarded]);
-    ck_assert_int_eq(job_loop_close(&loop, 0), 0);
-    ck_assert_uint_eq(closes, 1);
-    fixture_close(runtime);
+    stream_done();
 }
 
 static void resets(struct job_timer *t)
 {
-    static const struct linger at_once = {.l_onoff = 1};
     struct job_loop_stats stats;
     job_loop_stats(loop, &stats);
     if (must_wait && stats.starved == 0) {   /* until the receive lacks memory */
@@ -84,8 +42,7 @@ static void resets(struct job_timer *t)
         return;
     }
     ck_assert_uint_eq(ends, 0);
-    setsockopt(peer, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
-    close(peer);
+    reset_peer();
     job_timer_close(t, NULL);
 }
 
@@ -153,7 +110,6 @@ START_TEST(an_orderly_end_of_both_directions_waits_behind_the_data)
     ck_assert_uint_eq(datas, 1);
     ck_assert_uint_eq(ends, 1);
     ck_assert_int_eq(end_status, 0);
-    close(peer);
 }
 END_TEST
 

@@ -1,75 +1,24 @@
 /* test_stream_place.c — places in the send queue, notices of what was sent, and writable after a refusal. */
 #include "base/limits.h"
-#include "support/fixture.h"
+#include "support/stream.h"
 
-enum { PLACES = 4, BIG = 3 << 20 };
+enum { PLACES = 4 };
 
-static struct job_runtime *runtime;
-static struct job_loop *loop;
-static struct job_stream stream;
 static struct job_place places[PLACES];
-static int peer;
-static unsigned ends, sents, writables, closes;
-static int end_status;
-static void (*in_sent)(void), (*in_writable)(void);
 
-static void on_data(struct job_stream *s, struct job_buf **in)
+static void close_if_broken(void)
 {
-    (void)s, (void)in;
+    if (end_status < 0 || !in_sent)
+        close_it();
 }
-
-static void on_end(struct job_stream *s, int status)
-{
-    ends++;
-    end_status = status;
-    if (status < 0 || !in_sent)
-        job_stream_close(s);
-}
-
-static void on_sent(struct job_stream *s, int status)
-{
-    (void)s, (void)status;
-    sents++;
-    if (in_sent)
-        in_sent();
-}
-
-static void on_writable(struct job_stream *s)
-{
-    (void)s;
-    writables++;
-    if (in_writable)
-        in_writable();
-}
-
-static void on_closed(struct job_stream *s)
-{
-    (void)s;
-    closes++;
-}
-
-static const struct job_stream_events events = {
-    .data = on_data, .end = on_end, .sent = on_sent, .closed = on_closed, .writable = on_writable};
 
 static void setup(void)
 {
     int fds[2];
-    runtime = fixture_runtime();
-    ck_assert_ok(job_loop_open(runtime, &loop, NULL));
-    ends = sents = writables = closes = 0;
-    in_sent = in_writable = NULL;
     fixture_pair(fds);
-    peer = fds[0];
-    ck_assert_ok(job_stream_adopt(loop, &stream, fds[1], &events));
+    stream_begin(fds, NULL, NULL);
+    in_end = close_if_broken;
     memset(places, 0xEE, sizeof places);
-}
-
-static void teardown(void)
-{
-    ck_assert_int_eq(job_loop_close(&loop, 0), 0);
-    ck_assert_uint_eq(closes, 1);
-    close(peer);
-    fixture_close(runtime);
 }
 
 static struct job_buf *text(const char *words)
@@ -169,11 +118,12 @@ static void fills_late(struct job_timer *t)
     job_timer_close(t, NULL);
 }
 
-START_TEST(finish_waits_for_open_places_however_long_they_take)
+START_TEST(finish_waits_for_an_open_place)
 {
     ck_assert_ok(job_stream_reserve(&stream, &places[0]));
     ck_assert_ok(job_stream_write(&stream, "!", 1));
-    ck_assert_ok(job_stream_finish(&stream, 1000000));
+    ck_assert_ok(job_stream_finish(&stream, 10000 * (uint64_t)MS));
+    shutdown(peer, SHUT_WR);   /* the peer does not hold it up */
     ck_assert_int_eq(job_stream_reserve(&stream, &places[1]), -EPIPE);
     ck_assert_ok(job_timer_open(loop, &timer, fills_late));
     ck_assert_ok(job_timer_start(&timer, 20000000));
@@ -183,6 +133,24 @@ START_TEST(finish_waits_for_open_places_however_long_they_take)
     char got[8] = {0};
     ck_assert_uint_eq(fixture_read(peer, got, sizeof got), 2);
     ck_assert_str_eq(got, "a!");
+    ck_assert_int_eq(job_stream_status(&stream), 0);
+}
+END_TEST
+
+START_TEST(a_place_that_nobody_fills_is_waited_for_no_longer_than_the_linger)
+{
+    struct job_buf *late = text("late");
+    ck_assert_ok(job_stream_reserve(&stream, &places[0]));
+    ck_assert_ok(job_stream_write(&stream, "behind", 6));
+    ck_assert_ok(job_stream_finish(&stream, 20 * MS));
+
+    ck_assert_int_eq(job_loop_run(loop), 0);
+
+    ck_assert_int_eq(job_stream_status(&stream), -ETIMEDOUT);
+    ck_assert_uint_eq(sents, 1);
+    ck_assert_int_eq(sent_status, -ETIMEDOUT);
+    ck_assert_int_eq(job_place_fill(&places[0], &late), -ECANCELED);
+    job_buf_free(&late);
 }
 END_TEST
 
@@ -313,15 +281,6 @@ static void notify(int i)
     ck_assert_uint_eq(notes[i].sent, 0);
 }
 
-static void *reads_all(void *arg)
-{
-    static char bytes[65536];
-    (void)arg;
-    while (recv(peer, bytes, sizeof bytes, 0) > 0) {
-    }
-    return NULL;
-}
-
 static void nobody_behind_it_was_told(struct job_timer *t)
 {
     ck_assert_uint_eq(notes[2].sent, 0);
@@ -357,11 +316,6 @@ START_TEST(a_notice_comes_when_all_before_it_was_taken_and_not_before_places_tha
 }
 END_TEST
 
-static void close_stream(void)
-{
-    job_stream_close(&stream);
-}
-
 START_TEST(notices_of_what_was_not_sent_say_why_and_come_before_closed)
 {
     static char big[BIG];
@@ -374,7 +328,7 @@ START_TEST(notices_of_what_was_not_sent_say_why_and_come_before_closed)
         job_stream_close(&stream);
         ck_assert_uint_eq(told, 0);
     } else {
-        in_sent = close_stream;
+        in_sent = close_it;
         close(peer);
         peer = -1;
     }
@@ -446,13 +400,14 @@ int main(void)
 {
     Suite *suite = suite_create("stream place");
     TCase *tcase = tcase_create("stream place");
-    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_checked_fixture(tcase, setup, stream_done);
     tcase_set_timeout(tcase, 5);
     int orders = 24;
     tcase_add_loop_test(tcase, answers_go_out_in_the_order_of_their_places, 0, orders);
     tcase_add_test(tcase, what_fills_a_place_counts_for_the_high_mark);
     tcase_add_test(tcase, a_place_that_is_given_up_lets_the_rest_go_on);
-    tcase_add_test(tcase, finish_waits_for_open_places_however_long_they_take);
+    tcase_add_test(tcase, finish_waits_for_an_open_place);
+    tcase_add_test(tcase, a_place_that_nobody_fills_is_waited_for_no_longer_than_the_linger);
     tcase_add_test(tcase, shutdown_waits_for_open_places);
     tcase_add_loop_test(tcase, close_and_failure_forget_the_places_and_the_bufs_stay_with_who_has_them, 0, 2);
     tcase_add_test(tcase, too_many_places_are_refused_and_writable_comes_when_there_is_room);

@@ -1,0 +1,188 @@
+/* test_stream_stall.c — no room for one more operation: what begins says -EAGAIN, what is open waits for one to end. */
+#include "engine/inflight.h"
+#include "support/stream.h"
+
+int __real_inflight_add(struct inflight *table, struct op *op);
+int __wrap_inflight_add(struct inflight *table, struct op *op);
+
+static unsigned refusals, refused;
+
+int __wrap_inflight_add(struct inflight *table, struct op *op)
+{
+    if (refusals == 0)
+        return __real_inflight_add(table, op);
+    refusals--;
+    refused++;
+    return -EAGAIN;
+}
+
+static int other_peer;
+static struct job_stream other;
+static unsigned others;
+
+static void other_data(struct job_stream *s, struct job_buf **in)
+{
+    (void)s, (void)in;
+    others++;
+    fixture_write(other_peer, "x", 1);   /* so that the next operation ends as well */
+}
+
+static const struct job_stream_events other_events = {.data = other_data};
+
+static void setup(void)
+{
+    int fds[2];
+    fixture_pair(fds);
+    refusals = refused = others = 0;
+    stream_begin(fds, NULL, NULL);
+    fixture_pair(fds);
+    other_peer = fds[0];
+    ck_assert_ok(job_stream_adopt(loop, &other, fds[1], &other_events));
+    fixture_write(other_peer, "x", 1);
+}
+
+static void teardown(void)
+{
+    stream_done();
+    close(other_peer);
+}
+
+static void stop(void)
+{
+    job_loop_stop(loop);
+}
+
+START_TEST(what_is_queued_goes_out_when_an_operation_has_ended)
+{
+    char got[6] = {0};
+    in_sent = stop;
+    refusals = 3;
+    ck_assert_ok(job_stream_write(&stream, "hello", 5));
+
+    run();
+
+    ck_assert_uint_eq(refused, 3);
+    ck_assert_uint_ge(others, 2);   /* one ends for each further look */
+    ck_assert_uint_eq(fixture_read(peer, got, 5), 5);
+    ck_assert_str_eq(got, "hello");
+}
+END_TEST
+
+static struct job_timer timer;
+static unsigned ticks;
+
+static void resumes(struct job_timer *t)
+{
+    if (ticks++ == 0) {
+        refusals = 3;
+        job_stream_resume(&stream);
+    } else if (ticks > 2) {
+        ck_assert_uint_eq(refused, 3);
+        fixture_write(peer, "more", 4);
+        return;
+    }
+    ck_assert_ok(job_timer_start(t, 20 * MS));
+}
+
+static void stop_at_the_second(void)
+{
+    if (datas == 2)
+        stop();
+}
+
+START_TEST(a_resumed_stream_receives_when_an_operation_has_ended)
+{
+    ticks = 0;
+    in_data = stop_at_the_second;
+    job_stream_pause(&stream);
+    fixture_write(peer, "hello", 5);   /* makes it cancel its receive */
+    ck_assert_ok(job_timer_open(loop, &timer, resumes));
+    ck_assert_ok(job_timer_start(&timer, 20 * MS));
+
+    run();
+
+    ck_assert_uint_eq(ends, 0);
+    ck_assert_uint_eq(datas, 2);
+}
+END_TEST
+
+static void closes_it(struct job_timer *t)
+{
+    refusals = 0;
+    close_it();
+    job_timer_close(t, NULL);
+    job_stream_close(&other);
+}
+
+START_TEST(close_ends_the_wait)
+{
+    refusals = UINT32_MAX;
+    ck_assert_ok(job_stream_write(&stream, "hello", 5));
+    ck_assert_ok(job_timer_open(loop, &timer, closes_it));
+    ck_assert_ok(job_timer_start(&timer, 5 * MS));
+
+    run();
+
+    ck_assert_uint_eq(closes, 1);
+    ck_assert_uint_eq(sents, 0);
+}
+END_TEST
+
+static void takes_nothing(struct job_listener *listener, struct job_incoming *incoming)
+{
+    (void)incoming;
+    job_listener_close(listener, NULL);
+    stop();
+}
+
+START_TEST(what_begins_says_so_and_leaves_nothing_open)
+{
+    int fds[2], descriptors;
+    static struct job_listener listener;
+    static struct job_stream fresh;
+    fixture_pair(fds);
+    ck_assert_ok(job_listener_open(loop, &listener, NULL, takes_nothing));
+    char address[JOB_ADDRESS_TEXT];
+    ck_assert_ok(job_listener_address(&listener, address, sizeof address));
+    descriptors = fixture_descriptors();
+
+    refusals = 2;
+    ck_assert_int_eq(job_stream_adopt(loop, &fresh, fds[1], &events), -EAGAIN);
+    ck_assert_int_eq(job_stream_connect(loop, &fresh, address, NULL, &events), -EAGAIN);
+
+    ck_assert_uint_eq(refused, 2);
+    ck_assert_int_eq(fixture_descriptors(), descriptors);
+    close(fds[0]);
+    close(fds[1]);
+    run();   /* the listener has seen the connection come */
+}
+END_TEST
+
+START_TEST(a_listener_accepts_when_there_is_room)
+{
+    static struct job_listener listener;
+    refusals = 1;
+    ck_assert_ok(job_listener_open(loop, &listener, NULL, takes_nothing));
+    ck_assert_uint_eq(refused, 1);
+    int fd = fixture_connect(job_listener_port(&listener));
+
+    run();
+
+    close(fd);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("stream stall");
+    TCase *tcase = tcase_create("stream stall");
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_set_timeout(tcase, 5);
+    tcase_add_test(tcase, what_is_queued_goes_out_when_an_operation_has_ended);
+    tcase_add_test(tcase, a_resumed_stream_receives_when_an_operation_has_ended);
+    tcase_add_test(tcase, close_ends_the_wait);
+    tcase_add_test(tcase, what_begins_says_so_and_leaves_nothing_open);
+    tcase_add_test(tcase, a_listener_accepts_when_there_is_room);
+    suite_add_tcase(suite, tcase);
+    return fixture_run(suite);
+}
