@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
@@ -27,7 +28,7 @@ enum {
     LOAD_FIRST_BYTES = 4096,     /* for files that say they are empty: those of /proc are not */
     LIST_BYTES = 60000,          /* of entries in one segment: a slot of 64 KiB */
     NAME_TRIES = 100,            /* temporary names before we give up */
-    STORE_SUFFIX = 16,
+    TEMPORARY_LEN = 5 + 16,      /* ".job-" and a number */
 };
 
 #define AGAIN_IF_INTERRUPTED(call)                                                                                     \
@@ -229,19 +230,25 @@ static int try_load(struct job_file_op *op)
     return err == 0 || err == -EFBIG ? err : -EAGAIN;
 }
 
-/* A name beside the one that is wanted. The descriptor, or a negative errno. */
+/* Where the last part of a path begins. */
+static size_t directory_len(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? (size_t)(slash - path) + 1 : 0;
+}
+
+/* A name in the directory of the one that is wanted, and not made of it: that may be as long as a name can be. The descriptor, or a
+ * negative errno. */
 static int open_temporary(struct job_file_op *op, char *name, size_t size)
 {
     const struct job_path *path = &op->job_paths[0];
-    static const char hex[] = "0123456789abcdef";
+    size_t len = directory_len(path->name);
+    if (len + TEMPORARY_LEN >= size)
+        return -ENAMETOOLONG;
+    memcpy(name, path->name, len);
     for (int i = 0; i < NAME_TRIES; i++) {
         uint64_t number = sys_clock_monotonic_ns() * 0x9e3779b97f4a7c15U ^ (uint64_t)(uintptr_t)op;
-        int len = snprintf(name, size, "%s.", path->name);
-        if (len < 0 || (size_t)len + STORE_SUFFIX >= size)
-            return -ENAMETOOLONG;
-        for (int digit = 0; digit < STORE_SUFFIX - 1; digit++, number >>= 4)
-            name[len++] = hex[number & 15];
-        name[len] = '\0';
+        (void)snprintf(name + len, size - len, ".job-%016" PRIx64, number);
         struct job_path temporary = {.directory = path->directory, .name = name};
         int fd = open_path(&temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, op->job_mode, 0);
         if (fd != -EEXIST)
@@ -254,13 +261,12 @@ static int open_temporary(struct job_file_op *op, char *name, size_t size)
 static int sync_directory(const struct job_path *path)
 {
     char name[PATH_MAX];
-    const char *slash = strrchr(path->name, '/');
-    size_t len = slash ? (size_t)(slash - path->name) : 0;
+    size_t len = directory_len(path->name);   /* with its slash: that is a directory's name as well */
     if (len >= sizeof name)
         return -ENAMETOOLONG;
     memcpy(name, path->name, len);
     name[len] = '\0';
-    struct job_path directory = {.directory = path->directory, .name = !slash ? "." : len == 0 ? "/" : name};
+    struct job_path directory = {.directory = path->directory, .name = len == 0 ? "." : name};
     int fd = open_path(&directory, O_RDONLY | O_DIRECTORY, 0, 0);
     if (fd < 0)
         return fd;

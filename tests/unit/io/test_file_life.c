@@ -1,0 +1,127 @@
+/* test_file_life.c — the life of a file: opens that fail or wait, requests under way when it closes, what is refused. */
+#include <linux/openat2.h>
+
+#include "support/file_fixture.h"
+
+START_TEST(an_open_that_fails_tells_why_and_is_closed_as_any_other)
+{
+    struct job_buf *none = NULL;
+    ck_assert_int_eq(open_file("missing", O_RDONLY), -ENOENT);
+
+    ck_assert_int_eq(job_file_descriptor(&file), -1);
+    ck_assert_int_eq(job_file_read(&file, &op, &none, 10, 0, ended), -EBADF);
+    ck_assert_int_eq(job_file_lock(&file, JOB_FILE_LOCK_SHARED, 0, 0), -EBADF);
+    close_file();
+
+    ck_assert_int_eq(open_file("a", O_RDWR | O_CREAT | O_EXCL), 0);
+    close_file();
+    ck_assert_int_eq(open_file("a", O_RDWR | O_CREAT | O_EXCL), -EEXIST);
+    close_file();
+}
+END_TEST
+
+START_TEST(closing_ends_every_request_once_and_then_the_file)
+{
+    enum { READS = 16 };
+    static struct job_file_op ops[READS];
+    struct job_buf *none = NULL;
+    make_file("a", 1 << 20);
+    ck_assert_int_eq(open_file("a", O_RDWR), 0);
+    for (unsigned i = 0; i < READS; i++) {
+        if (i % 4 == 3)
+            ck_assert_ok(job_file_truncate(&file, &ops[i], 1 << 20, ended));
+        else
+            ck_assert_ok(job_file_read(&file, &ops[i], &none, 65536, i * 65536, ended));
+    }
+
+    job_file_close(&file, closed);
+    ck_assert_uint_eq(ends, 0);   /* never inside the call */
+    ck_assert_int_eq(job_file_read(&file, &op, &none, 10, 0, ended), -ECANCELED);
+    run();
+
+    ck_assert_uint_eq(ends, READS);
+    ck_assert_uint_eq(closes, 1);
+}
+END_TEST
+
+START_TEST(closing_while_the_open_is_under_way_leaks_no_descriptor)
+{
+    int before = fixture_descriptors();
+    make_file("a", 10);
+    for (unsigned i = 0; i < 200; i++) {
+        struct job_file_options options = {.path = at("a"), .flags = i % 2 ? O_RDWR | O_CREAT : O_RDONLY};
+        file = (struct job_file){0};
+        ck_assert_ok(job_file_open(loop, &file, &options, opened));
+        job_file_close(&file, closed);
+        run();
+    }
+
+    ck_assert_uint_eq(closes, 200);
+    ck_assert_uint_eq(opens, 0);
+    ck_assert_int_le(fixture_descriptors(), before + 2);   /* the loop's, which it opens when it first runs */
+}
+END_TEST
+
+START_TEST(a_fifo_without_a_writer_does_not_stop_the_loop)
+{
+    struct job_file_options options = {.path = at("fifo"), .flags = O_RDONLY};
+    ck_assert_int_eq(mkfifo("fifo", 0600), 0);
+
+    ck_assert_ok(job_file_open(loop, &file, &options, opened));
+    ck_assert_uint_eq(opens, 0);   /* it has returned, although nobody has the other end */
+    int writer = open("fifo", O_RDWR | O_CLOEXEC);
+    ck_assert_int_ge(writer, 0);
+    run();
+
+    ck_assert_int_eq(status_seen, 0);
+    close(writer);
+    close_file();
+}
+END_TEST
+
+START_TEST(bad_arguments_are_refused)
+{
+    struct job_buf *none = NULL, *small = NULL;
+    struct job_file_options options = {.path = at(NULL)};
+    struct job_path path = at("a"), resolved = {.name = "a", .resolve = RESOLVE_BENEATH};
+    ck_assert_int_eq(job_file_open(loop, &file, &options, opened), -EINVAL);
+    ck_assert_int_eq(job_file_open(loop, &file, NULL, opened), -EINVAL);
+    ck_assert_int_eq(job_file_adopt(loop, &file, 1000), -EBADF);
+    ck_assert_int_eq(job_file_adopt(loop, &file, -1), -EBADF);
+    ck_assert_int_eq(job_file_adopt(NULL, &file, -1), -EINVAL);
+    make_file("a", 10);
+    ck_assert_int_eq(open_file("a", O_RDWR), 0);
+    ck_assert_ok(job_buf_alloc(job_runtime_arena(runtime), 10, NULL, &small));
+    size_t room;
+    (void)job_buf_room(small, &room);
+
+    ck_assert_int_eq(job_file_read(&file, &op, NULL, 10, 0, ended), -EINVAL);
+    ck_assert_int_eq(job_file_read(&file, &op, &none, 0, 0, ended), -EINVAL);
+    ck_assert_int_eq(job_file_read(&file, &op, &none, 10, UINT64_MAX, ended), -EINVAL);
+    ck_assert_int_eq(job_file_read(&file, &op, &small, room + 1, 0, ended), -EINVAL);
+    ck_assert_int_eq(job_file_read(&file, &op, &none, 10, 0, NULL), -EINVAL);
+    ck_assert_int_eq(job_file_read(&file, NULL, &none, 10, 0, ended), -EINVAL);
+    ck_assert_int_eq(job_file_write(&file, &op, &none, 0, ended), -EINVAL);
+    ck_assert_int_eq(job_path_unlink(&file.handle, &op, &resolved, false, ended), -EINVAL);
+    ck_assert_int_eq(job_path_rename(&file.handle, &op, &path, NULL, 0, ended), -EINVAL);
+    ck_assert_int_eq(job_path_load(&file.handle, &op, &path, (size_t)2 << 30, ended), -EINVAL);
+    ck_assert_int_eq(job_path_load(NULL, &op, &path, 10, ended), -EINVAL);
+    ck_assert_int_eq(job_file_cancel(&op), -ENOENT);
+    ck_assert_int_eq(job_file_cancel(NULL), -EINVAL);
+
+    job_buf_free(&small);
+    close_file();
+}
+END_TEST
+
+int main(void)
+{
+    TCase *tcase;
+    Suite *suite = file_suite("file life", &tcase);
+    tcase_add_test(tcase, an_open_that_fails_tells_why_and_is_closed_as_any_other);
+    tcase_add_test(tcase, closing_ends_every_request_once_and_then_the_file);
+    tcase_add_test(tcase, closing_while_the_open_is_under_way_leaks_no_descriptor);
+    tcase_add_test(tcase, a_fifo_without_a_writer_does_not_stop_the_loop);
+    tcase_add_test(tcase, bad_arguments_are_refused);
+    return fixture_run(suite);
+}
