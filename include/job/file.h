@@ -72,7 +72,8 @@ struct job_file {
     uint32_t job_flags;
     void *job_ops[2];
     struct job_file_op job_open;
-    uint64_t job_reserved[4];
+    void *job_flows[2];  /* readers and writers */
+    uint64_t job_reserved[2];
 };
 
 struct job_file_options {

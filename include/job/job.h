@@ -12,6 +12,7 @@
 #include <job/path.h>
 #include <job/pool.h>
 #include <job/port.h>
+#include <job/reader.h>
 #include <job/region.h>
 #include <job/rpc.h>
 #include <job/runtime.h>
@@ -23,5 +24,6 @@
 #include <job/view.h>
 #include <job/worker.h>
 #include <job/watchdog.h>
+#include <job/writer.h>
 
 #endif

@@ -71,10 +71,10 @@ struct job_stream {
     struct job_notice **job_notices_end;
     uint64_t job_expected;              /* bytes that the next `data` brings; 0: what comes */
     struct job_buf *job_exact;          /* into which they are received, when they are many */
-    void *job_waits[2];                 /* for memory */
+    void *job_waits[3];                 /* for memory */
     struct job_listener *job_from;      /* that it was accepted from, while that lives */
     void *job_admitted[2];
-    uint64_t job_reserved[4];
+    uint64_t job_reserved[3];
 };
 
 /**

@@ -9,6 +9,7 @@
 
 #include "base/sys.h"
 #include "io/file.h"
+#include "io/flow.h"
 #include "io/listener.h"
 
 static struct list *ops_of(struct job_file *file)
@@ -16,17 +17,27 @@ static struct list *ops_of(struct job_file *file)
     return (struct list *)file->job_ops;
 }
 
+static struct list *flows_of(struct job_file *file)
+{
+    return (struct list *)file->job_flows;
+}
+
 static void file_closing(struct job_handle *handle)
 {
     struct job_file *file = job_container_of(handle, struct job_file, handle);
     for (struct list *node = ops_of(file)->next; node != ops_of(file); node = node->next)
         (void)job_file_cancel(job_container_of(node, struct job_file_op, job_node));   /* unlinks nothing: ends come from a turn */
+    for (struct list *node = flows_of(file)->next; node != flows_of(file); node = node->next) {
+        struct file_flow *flow = container_of(node, struct file_flow, node);
+        flow->file_closes(flow);   /* nor does this */
+    }
 }
 
 static void file_closed(struct job_handle *handle)
 {
     struct job_file *file = job_container_of(handle, struct job_file, handle);
     assert(list_is_empty(ops_of(file)));
+    assert(list_is_empty(flows_of(file)));
     if (file->job_fd >= 0) {
         (void)sys_close(file->job_fd);   /* whoever wants to know of late write errors asks by job_file_sync() */
         (void)fetch_sub_relaxed(&handle->job_loop->root->fds, 1);   /* ledger: orders nothing */
@@ -47,6 +58,7 @@ static int file_init(struct job_loop *loop, struct job_file *file)
         return err;
     file->job_fd = -1;
     list_init(ops_of(file));
+    list_init(flows_of(file));
     handle_set_idle(&file->handle, true);   /* its requests keep the loop alive, and not the file itself */
     return 0;
 }

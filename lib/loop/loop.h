@@ -21,6 +21,8 @@ struct job_stream;
 struct job_listener;
 struct job_signal;
 struct job_file;
+struct job_reader;
+struct job_writer;
 struct job_port;
 struct job_region_waiter;
 struct job_rpc;
@@ -83,7 +85,7 @@ struct job_loop {
     struct deadline fd_retry;    /* when they try again by themselves */
     struct list open_bufs;       /* streams that keep a slot for small receives; io/stream_receive.c */
     struct job_buf *spare_open;  /* such a slot that nobody uses */
-    struct list memory_waiters;  /* streams that were refused memory; io/stream_memory.c */
+    struct list memory_waiters;  /* streams and readers that were refused memory; io/memory_wait.c */
     struct starved memory_starved;
     uint64_t spin_ns;            /* adaptive: how long looking at the mailbox has paid lately */
     unsigned spin_interval;      /* sleeps from one probe to the next */
@@ -159,6 +161,8 @@ void loop_callback_ended(struct job_loop *loop);
         struct job_timer *: "timer",                                                                                   \
         struct job_signal *: "signal",                                                                                 \
         struct job_file *: "file",                                                                                     \
+        struct job_reader *: "reader",                                                                                 \
+        struct job_writer *: "writer",                                                                                 \
         struct job_port *: "port",                                                                                     \
         struct job_region_waiter *: "region waiter",                                                                   \
         struct job_rpc *: "rpc",                                                                                       \

@@ -96,5 +96,6 @@ void timers(struct scenario *scenario);
 void signals(struct scenario *scenario);
 void many_small_ops(struct scenario *scenario);
 void files(struct scenario *scenario);
+void flows(struct scenario *scenario);
 
 #endif

@@ -30,6 +30,7 @@ static const struct body {
     {"signals", signals},
     {"many_small_ops", many_small_ops},
     {"files", files},
+    {"flows", flows},
 };
 
 enum { BODIES = sizeof bodies / sizeof bodies[0] };
