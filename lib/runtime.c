@@ -38,24 +38,41 @@ static void find_features(struct root *root)
 }
 
 /* It is the runtime's own: not among what must be closed before. */
-static int open_calls(struct job_runtime *runtime, unsigned threads)
+static int open_own(struct job_runtime *runtime, struct job_pool **pool, const char *name, unsigned threads)
 {
     struct job_pool_options options = {
-        .blocking = true, .workers = threads, .queue_limit = CALLS_QUEUED_MAX, .name = "calls"};
+        .blocking = true, .workers = threads, .queue_limit = CALLS_QUEUED_MAX, .name = name};
     if (threads > POOL_WORKERS_MAX)
         return -EINVAL;   /* JOB_POOL_INLINE as well: a loop would sleep in the kernel */
-    int err = job_pool_open(runtime, &runtime->root.calls, &options);
+    int err = job_pool_open(runtime, pool, &options);
     if (err == 0)
         (void)fetch_sub_relaxed(&runtime->root.users, 1);   /* ledger */
     return err;
 }
 
-static int close_calls(struct job_runtime *runtime)
+static int close_own(struct job_runtime *runtime, struct job_pool **pool)
 {
-    if (!runtime->root.calls)
+    if (!*pool)
         return 0;   /* a close that failed later was tried before */
     (void)fetch_add_relaxed(&runtime->root.users, 1);   /* ledger */
-    return job_pool_close(&runtime->root.calls);
+    return job_pool_close(pool);
+}
+
+static int close_pools(struct job_runtime *runtime)
+{
+    int err = close_own(runtime, &runtime->root.names);
+    return err < 0 ? err : close_own(runtime, &runtime->root.calls);
+}
+
+static int open_pools(struct job_runtime *runtime, unsigned threads)
+{
+    int err = open_own(runtime, &runtime->root.calls, "calls", threads);
+    if (err < 0)
+        return err;
+    err = open_own(runtime, &runtime->root.names, "names", NAMES_THREADS);
+    if (err < 0)
+        (void)close_pools(runtime);   /* nobody has used them */
+    return err;
 }
 
 int job_runtime_open(struct job_runtime **out, const struct job_runtime_options *options)
@@ -92,7 +109,7 @@ int job_runtime_open(struct job_runtime **out, const struct job_runtime_options 
     err = arena_open(root, &runtime->root.arena, &arena_options);
     if (err < 0)
         goto close_helper;
-    err = open_calls(runtime, options->blocking_threads);
+    err = open_pools(runtime, options->blocking_threads);
     if (err < 0)
         goto close_arena;
     *out = runtime;
@@ -177,7 +194,7 @@ int job_runtime_close(struct job_runtime **runtime_pointer)
         return -EPERM;
     if (names_what_is_left(runtime))
         return -EBUSY;
-    int err = close_calls(runtime);
+    int err = close_pools(runtime);
     if (err < 0)
         return err;
     spare_arenas_close(&runtime->root);

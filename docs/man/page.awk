@@ -239,6 +239,7 @@ function paragraph(    comment, code, list, count, i, heading)
         functions = functions "## " escape(heading) "\n\n" prose(comment)
     } else if (code ~ /^typedef /) {
         sub(/\n+$/, "", code)
+        gsub(/\n +/, " ", code)
         types = types "## " escape(name_of(code)) "\n\n" bold(code) "\n\n" prose(comment)
     } else if (match(code, /^(struct|enum) [a-z_0-9]* ?{/)) {
         heading = substr(code, 1, RLENGTH - 1)

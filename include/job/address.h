@@ -2,7 +2,7 @@
  *
  *      1.2.3.4:80     [::1]:80     [fe80::1%eth0]:80     unix:/run/service     unix:@abstract
  *
- * Names are not looked up: that blocks, so it is for a task, which makes text of what it finds by job_address_format().
+ * Names are not looked up here: job_resolve_start() does, and makes such text of what it finds.
  */
 #ifndef JOB_ADDRESS_H
 #define JOB_ADDRESS_H

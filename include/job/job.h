@@ -14,6 +14,7 @@
 #include <job/port.h>
 #include <job/reader.h>
 #include <job/region.h>
+#include <job/resolve.h>
 #include <job/rpc.h>
 #include <job/runtime.h>
 #include <job/signal.h>

@@ -69,7 +69,7 @@ JOB_API int job_runtime_close(struct job_runtime **runtime);
 /** The default arena, which lives as long as the runtime; NULL for NULL. Thread: any. */
 JOB_API struct job_arena *job_runtime_arena(struct job_runtime *runtime);
 
-/** The runtime's blocking pool: for calls that sleep in the kernel, the library's own (paths, writes to files, names of hosts) and
+/** The runtime's blocking pool: for calls that sleep in the kernel, the library's own (paths, writes to files, starts of processes) and
  * yours. It lives as long as the runtime, which alone may stop it, and has no thread until it is used. NULL for NULL.
  * Thread: any. */
 JOB_API struct job_pool *job_runtime_calls(struct job_runtime *runtime);

@@ -51,6 +51,8 @@ enum {
     SHED_INTERVAL_NS = 100000000,                        /* CoDel's: a burst of a round trip or two has passed by then */
     BLOCKING_THREADS_DEFAULT = LIMIT(64, 4),             /* calls that block at a time, in one pool; unmeasured */
     CALLS_QUEUED_MAX = LIMIT(4096, 64),                  /* blocking calls of one loop that wait for a thread; 32 KiB; unmeasured */
+    NAMES_THREADS = LIMIT(16, 2),                        /* names looked up at a time: those that nobody answers take no more; unmeasured */
+    NAMES_ADDRESSES_MAX = 64,                            /* of one name; nobody tries so many */
     TASK_REGIONS_MAX = 4,                                /* regions that a task shares; more go through a struct */
 
     /* engine */

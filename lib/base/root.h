@@ -27,6 +27,7 @@ struct root {
     struct stats *stats;          /* the statistics segment; stats/segment.h */
     struct job_arena *arena;      /* the default one; memory/arena.h */
     struct job_pool *calls;       /* for calls that sleep in the kernel; sched/blocking.h */
+    struct job_pool *names;       /* the same for io/resolve.c alone */
     struct helper *helper;        /* for what is too slow for a loop; queue/helper.h */
     pid_t pid;                    /* of the process that opened it: after fork nothing here may be used */
     const atomic_u32 *guard;      /* 1; in a forked child 0, since its page is wiped there */

@@ -221,14 +221,18 @@ static int pool_init(struct job_pool *pool, struct root *root, const struct job_
     pool->root = root;
     pool->references = 1;
     pool->nice = options->nice;
-    struct container_quota quota = container_quota();
-    uint32_t quota_cpus = container_quota_cpus(quota);
-    store_relaxed(&root->quota_cpus, quota_cpus);   /* a hint for loops: orders nothing */
+    bool is_inline = options->workers == JOB_POOL_INLINE;
+    bool is_blocking = options->blocking && !is_inline;
+    struct container_quota quota = {0};
+    uint32_t quota_cpus = load_relaxed(&root->quota_cpus);   /* a hint for loops: orders nothing */
+    if (!is_blocking || quota_cpus == 0) {   /* a blocking pool keeps no budget: it reads for the runtime, whose first pool it is */
+        quota = container_quota();
+        quota_cpus = container_quota_cpus(quota);
+        store_relaxed(&root->quota_cpus, quota_cpus);        /* as above */
+    }
     pool->cpus = (unsigned)min_size(quota_cpus, container_affinity_cpus());
     unsigned queue_limit = options->queue_limit ? options->queue_limit : LANE_LENGTH_DEFAULT;
     pool->lane_capacity = (unsigned)power_of_two_at_least(queue_limit);
-    bool is_inline = options->workers == JOB_POOL_INLINE;
-    bool is_blocking = options->blocking && !is_inline;
     unsigned workers = options->workers ? options->workers : workers_default(options, pool->cpus);
     pool->thread_count = is_inline ? 0 : is_blocking ? 1 : workers;   /* of a blocking one a record that stands for all threads */
     pool->may_spin = !options->no_spin && feature_is_on(&root->features, FEATURE_SPIN) && container_affinity_cpus() > 1;

@@ -307,6 +307,39 @@ static int map_a_file(void)
     return err;
 }
 
+static void resolved(struct job_resolve *resolve, int status, const struct job_address *addresses, size_t count)
+{
+    (void)addresses, (void)count;
+    *(int *)resolve->data = status;
+}
+
+static void never(struct job_timer *timer)
+{
+    (void)timer;
+}
+
+/* In a runtime of its own, since a thread for names stays until that closes. */
+static int resolve_name(void)
+{
+    struct job_runtime *own = NULL;
+    struct job_loop *loop = NULL;
+    struct job_timer home = {0};
+    int status = -ENOMEM;
+    struct job_resolve resolve = {.data = &status};
+    struct job_resolve_options options = {.host = "127.0.0.1", .service = "1"};
+    disarm();
+    ck_assert_ok(job_runtime_open(&own, &(struct job_runtime_options){.memory_limit_bytes = 1 << 22}));
+    ck_assert_ok(job_loop_open(own, &loop, &(struct job_loop_options){.receive_slots = 4}));
+    ck_assert_ok(job_timer_open(loop, &home, never));
+    is_armed = true;
+    int err = job_resolve_start(&home.handle, &resolve, &options, resolved);
+    disarm();
+    ck_assert_ok(job_loop_run(loop));
+    ck_assert_ok(job_loop_close(&loop, 0));
+    ck_assert_ok(job_runtime_close(&own));
+    return err < 0 ? err : status;
+}
+
 static const struct {
     const char *name;
     int (*run)(void);
@@ -319,6 +352,7 @@ static const struct {
     {"call_and_answer", call_and_answer, 6, true},
     {"serve_stream", serve_stream, 1, true},  {"split_and_write", split_and_write, 1, false},
     {"wrap_and_slice", wrap_and_slice, 3, false}, {"map_a_file", map_a_file, 1, false},
+    {"resolve_name", resolve_name, 2, true},
 };
 
 START_TEST(the_nth_request_for_memory_fails_and_nothing_is_lost)

@@ -187,7 +187,7 @@ struct container_quota __wrap_container_quota(void)
     return __real_container_quota();
 }
 
-START_TEST(the_groups_quota_is_read_by_the_runtime_and_each_pool_and_by_no_loop) /* the runtime has a pool of its own */
+START_TEST(the_groups_quota_is_read_by_the_runtime_and_each_pool_and_by_no_loop) /* the runtime has pools of its own */
 {
     struct job_loop *loops[3] = {NULL};
     struct job_pool *pool = NULL;
