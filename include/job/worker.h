@@ -161,9 +161,13 @@ JOB_API int job_inside_post(struct job_inside *inside, const struct job_post *po
 /** Ends the worker with a code, after this turn, in which it hears and posts no more. The first code counts. Thread: the worker's. */
 JOB_API void job_inside_exit(struct job_inside *inside, int code);
 
+/** True from when the worker was asked to stop, or has said that it ends: for callbacks that go on for long, which look now and then and
+ * return. Costs a load or two. Thread: the worker's. */
+JOB_API bool job_inside_is_stopping(const struct job_inside *inside);
+
 /** As job_inside_exit() with code 1, after its parent was told of the error. The first one counts.
  * @param err   a negative errno
- * @param text  copied, cut to 127 bytes; NULL: none
+ * @param text  copied, cut to 1023 bytes; NULL: none
  * Thread: the worker's. */
 JOB_API void job_inside_fail(struct job_inside *inside, int err, const char *text);
 

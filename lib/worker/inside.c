@@ -207,6 +207,13 @@ void job_inside_exit(struct job_inside *inside, int code)
     end(inside);
 }
 
+bool job_inside_is_stopping(const struct job_inside *inside)
+{
+    const struct job_loop *loop = inside ? inside->port.handle.job_loop : NULL;
+    /* A request, with nothing behind it that would have to be seen: no order. */
+    return loop && (inside->is_ending || loop->is_closing || load_relaxed(&loop->stop) != LOOP_RUN);
+}
+
 void job_inside_fail(struct job_inside *inside, int err, const char *text)
 {
     if (!inside || self()->inside != inside)

@@ -10,7 +10,7 @@
 #include "loop/loop.h"
 #include "message/end.h"
 
-enum { ERROR_TEXT_MAX = 128 };
+enum { ERROR_TEXT_MAX = 1024 };   /* a traceback fits */
 
 /* The thread's side. */
 struct job_inside {

@@ -161,7 +161,7 @@ static bool stop(struct job_worker *worker)
     if (!record || !registry_stop(record))
         return false;
     struct deadline *deadline = deadline_of(worker);
-    if (deadline->at_ns == 0)
+    if (deadline->at_ns == 0 && !(worker->job_flags & WORKER_STUCK))   /* that is told once */
         deadline_set(loop_of(worker), deadline, record->root->now_ns() + record->stop_timeout_ns);
     return true;
 }

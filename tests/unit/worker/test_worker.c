@@ -1005,23 +1005,35 @@ static void close_it(struct told *told)
     job_worker_close(&told->worker);
 }
 
-static void waits_within_bounds(void)
+static void waits_within_bounds(void (*how)(struct told *told))
 {
     open_reading();
-    w.then = close_it;
+    w.then = how;
     struct job_worker_options options = {.stop_timeout_ns = 10000000, .name = "hangs"};
     MUST(job_worker_open(loop, &w.worker, hangs_for_ever, &options, &events) == 0);
     MUST(job_loop_run(loop) == 0);
     MUST(w.stuck == 1 && w.exits == 0);
     MUST(job_loop_run(loop) == 0);
     MUST(job_loop_close(&loop, 10000000) == -ETIMEDOUT);
+    MUST(w.stuck == 1);
     MUST(w.exits + w.closed + w.left == 0);
     MUST(job_runtime_close(&runtime) == -EBUSY);
 }
 
-START_TEST(a_stuck_worker_that_was_closed_holds_up_neither_run_nor_close)
+static void waits_for_one_that_was_closed(void)
 {
-    in_a_child(waits_within_bounds);
+    waits_within_bounds(close_it);
+}
+
+static void waits_for_one_that_was_stopped(void)
+{
+    waits_within_bounds(stop_it);
+}
+
+START_TEST(a_stuck_worker_is_told_once_and_holds_up_neither_run_nor_close)
+{
+    in_a_child(waits_for_one_that_was_closed);
+    in_a_child(waits_for_one_that_was_stopped);
 }
 END_TEST
 
@@ -1034,6 +1046,38 @@ static void ends_too_slowly(void)
     MUST(job_loop_run(loop) == 0);
     MUST(w.messages == 2 && w.exits == 1 && w.left == 1 && w.closed == 0);
 }
+
+static bool post_is_stopping;   /* behind job_inside_exit() */
+
+static void runs_until_it_is_asked_to_stop(struct job_inside *inside, struct job_message *start)
+{
+    (void)start;
+    MUST(!job_inside_is_stopping(inside));
+    post_value(inside, 1);
+    while (!job_inside_is_stopping(inside))
+        sched_yield();
+}
+
+static void says_that_it_ends(struct job_inside *inside, struct job_message *start)
+{
+    (void)start;
+    job_inside_exit(inside, 0);
+    post_is_stopping = job_inside_is_stopping(inside);
+}
+
+START_TEST(a_callback_that_goes_on_for_long_can_see_that_its_worker_shall_end)
+{
+    w.then = stop_it;
+    open_worker(&w, runs_until_it_is_asked_to_stop, NULL);
+    run_to_end(&w);
+    ck_assert_uint_eq(w.stuck, 0);
+    memset(&w, 0, sizeof w);
+    open_worker(&w, says_that_it_ends, NULL);
+    run_to_end(&w);
+    ck_assert(post_is_stopping);
+    ck_assert(!job_inside_is_stopping(NULL));
+}
+END_TEST
 
 START_TEST(a_loop_that_was_not_closed_in_time_does_not_hide_its_end_from_the_parent)
 {
@@ -1157,7 +1201,8 @@ int main(void)
     tcase_add_test(tcase, O04_a_worker_that_does_not_return_is_reported_stuck_with_its_function);
     tcase_add_test(tcase, what_has_not_ended_is_told_as_left_and_never_as_closed);
     tcase_add_test(tcase, what_a_worker_of_a_worker_leaves_is_left_by_both);
-    tcase_add_test(tcase, a_stuck_worker_that_was_closed_holds_up_neither_run_nor_close);
+    tcase_add_test(tcase, a_stuck_worker_is_told_once_and_holds_up_neither_run_nor_close);
+    tcase_add_test(tcase, a_callback_that_goes_on_for_long_can_see_that_its_worker_shall_end);
     tcase_add_test(tcase, a_loop_that_was_not_closed_in_time_does_not_hide_its_end_from_the_parent);
     tcase_add_test(tcase, O01_O02_O03_time_and_memory_of_a_worker_can_be_read_while_it_lives);
     tcase_add_test(tcase, closing_the_parents_loop_stops_its_workers);
