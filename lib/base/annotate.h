@@ -1,7 +1,14 @@
 /* annotate.h — what the sanitizers cannot see by themselves, and a quarantine for what no sanitizer sees: the kernel.
  *
+ * Memory that code does not own is poisoned for ASan. For TSan, hand-overs are told: those through the kernel always; and those between
+ * threads where the library itself was not built with TSan, since it does not see our atomics then. It is told of each thing that is
+ * handed over, not of the queue: what only went the same way is not ordered by it, and a race of the user's stays one.
+ *
+ * The library that users link is a plain one. Whether their program has a sanitizer is known when it is linked: then the functions below
+ * are there, else their addresses are NULL, and asking costs a load and a branch.
+ *
  * In checked builds a free slot is filled with a pattern that is verified when it is taken again (memory/owner.h): whoever wrote into
- * freed memory, also the kernel, is found. Under ASan it is poisoned besides.
+ * freed memory, also the kernel, is found.
  */
 #ifndef JOB_BASE_ANNOTATE_H
 #define JOB_BASE_ANNOTATE_H
@@ -19,16 +26,6 @@
 #endif
 #endif
 
-#ifdef ANNOTATE_ASAN
-#include <sanitizer/asan_interface.h>
-#define annotate_poison(address, size) __asan_poison_memory_region((address), (size))
-#define annotate_unpoison(address, size) __asan_unpoison_memory_region((address), (size))
-#else
-#define annotate_poison(address, size) ((void)(address), (void)(size))
-#define annotate_unpoison(address, size) ((void)(address), (void)(size))
-#endif
-
-/* A hand-over through the kernel, which TSan does not see. */
 #if defined(__SANITIZE_THREAD__)
 #define ANNOTATE_TSAN 1
 #elif defined(__has_feature)
@@ -36,17 +33,72 @@
 #define ANNOTATE_TSAN 1
 #endif
 #endif
+
+void __asan_poison_memory_region(const void *address, size_t size) __attribute__((weak));
+void __asan_unpoison_memory_region(const void *address, size_t size) __attribute__((weak));
+void __tsan_acquire(void *address) __attribute__((weak));
+void __tsan_release(void *address) __attribute__((weak));
+
+static inline bool annotate_has_asan(void)
+{
+    return __builtin_expect(__asan_poison_memory_region != NULL, 0);
+}
+
+static inline void annotate_poison(const void *address, size_t size)
+{
+    if (annotate_has_asan())
+        __asan_poison_memory_region(address, size);
+}
+
+static inline void annotate_unpoison(const void *address, size_t size)
+{
+    if (annotate_has_asan())
+        __asan_unpoison_memory_region(address, size);
+}
+
+static inline bool annotate_has_tsan(void)
+{
+    return __builtin_expect(__tsan_acquire != NULL, 0);
+}
+
+/* Threads of the sanitizer's own; they have all signals blocked. */
+static inline unsigned annotate_threads(void)
+{
+    return annotate_has_tsan() ? 1 : 0;
+}
+
+/* What this thread did before a release is before what another does after an acquire of the same address. */
+static inline void annotate_release(const void *address)
+{
+    if (annotate_has_tsan())
+        __tsan_release((void *)(uintptr_t)address);
+}
+
+static inline void annotate_acquire(const void *address)
+{
+    if (annotate_has_tsan())
+        __tsan_acquire((void *)(uintptr_t)address);
+}
+
+/* Memory of ours goes to another thread: the address stands for it and for all that is reached through it. The library's own TSan builds
+ * see the atomics that do it, and are to say so when these do not suffice. */
+static inline void annotate_give(const void *address)
+{
 #ifdef ANNOTATE_TSAN
-enum { ANNOTATE_THREADS = 1 };   /* the sanitizer's own; it has all signals blocked */
-void __tsan_acquire(void *address);
-void __tsan_release(void *address);
-#define annotate_acquire(address) __tsan_acquire(address)
-#define annotate_release(address) __tsan_release(address)
+    (void)address;
 #else
-enum { ANNOTATE_THREADS = 0 };
-#define annotate_acquire(address) ((void)(address))
-#define annotate_release(address) ((void)(address))
+    annotate_release(address);
 #endif
+}
+
+static inline void annotate_take(const void *address)
+{
+#ifdef ANNOTATE_TSAN
+    (void)address;
+#else
+    annotate_acquire(address);
+#endif
+}
 
 #ifdef JOB_CHECKED
 void quarantine_fill(uint8_t *memory, size_t size);

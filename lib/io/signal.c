@@ -39,7 +39,7 @@ static bool is_only_thread(void)
     while ((entry = readdir(tasks)))
         threads += entry->d_name[0] != '.';
     (void)closedir(tasks);
-    return threads <= 1 + ANNOTATE_THREADS;
+    return threads <= 1 + annotate_threads();
 }
 
 int job_signals_block(const int *numbers, size_t count)

@@ -44,6 +44,7 @@ void buf_reset(struct job_buf *buf)
     buf->total = 0;
     buf->low = 0;
     buf->high = buf->slot->size;
+    annotate_unpoison(buf->slot->memory, buf->slot->size);   /* pieces that have gone left theirs poisoned */
 }
 
 /* Data begins where `room` bytes fit behind it: after the wanted headroom and, if the slot is large enough, its colour. */

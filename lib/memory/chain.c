@@ -66,6 +66,7 @@ int job_buf_append(struct job_buf *buf, struct job_buf **tail_pointer)
     buf_count(buf, -1);   /* two bufs become one */
     if (is_adjacent(last, tail)) {
         last->high = tail->high;
+        tail->low = tail->high;
         absorb(buf, tail);
     } else if (tail->len == 0 || (!tail->is_frozen && tail->len < piece_room(last) >> COPYBREAK_SHIFT)) {
         if (tail->len > 0)

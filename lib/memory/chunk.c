@@ -67,6 +67,7 @@ static struct slot *carve(struct job_arena *arena, unsigned index, unsigned clas
             annotate_slot_freed(first[i].memory, size);   /* what another class left there is not this one's pattern */
         else
             annotate_poison(first[i].memory, size);
+        annotate_give(first + i);
     }
     if (count > 1)
         depot_push(arena, first + 1, first + count - 1);
@@ -85,6 +86,7 @@ static void retire_class(struct job_arena *arena, unsigned class)
             arena->chunks[taken[i]->index >> (CHUNK_BITS - SLOT_MIN_BITS)].found++;
             taken[i]->home.next = (struct job_buf *)all;   /* free slots: their descriptors are ours to link with */
             all = taken[i];
+            annotate_take(all);
         }
     }
     while (all) {
@@ -92,6 +94,7 @@ static void retire_class(struct job_arena *arena, unsigned class)
         all = (struct slot *)slot->home.next;
         slot->home.next = NULL;
         struct chunk *chunk = &arena->chunks[slot->index >> (CHUNK_BITS - SLOT_MIN_BITS)];
+        annotate_give(slot);
         if (chunk->found < chunk->slots)
             depot_push(arena, slot, slot);
     }

@@ -8,6 +8,7 @@
 #include <errno.h>
 
 #include "base/alloc.h"
+#include "base/annotate.h"
 #include "base/bits.h"
 #include "base/sys.h"
 #include "job/view.h"
@@ -96,8 +97,10 @@ void foreign_put(struct slot *slot)
     struct foreign *foreign = container_of(slot - slot->index, struct foreign, slots);
     struct job_arena *arena = foreign->arena;
     struct root *root = arena->root;
+    annotate_give(foreign);
     if (fetch_sub_acq_rel(&foreign->left, 1) > 1)   /* pairs with itself: accesses to all of its slots are over */
         return;
+    annotate_take(foreign);
     if (foreign->release)
         foreign->release(foreign->arg, foreign->memory, foreign->len);
     alloc_free(root, foreign);

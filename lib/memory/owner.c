@@ -7,12 +7,31 @@
  */
 #include "memory/owner.h"
 
-#ifdef JOB_CHECKED
-
-#include "base/annotate.h"
 #include "base/bits.h"
 
 enum { GRANULE = 8 };
+
+void owner_poison_piece(const struct job_buf *segment, bool is_given)
+{
+    uint8_t *memory = segment->slot->memory;
+    if (segment->is_frozen)   /* others read it */
+        return;
+    size_t from = round_up(segment->low, GRANULE), to = segment->high / GRANULE * GRANULE;
+    if (from >= to)
+        return;
+    if (is_given)
+        annotate_poison(memory + from, to - from);
+    else
+        annotate_unpoison(memory + from, to - from);
+}
+
+void owner_poison(const struct job_buf *buf, bool is_given)
+{
+    for (const struct job_buf *segment = buf; segment; segment = segment->next)
+        owner_poison_piece(segment, is_given);
+}
+
+#ifdef JOB_CHECKED
 
 static const char *const names[] = {
     [BUF_FREE] = "nobody (it is free)", [BUF_CODE] = "code",        [BUF_SEGMENT] = "the buf before it",
@@ -38,32 +57,14 @@ void owner_expect_live(const struct job_buf *segment, const char *function)
         used_by_other(segment, BUF_CODE, function);
 }
 
-static void poison_window(const struct job_buf *segment, bool is_code)
-{
-    uint8_t *memory = segment->slot->memory;
-    if (segment->is_frozen)   /* others read it */
-        return;
-    size_t from = round_up(segment->low, GRANULE), to = segment->high / GRANULE * GRANULE;
-    if (from >= to)
-        return;
-    if (is_code)
-        annotate_unpoison(memory + from, to - from);
-    else
-        annotate_poison(memory + from, to - from);
-}
-
 void owner_move(struct job_buf *buf, enum buf_owner from, enum buf_owner to, const char *function)
 {
     if (!buf || buf->owner == to)
         return;
     owner_expect(buf, from, function);
     buf->owner = (uint8_t)to;
-#ifdef ANNOTATE_ASAN
-    for (const struct job_buf *segment = buf; segment; segment = segment->next)
-        poison_window(segment, to == BUF_CODE);
-#else
-    (void)poison_window;
-#endif
+    if (annotate_has_asan())
+        owner_poison(buf, to != BUF_CODE);
 }
 
 static uint64_t sum_of(const uint8_t *bytes, size_t len)

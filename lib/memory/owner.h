@@ -2,13 +2,18 @@
  *
  * The pointer that was given away is NULL, so what is left to do wrong is to keep a copy of it, or of the address of its bytes. Checked
  * builds note each hand-over in the descriptor: whoever then uses the copy is stopped with the names of both, owner and user. The bytes
- * are guarded besides: under ASan what does not belong to code is poisoned (the kernel does not mind), and without it what code has
- * written into a free or lent slot is found when the slot comes back. Other builds note nothing; a whole buf is then always code's.
+ * are guarded besides: what code has written into a free or lent slot is found when the slot comes back. Other builds note nothing; a
+ * whole buf is then always code's. In a program that has ASan, what is not code's is poisoned in every build (the kernel does not mind).
  */
 #ifndef JOB_MEMORY_OWNER_H
 #define JOB_MEMORY_OWNER_H
 
+#include "base/annotate.h"
 #include "memory/slot.h"
+
+/* The bytes of a buf are not code's any more, or are again. Whoever owns it; NULL is allowed. */
+void owner_poison(const struct job_buf *buf, bool is_given);
+void owner_poison_piece(const struct job_buf *segment, bool is_given);
 
 #ifdef JOB_CHECKED
 void owner_expect(const struct job_buf *buf, enum buf_owner user, const char *function);
@@ -40,11 +45,11 @@ void owner_verify(const struct slot *slot, size_t from, size_t to, const char *f
 #define owner_check(buf) assert((buf)->owner == BUF_CODE)
 #define owner_check_slow(buf) ((void)(buf))
 #define owner_check_live(segment) ((void)(segment))
-#define owner_pass(buf, from, to) ((void)(buf))
+#define owner_pass(buf, from, to) (annotate_has_asan() ? owner_poison((buf), (to) != BUF_CODE) : (void)(buf))
 #define owner_freeze(segment) ((void)(segment))
 #define owner_check_frozen(slot) ((void)(slot))
-#define owner_lend(slot) ((void)(slot))     /* to the kernel: a slot without pieces */
-#define owner_unlend(slot) ((void)(slot))
+#define owner_lend(slot) annotate_poison((slot)->memory, (slot)->size)   /* to the kernel: a slot without pieces */
+#define owner_unlend(slot) annotate_unpoison((slot)->memory, (slot)->size)
 #define owner_check_untouched(slot, from, to) ((void)(slot), (void)(from), (void)(to))
 #endif
 

@@ -14,26 +14,36 @@
  */
 #include "memory/piece.h"
 
+#include "base/annotate.h"
 #include "memory/cache.h"
+#include "memory/owner.h"
 
 bool buf_is_alone(const struct job_buf *buf)
 {
-    return load_acquire(&buf->slot->pieces) == 1;   /* pairs with fetch_sub_acq_rel in piece_drop: others' writes are over */
+    bool is_alone = load_acquire(&buf->slot->pieces) == 1;   /* pairs with fetch_sub_acq_rel in piece_drop: others' writes are over */
+    if (is_alone)
+        annotate_take(buf->slot);
+    return is_alone;
 }
 
 void piece_drop(struct job_buf *segment)
 {
     struct slot *slot = segment->slot;
+    /* Alone: nobody else can make a further piece, so no read-modify-write is needed. */
+    bool is_last = load_acquire(&slot->pieces) == 1;   /* pairs with the fetch_sub_acq_rel below: others' accesses are over */
     if (segment->is_frozen)
         buf_count_views(segment, -1);
+    if (!is_last && annotate_has_asan())
+        owner_poison_piece(segment, true);
     segment->owner = BUF_FREE;
     if (!segment->is_home)
         cache_put_descriptor(slot->arena, segment);
-    /* Alone: nobody else can make a further piece, so no read-modify-write is needed. */
-    if (load_acquire(&slot->pieces) == 1)   /* pairs with the fetch_sub_acq_rel below: others' accesses are over */
+    annotate_give(slot);
+    if (is_last)
         store_relaxed(&slot->pieces, 0);
     else if (fetch_sub_acq_rel(&slot->pieces, 1) > 1)   /* pairs with itself and with load_acquire above */
         return;
+    annotate_take(slot);
     slot_put(slot);
 }
 

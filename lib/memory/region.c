@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/annotate.h"
 #include "base/assert.h"
 #include "base/bits.h"
 #include "base/limits.h"
@@ -156,8 +157,10 @@ void job_region_release(struct job_region **pointer)
     if (!region)
         return;
     *pointer = NULL;
+    annotate_give(region);
     if (fetch_sub_acq_rel(&region->references, 1) > 1)   /* pairs with itself: the last one sees all writes */
         return;
+    annotate_take(region);
     struct root *root = region->root;
     waitlist_fini(&region->waitlist);
     (void)pthread_mutex_destroy(&region->growing);
@@ -282,6 +285,7 @@ static int region_wait(struct job_region *base, size_t offset, size_t width, uin
         line_wait(me->line, JOB_WAIT_REGION, now);
     int err = region->is_shared ? wait_shared(region, cell, expected, deadline_ns)
                                 : wait_here(region, cell, width, expected, deadline_ns);
+    annotate_take(cell);
     if (me->line)
         line_wait(me->line, JOB_WAIT_NONE, now);
     return err;
@@ -303,6 +307,7 @@ int job_region_notify(struct job_region *base, size_t offset, unsigned count)
     void *cell = job_region_cell(base, offset, sizeof(uint32_t));
     if (!cell)
         return -EINVAL;
+    annotate_give(cell);
     if (region->is_shared)
         return sys_futex_wake_shared(cell, count);
     return (int)waitlist_notify(&region->waitlist, cell, count);

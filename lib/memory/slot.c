@@ -120,6 +120,7 @@ struct job_buf *slot_buf(struct slot *slot, size_t len)
 static struct slot *took(struct slot *slot)
 {
     if (slot) {
+        annotate_take(slot);
         annotate_unpoison(slot->memory, slot->size);
         owner_check_untouched(slot, 0, slot->size);
         slot->generation++;
@@ -186,8 +187,10 @@ void slot_put(struct slot *slot)
         foreign_put(slot);
         return;
     }
+    annotate_unpoison(slot->memory, slot->size);   /* pieces that went before left theirs poisoned */
     owner_check_frozen(slot);
     annotate_slot_freed(slot->memory, slot->size);
+    annotate_give(slot);
     if (slot->class == SLOT_RUN)
         arena_put_run(slot);
     else

@@ -57,6 +57,7 @@ int job_buf_thaw(struct job_buf *buf)
         segment->is_frozen = false;
         segment->low = 0;
         segment->high = segment->slot->size;
+        annotate_unpoison(segment->slot->memory, segment->slot->size);   /* as buf_reset() */
         buf_count_views(segment, -1);
     }
     return 0;

@@ -15,6 +15,8 @@
 
 #include <errno.h>
 
+#include "base/annotate.h"
+
 void waitlist_init(struct waitlist *list)
 {
     list->waiters = 0;
@@ -30,9 +32,11 @@ void waitlist_fini(struct waitlist *list)
 
 bool waitlist_cell_holds(const void *cell, size_t width, uint64_t expected)
 {
-    if (width == sizeof(uint32_t))
-        return load_seq_cst((const uint32_t *)cell) == (uint32_t)expected;   /* pairs with load_seq_cst in waitlist_notify: W2 */
-    return load_seq_cst((const uint64_t *)cell) == expected;                 /* pairs with load_seq_cst in waitlist_notify: W2 */
+    bool holds = width == sizeof(uint32_t)
+                     ? load_seq_cst((const uint32_t *)cell) == (uint32_t)expected   /* pairs with load_seq_cst in waitlist_notify: W2 */
+                     : load_seq_cst((const uint64_t *)cell) == expected;            /* the same */
+    annotate_take(cell);   /* from whoever stored what is there; for TSan the user's own stores give */
+    return holds;
 }
 
 int waitlist_enter(struct waitlist *list, struct wait_node *node, const void *cell, size_t width, uint64_t expected)

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/annotate.h"
 #include "base/bits.h"
 #include "memory/arena.h"
 
@@ -40,8 +41,10 @@ void box_retain(struct box *box)
 
 void box_release(struct box *box)
 {
+    annotate_give(box);
     if (fetch_sub_acq_rel(&box->references, 1) > 1)   /* pairs with itself: the last one sees all that the others did */
         return;
+    annotate_take(box);
     assert(inbox_is_closed(&box->inbox));
     for (struct message_block *block = box->blocks, *next; block; block = next) {
         next = block->next;
@@ -54,6 +57,11 @@ void box_release(struct box *box)
 void box_put_spares(struct box *box, struct job_message *first, struct job_message *last)
 {
     struct job_message *head = load_relaxed(&box->spare);   /* the exchange below decides */
+    if (annotate_has_tsan()) {
+        for (struct job_message *message = first; message != last; message = message_of(message->node.next))
+            annotate_give(message);
+        annotate_give(last);
+    }
     do {
         last->node.next = head ? &head->node : NULL;
     } while (!cas_release(&box->spare, &head, first));   /* pairs with exchange_acquire in take_spares: we are through with them */
@@ -94,8 +102,10 @@ static struct job_message *take_message(struct sender *sender)
     if (!sender->free)
         sender->free = add_block(sender->box);
     struct job_message *message = sender->free;
-    if (message)
-        sender->free = message_of(message->node.next);
+    if (!message)
+        return NULL;
+    annotate_take(message);
+    sender->free = message_of(message->node.next);
     return message;
 }
 

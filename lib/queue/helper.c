@@ -8,6 +8,7 @@
 #include "queue/helper.h"
 
 #include "base/alloc.h"
+#include "base/annotate.h"
 #include "base/root.h"
 #include "base/self.h"
 #include "base/sys.h"
@@ -204,6 +205,7 @@ static void forget_run(struct helper_job *job)
     struct forget *forget = container_of(job, struct forget, job);
     list_remove(&forget->target->node);
     atomic_u32 *word = &forget->is_done;
+    annotate_give(word);
     store_release(word, 1); /* pairs with load_acquire in helper_forget; from here on the forgetter may be gone */
     (void)sys_futex_wake(word, 1); /* only an address by now */
 }
@@ -222,4 +224,5 @@ void helper_forget(struct helper *helper, struct helper_job *job)
     helper_post(helper, &forget.job);          /* behind the job, if that is posted */
     while (load_acquire(&forget.is_done) == 0) /* pairs with store_release in forget_run */
         (void)sys_futex_wait(&forget.is_done, 0, UINT64_MAX);
+    annotate_take(&forget.is_done);
 }

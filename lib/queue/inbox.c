@@ -27,6 +27,8 @@
 
 #include <errno.h>
 
+#include "base/annotate.h"
+
 static const uintptr_t closed_mark = 2;   /* no node has this address */
 
 static const uint64_t one_message = (uint64_t)1 << INBOX_BYTES_BITS;
@@ -149,6 +151,7 @@ bool inbox_unwait(struct inbox *inbox, struct inbox_waiter *waiter)
 bool inbox_push(struct inbox *inbox, struct inbox_node *node)
 {
     uintptr_t head = load_relaxed(&inbox->head);   /* the exchange below decides */
+    annotate_give(node);
     do {
         if (head == closed_mark) {
             JOB_MARK(inbox_push_finds_closed);
@@ -170,6 +173,7 @@ static struct inbox_node *reversed(struct inbox_node *node, struct inbox_node **
     *last = node;
     while (node) {
         struct inbox_node *next = node->next;
+        annotate_take(node);
         node->next = done;
         done = node;
         node = next;

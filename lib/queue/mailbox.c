@@ -19,6 +19,7 @@
  */
 #include "queue/mailbox.h"
 
+#include "base/annotate.h"
 #include "base/atomic.h"
 
 /* An address that no mail has; nobody looks behind it. */
@@ -57,6 +58,7 @@ static bool push(struct mailbox *mailbox, struct ck_stack_entry *newest, struct 
 bool mailbox_post(struct mailbox *mailbox, struct job_mail *mail)
 {
     assert(mail->job_deliver != NULL);
+    annotate_give(mail);
     return push(mailbox, entry_of(mail), entry_of(mail));
 }
 
@@ -65,6 +67,7 @@ static struct job_mail *reversed(struct job_mail *mail)
     struct job_mail *done = NULL;
     while (mail) {
         struct job_mail *next = mail->job_next;
+        annotate_take(mail);
         if (mail->job_ahead)
             prefetch_for_write(mail->job_ahead);   /* a chain alone would be fetched one line after the other */
         mail->job_next = done;
@@ -77,6 +80,8 @@ static struct job_mail *reversed(struct job_mail *mail)
 void mailbox_post_chain(struct mailbox *mailbox, struct job_mail *first, struct job_mail *last)
 {
     assert(last->job_next == NULL);
+    for (struct job_mail *mail = first; mail; mail = mail->job_next)
+        annotate_give(mail);
     (void)push(mailbox, entry_of(reversed(first)), entry_of(first));
 }
 

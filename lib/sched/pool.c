@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/annotate.h"
 #include "base/bits.h"
 #include "base/container.h"
 #include "base/self.h"
@@ -65,6 +66,7 @@ static void count_end(struct job_pool *pool, struct pool_thread *thread, int sta
 void pool_run_task(struct job_pool *pool, struct pool_thread *thread, struct job_task *task)
 {
     int status = 0;
+    annotate_take(task);
     bool is_run = task_begin(task) == TASK_OWES_RUN && !pool_is_stopping(pool);
     if (is_run && thread && is_too_late(pool, task)) {
         is_run = false;
@@ -111,6 +113,7 @@ int pool_submit(struct job_pool *pool, struct lane *lane, struct job_task *task)
     if (err < 0)
         return -ENOMEM;
     note_queued(pool, lane, task);
+    annotate_give(task);
     if (pool->thread_count == 0) {
         inline_submit(pool, task);
     } else if (!lane) {
@@ -280,8 +283,10 @@ static void pool_free(struct job_pool *pool)
 
 static void pool_release(struct job_pool *pool)
 {
+    annotate_give(pool);
     if (fetch_sub_acq_rel(&pool->references, 1) > 1)   /* pairs with itself: the last one sees the others' accesses ended */
         return;
+    annotate_take(pool);
     (void)pthread_mutex_destroy(&pool->lock);
     pool_free(pool);
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/annotate.h"
 #include "base/assert.h"
 #include "base/limits.h"
 #include "base/root.h"
@@ -50,6 +51,7 @@ struct stats_line *line_claim(struct root *root, enum line_kind kind, const char
         line = alloc_lines(root, sizeof *line);
     if (!line)
         return NULL;
+    annotate_take(line);
     clear(line);
     strncpy(line->name, name, sizeof line->name - 1);
     store_relaxed(&line->tid, (uint32_t)sys_gettid());   /* behind the claim, as the rest */
@@ -67,6 +69,7 @@ void line_release(struct root *root, struct stats_line *line)
 {
     if (!line)
         return;
+    annotate_give(line);
     if (is_in_segment(root->stats, line))
         store_release(&line->kind, (uint32_t)LINE_FREE);   /* pairs with cas_acq_rel in stats_record_claim */
     else
