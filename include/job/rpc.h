@@ -131,7 +131,7 @@ JOB_API void job_rpc_cancel(struct job_rpc_call *call);
 JOB_API int job_rpc_answer(struct job_rpc *rpc, struct job_message **call, int status,
                            const struct job_post *post);
 
-/** Reads counts; all zero for one that is not open. Thread: loop thread. */
+/** Reads counts, until `closed` has returned; all zero for one that is zero. Thread: loop thread. */
 JOB_API void job_rpc_stats(const struct job_rpc *rpc, struct job_rpc_stats *stats);
 
 /** Closes: own calls end with -ECANCELED, those of the other end that are not answered end there with -EOWNERDEAD, and `closed` comes

@@ -205,8 +205,8 @@ void job_rpc_stats(const struct job_rpc *handle, struct job_rpc_stats *stats)
 {
     if (!stats)
         return;
-    bool is_there = handle && (handle_is_open(&handle->handle) || handle_state(&handle->handle) == HANDLE_CLOSING);
-    *stats = is_there ? rpc_of(handle)->stats : (struct job_rpc_stats){0};
+    bool was_opened = handle && handle_state(&handle->handle) != HANDLE_NONE;
+    *stats = was_opened ? rpc_of(handle)->stats : (struct job_rpc_stats){0};
 }
 
 void job_rpc_close(struct job_rpc *handle)
