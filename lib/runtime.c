@@ -92,6 +92,8 @@ int job_runtime_open(struct job_runtime **out, const struct job_runtime_options 
     (void)pthread_mutex_init(&root->travel, NULL);   /* cannot fail without attributes */
     (void)pthread_mutex_init(&root->workers_lock, NULL);
     list_init(&root->workers);
+    (void)pthread_mutex_init(&root->topics_lock, NULL);
+    list_init(&root->topics);
     find_features(root);
     atomic_u32 *guard;
     int err = sys_fork_guard(&guard);
@@ -169,7 +171,7 @@ static bool names_what_is_left(const struct job_runtime *runtime)
     const struct { const char *kind; uint64_t count; } left[] = {
         {"bufs", counts.bufs},       {"regions", counts.regions}, {"tasks", counts.tasks},
         {"handles", counts.handles}, {"loops, pools or arenas", load_relaxed(&runtime->root.users)},
-        {"ends of channels or senders", counts.ends},
+        {"ends of channels, senders or topics", counts.ends},
         {"pieces of foreign memory", counts.wraps},
     };
     bool is_any = false;
@@ -208,6 +210,7 @@ int job_runtime_close(struct job_runtime **runtime_pointer)
     (void)sys_release((void *)(uintptr_t)runtime->root.guard, SYS_GUARD_BYTES);
     (void)pthread_mutex_destroy(&runtime->root.travel);
     (void)pthread_mutex_destroy(&runtime->root.workers_lock);
+    (void)pthread_mutex_destroy(&runtime->root.topics_lock);
     *runtime_pointer = NULL;
     free(runtime);
     return 0;

@@ -22,6 +22,7 @@
 #include <job/stream.h>
 #include <job/task.h>
 #include <job/timer.h>
+#include <job/topic.h>
 #include <job/view.h>
 #include <job/worker.h>
 #include <job/watchdog.h>

@@ -37,7 +37,7 @@ struct job_counts {
     uint64_t allocations;    /* blocks of heap memory besides buffers */
     uint64_t copied_bytes;   /* payload bytes copied by the library of its own accord: small receives, short tails of job_buf_append(),
                                 job_buf_flatten(); since open, never reset */
-    uint64_t ends;           /* ends of channels and senders */
+    uint64_t ends;           /* ends of channels, senders, and topics that are open */
     uint64_t dropped_messages;   /* that nobody received before their port was closed; since open */
 };
 

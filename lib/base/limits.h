@@ -94,6 +94,7 @@ enum {
     MESSAGE_BYTES = 256,                                 /* of a message: small ones touch two cache lines of it */
     MESSAGE_ITEMS_MAX = 64,                              /* more go through a buf or several messages */
     MESSAGE_ITEMS_INLINE = 4,
+    NEWS_BYTES_INLINE = LIMIT(1024, 16),                 /* of a post to a topic; more lie in the arena; unmeasured */
     RPC_CALLS_DEFAULT = LIMIT(256, 2),                   /* open calls of one end; unmeasured */
     RPC_CALLS_MAX = 1 << 16,                             /* answers go beyond PORT_MESSAGES_MAX: both below what an inbox counts */
 

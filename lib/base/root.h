@@ -52,7 +52,7 @@ struct root {
     atomic_u64 fds;               /* descriptors of the library and of its handles */
     atomic_u64 threads;
     atomic_u64 copied_bytes;      /* payload bytes that the library copied: copybreak, flatten */
-    atomic_u64 ends;              /* ends of channels, and senders */
+    atomic_u64 ends;              /* ends of channels, senders, and who has a topic open */
     atomic_u64 dropped;           /* messages that nobody received, since open */
 
     atomic_u64 worker_ids;        /* the last one that was given */
@@ -61,6 +61,10 @@ struct root {
     pthread_mutex_t workers_lock;
     struct list workers;
     struct job_arena *spare_arenas;
+
+    /* topics by name; message/topic.c */
+    pthread_mutex_t topics_lock;
+    struct list topics;
 
     pthread_mutex_t travel;       /* held while an end goes into a message or comes out; message/end.c */
 };

@@ -28,6 +28,7 @@ struct job_port;
 struct job_region_waiter;
 struct job_rpc;
 struct job_rpc_call;
+struct job_subscriber;
 
 /* job_loop_stop() takes a loop from RUN to REQUESTED and posts the stop mail; its delivery makes that STOP. */
 enum loop_stop { LOOP_RUN, LOOP_STOP_REQUESTED, LOOP_STOP };
@@ -169,6 +170,7 @@ void loop_callback_ended(struct job_loop *loop);
         struct job_region_waiter *: "region waiter",                                                                   \
         struct job_rpc *: "rpc",                                                                                       \
         struct job_rpc_call *: "rpc call",                                                                             \
+        struct job_subscriber *: "subscriber",                                                                         \
         struct job_task *: "task",                                                                                     \
         struct job_call *: "call",                                                                                     \
         default: "handle")

@@ -194,11 +194,7 @@ int job_rpc_open(struct job_loop *loop, struct job_rpc *handle, struct job_end *
 
 int rpc_check(const struct job_rpc *handle)
 {
-    if (!handle || handle_state(&handle->handle) == HANDLE_NONE)
-        return -EINVAL;
-    if (loop_check_thread(handle->handle.job_loop) < 0)
-        return -EPERM;
-    return handle_is_open(&handle->handle) ? 0 : -ECANCELED;
+    return handle ? handle_check(&handle->handle) : -EINVAL;
 }
 
 void job_rpc_stats(const struct job_rpc *handle, struct job_rpc_stats *stats)

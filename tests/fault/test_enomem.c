@@ -241,6 +241,47 @@ static int call_and_answer(void)
     return err < 0 ? err : ran;
 }
 
+static unsigned heard;
+
+static void on_news(struct job_subscriber *subscriber, const struct job_news *news)
+{
+    (void)news;
+    heard++;
+    job_subscriber_close(subscriber);
+}
+
+static const struct job_subscriber_events hears = {.message = on_news};
+
+/* What is posted is longer than what fits into the news itself. */
+static int post_to_a_topic(void)
+{
+    static const char bytes[5000] = {0};
+    struct job_loop *loop = NULL;
+    struct job_topic *topic = NULL;
+    struct job_subscriber subscriber = {0};
+    struct job_buf *view = NULL;
+    struct job_item item = {.kind = JOB_ITEM_BUF, .buf = &view};
+    disarm();
+    ck_assert_ok(job_loop_open(runtime, &loop, NULL));
+    ck_assert_ok(job_buf_alloc(job_runtime_arena(runtime), 100, NULL, &view));
+    ck_assert_ok(job_buf_freeze(view));
+    heard = 0;
+    is_armed = true;
+    int err = job_topic_open(runtime, "fault", &topic);
+    if (err == 0)
+        err = job_subscriber_open(loop, &subscriber, topic, NULL, &hears);
+    if (err == 0)
+        err = job_topic_post(topic, &(struct job_post){bytes, sizeof bytes, &item, 1}, NULL);
+    ck_assert_int_eq(err == 0, view == NULL);
+    int ran = err == 0 ? job_loop_run(loop) : 0;
+    disarm();
+    job_buf_free(&view);
+    job_topic_close(&topic);
+    ck_assert_ok(job_loop_close(&loop, 0));
+    ck_assert_uint_eq(heard, err == 0 && ran == 0);
+    return err < 0 ? err : ran;
+}
+
 static int split_and_write(void)
 {
     struct job_buf *buf = NULL, *rest = NULL;
@@ -350,6 +391,7 @@ static const struct {
     {"open_region", open_region, 1, false},   {"open_pool", open_pool, 3, true},
     {"run_loop", run_loop, 5, false},         {"close_loop", close_loop, 1, false},
     {"call_and_answer", call_and_answer, 6, true},
+    {"post_to_a_topic", post_to_a_topic, 3, true},
     {"serve_stream", serve_stream, 1, true},  {"split_and_write", split_and_write, 1, false},
     {"wrap_and_slice", wrap_and_slice, 3, false}, {"map_a_file", map_a_file, 1, false},
     {"resolve_name", resolve_name, 2, true},

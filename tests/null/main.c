@@ -20,6 +20,7 @@ static const struct {
     {"job_file_descriptor", -1},
     {"job_message_take_fd", -1},
     {"job_stream_status", 0},
+    {"job_subscriber_status", 0},
 };
 
 void call_begins(const char *name)

@@ -1,0 +1,190 @@
+/* topic.c — names that one can post to, and the list of who listens.
+ *
+ * States of a listener in its topic: in the list; out of it, for ever (it left, it was disconnected, or the topic has ended).
+ *   a poster:    P1 make the news   P2 take the topic's lock   P3 for each in the list: push (queue_push()), or, if it is full and wants to
+ *                be disconnected, take it out   P4 give the lock back
+ *   a listener:  L1 take the lock, into the list: hears all whose P2 comes later   L2 take the lock, out of it: hears nothing more
+ *   the end:     E1 take the lock, set has_ended, take all out, each told why
+ *
+ * Why each listener hears each post once and all in one order: posts are one after the other between P2 and P4, and so are joining,
+ * leaving and the end. Why nobody waits for a slow one: a push into a full queue drops, refuses or disconnects, and never waits.
+ * The narrowest moment is a wake-up for a subscriber that goes: see subscriber.c.
+ * Rejected: a copy of the list that posters read without a lock (a listener that has left could still be pushed to, so each would have to
+ * be counted); a queue that all share, with a place for each reader (the slowest decides how long news live).
+ * Accepted: posters of one topic wait for each other, as long as the pushes take; a poster that is preempted at P3 delays them, and a
+ * loop that posts, joins or leaves, by as much as the scheduler lets it wait.
+ */
+#include "message/topic.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/alloc.h"
+
+static void lock(struct job_topic *topic)
+{
+    (void)pthread_mutex_lock(&topic->lock);
+}
+
+static void unlock(struct job_topic *topic)
+{
+    (void)pthread_mutex_unlock(&topic->lock);
+}
+
+/* Under the lock for names. */
+static struct job_topic *find(struct root *root, const char *name)
+{
+    for (struct list *node = root->topics.next; node != &root->topics; node = node->next) {
+        struct job_topic *topic = container_of(node, struct job_topic, node);
+        if (strcmp(topic->name, name) == 0)
+            return topic;
+    }
+    return NULL;
+}
+
+static struct job_topic *topic_new(struct root *root, const char *name)
+{
+    struct job_topic *topic = alloc_zeroed(root, sizeof *topic);
+    if (!topic)
+        return NULL;
+    topic->root = root;
+    strncpy(topic->name, name, sizeof topic->name - 1);
+    (void)pthread_mutex_init(&topic->lock, NULL);   /* cannot fail without attributes */
+    list_init(&topic->node);
+    list_init(&topic->listeners);
+    list_push_back(&root->topics, &topic->node);
+    return topic;
+}
+
+int job_topic_open(struct job_runtime *runtime, const char *name, struct job_topic **out)
+{
+    struct root *root = (struct root *)runtime;   /* its first member */
+    size_t len = name ? strnlen(name, sizeof out[0]->name) : 0;
+    if (!root || !out || len == 0 || len == sizeof out[0]->name)
+        return -EINVAL;
+    if (root_is_forked(root))
+        return -EPERM;
+    (void)pthread_mutex_lock(&root->topics_lock);
+    struct job_topic *topic = find(root, name);
+    if (!topic)
+        topic = topic_new(root, name);
+    if (topic)
+        topic->references++;
+    (void)pthread_mutex_unlock(&root->topics_lock);
+    if (!topic)
+        return -ENOMEM;
+    (void)fetch_add_relaxed(&root->ends, 1);   /* ledger: orders nothing */
+    *out = topic;
+    return 0;
+}
+
+void topic_release(struct job_topic *topic)
+{
+    struct root *root = topic->root;
+    (void)pthread_mutex_lock(&root->topics_lock);
+    bool is_last = --topic->references == 0;
+    if (is_last)
+        list_remove(&topic->node);
+    (void)pthread_mutex_unlock(&root->topics_lock);
+    if (!is_last)
+        return;
+    assert(list_is_empty(&topic->listeners));
+    (void)pthread_mutex_destroy(&topic->lock);
+    alloc_free(root, topic);
+}
+
+void job_topic_close(struct job_topic **pointer)
+{
+    struct job_topic *topic = pointer ? *pointer : NULL;
+    if (!topic)
+        return;
+    *pointer = NULL;
+    struct root *root = topic->root;
+    topic_release(topic);
+    (void)fetch_sub_relaxed(&root->ends, 1);   /* ledger: orders nothing */
+}
+
+void job_topic_end(struct job_topic *topic)
+{
+    if (!topic || root_is_forked(topic->root))
+        return;
+    (void)pthread_mutex_lock(&topic->root->topics_lock);
+    list_remove(&topic->node);   /* once it has ended nobody finds it by its name */
+    (void)pthread_mutex_unlock(&topic->root->topics_lock);
+    lock(topic);
+    topic->has_ended = true;
+    struct list *node;
+    while ((node = list_pop_front(&topic->listeners)))
+        queue_end(container_of(node, struct listener_queue, node), -EPIPE);
+    unlock(topic);
+}
+
+int topic_join(struct job_topic *topic, struct listener_queue *queue)
+{
+    (void)pthread_mutex_lock(&topic->root->topics_lock);
+    topic->references++;
+    (void)pthread_mutex_unlock(&topic->root->topics_lock);
+    lock(topic);
+    bool has_ended = topic->has_ended;
+    if (!has_ended)
+        list_push_back(&topic->listeners, &queue->node);
+    unlock(topic);
+    if (has_ended)
+        topic_release(topic);   /* not the last: the caller has it open */
+    return has_ended ? -EPIPE : 0;
+}
+
+void topic_leave(struct job_topic *topic, struct listener_queue *queue)
+{
+    lock(topic);
+    list_remove(&queue->node);
+    unlock(topic);
+}
+
+static int push_to_all(struct job_topic *topic, struct job_news *news, const struct listener_queue *but,
+                       struct posting *posting)
+{
+    struct list *next;
+    if (topic->has_ended)
+        return -EPIPE;
+    for (struct list *node = topic->listeners.next; node != &topic->listeners; node = next) {
+        struct listener_queue *queue = container_of(node, struct listener_queue, node);
+        next = node->next;
+        if (queue != but && !queue_push(queue, news, posting))
+            list_remove(node);
+    }
+    return 0;
+}
+
+int topic_post(struct job_topic *topic, const struct job_post *post, const struct listener_queue *but,
+               struct job_topic_result *result)
+{
+    struct posting posting = {0};
+    struct job_news *news;
+    int err = news_new(topic->root, post, &news);
+    if (err < 0)
+        return err;
+    lock(topic);
+    if (!topic->has_ended)
+        news_take_items(post);   /* before the first may hear it, and free what the poster's pointers lie in */
+    err = push_to_all(topic, news, but, &posting);
+    unlock(topic);
+    if (err < 0) {
+        news_abandon(news);
+        return err;
+    }
+    news_release(news);
+    news_free_dead(posting.dead);
+    if (result)
+        *result = posting.result;
+    return 0;
+}
+
+int job_topic_post(struct job_topic *topic, const struct job_post *post, struct job_topic_result *result)
+{
+    if (!topic)
+        return -EINVAL;
+    if (root_is_forked(topic->root))
+        return -EPERM;
+    return topic_post(topic, post, NULL, result);
+}
