@@ -8,11 +8,10 @@
 
 JOB_BEGIN_DECLS
 
-/* Only ever behind a pointer. The members are for the accessors below, which are inline. */
+/* Only ever behind a pointer, for the accessors below, which are inline. Its cells follow, on lines of their own, and never move. */
 struct job_region {
-    unsigned char *job_cells;     /* never moves */
     size_t job_size;              /* atomic: it may grow */
-};
+} __attribute__((aligned(64)));
 
 /* Offsets are in bytes and naturally aligned; each access is sequentially consistent. */
 
@@ -139,10 +138,13 @@ JOB_INLINE void job_cpu_relax(void)
 /** The address of a cell of `width` bytes (1, 2, 4, 8), or NULL: misaligned, or past the end. Thread: any that holds a reference. */
 JOB_INLINE void *job_region_cell(const struct job_region *region, size_t offset, size_t width)
 {
-    if (!region || (offset & (width - 1)) != 0)
+    if (!region || width == 0 || width > 8 || (width & (width - 1)) != 0)
         return NULL;
-    size_t size = __atomic_load_n(&region->job_size, __ATOMIC_ACQUIRE);
-    return offset < size && size - offset >= width ? region->job_cells + offset : NULL;
+    /* One comparison for both: the low bits of an offset that is not aligned are turned to the top, where no index is. */
+    const unsigned shift = (unsigned)__builtin_ctzll(width), bits = 8 * sizeof offset;
+    size_t index = offset >> shift | offset << (bits - shift) % bits;
+    size_t cells = __atomic_load_n(&region->job_size, __ATOMIC_ACQUIRE) >> shift;
+    return index < cells ? (unsigned char *)(uintptr_t)(region + 1) + offset : NULL;
 }
 
 /*

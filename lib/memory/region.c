@@ -21,7 +21,6 @@
 #include "stats/line.h"
 
 struct region {
-    struct job_region base;
     struct root *root;
     struct slot *slot;         /* that it lies in; NULL: on the heap, or mapped */
     size_t mapped_bytes;       /* 0: not mapped */
@@ -30,18 +29,22 @@ struct region {
     bool is_shared;
     pthread_mutex_t growing;
     struct waitlist waitlist;
-    uint8_t cells[] __attribute__((aligned(64)));
+    struct job_region base;    /* what users have; the cells are behind it, so that an accessor adds to its address and loads none */
+    uint8_t cells[];
 };
 
 enum { HEAD_BYTES = 4096 };   /* of a mapped one: its cells begin at a page */
 
 _Static_assert(sizeof(struct region) <= HEAD_BYTES, "the head is a page");
+_Static_assert(offsetof(struct region, cells) == offsetof(struct region, base) + sizeof(struct job_region) &&
+                   offsetof(struct region, cells) == sizeof(struct region),
+               "the cells follow what users have");
 
 static const size_t size_most = (size_t)1 << 30;
 
 static struct region *region_of(const struct job_region *region)
 {
-    return (struct region *)(uintptr_t)region;   /* its first member */
+    return region ? container_of((struct job_region *)(uintptr_t)region, struct region, base) : NULL;
 }
 
 static size_t block_bytes(size_t size)
@@ -80,7 +83,6 @@ static int open_block(struct root *root, size_t size, struct region **out)
         arena_uncharge(root->arena, block_bytes(size));
     if (!region)
         return -ENOMEM;
-    region->base.job_cells = region->cells;
     *out = region;
     return 0;
 }
@@ -98,8 +100,7 @@ static int open_mapped(struct root *root, const struct job_region_options *optio
         arena_uncharge(root->arena, mapped_charge(options->size));
         return err;
     }
-    struct region *region = mapped;
-    region->base.job_cells = (unsigned char *)mapped + HEAD_BYTES;
+    struct region *region = (struct region *)(void *)((uint8_t *)mapped + HEAD_BYTES - sizeof *region);
     region->mapped_bytes = bytes;
     region->is_shared = options->is_shared;
     *out = region;
@@ -147,7 +148,7 @@ struct job_region *job_region_retain(struct job_region *region)
 static void free_mapped(struct root *root, struct region *region)
 {
     size_t charge = mapped_charge(region->base.job_size);
-    (void)sys_release(region, region->mapped_bytes);
+    (void)sys_release(region->cells - HEAD_BYTES, region->mapped_bytes);
     arena_uncharge(root->arena, charge);
 }
 

@@ -28,18 +28,30 @@ static void *other(void *arg)
     return NULL;
 }
 
+static void add_each(uint64_t count)
+{
+    for (uint64_t i = 0; i < count; i++)
+        (void)__atomic_fetch_add(&cell, 3, __ATOMIC_SEQ_CST);
+}
+
+static uint64_t load_each(uint64_t count)
+{
+    uint64_t sum = 0;
+    for (uint64_t i = 0; i < count; i++)
+        sum += __atomic_load_n(&cell, __ATOMIC_SEQ_CST);
+    return sum;
+}
+
 int main(int argc, char **argv)
 {
     uint64_t result = 0;
     plan = atomics_plan(argc, argv);
     if (plan.variant == ATOMICS_ADD) {
-        for (uint64_t i = 0; i < plan.count; i++)
-            (void)__atomic_fetch_add(&cell, 3, __ATOMIC_SEQ_CST);
+        add_each(plan.count);
         result = cell;
     } else if (plan.variant == ATOMICS_LOAD) {
         cell = 3;
-        for (uint64_t i = 0; i < plan.count; i++)
-            result += __atomic_load_n(&cell, __ATOMIC_SEQ_CST);
+        result = load_each(plan.count);
     } else {
         pthread_t thread;
         bench_ok(-pthread_create(&thread, NULL, other, NULL), "pthread_create");

@@ -4,10 +4,10 @@
 
 #include "atomics.h"
 
-static struct job_region *region;
+static struct job_region *shared;   /* the other thread's way to it */
 static struct atomics_plan plan;
 
-static void take_turns(uint32_t mine)
+static void take_turns(struct job_region *region, uint32_t mine)
 {
     for (uint64_t i = 0; i < plan.count / 2; i++) {
         uint32_t value = 0;
@@ -21,31 +21,45 @@ static void take_turns(uint32_t mine)
 static void *other(void *arg)
 {
     (void)arg;
-    take_turns(1);
+    take_turns(shared, 1);
     return NULL;
+}
+
+static void add_each(struct job_region *region, uint64_t count)
+{
+    for (uint64_t i = 0; i < count; i++)
+        bench_ok(job_region_add64(region, 0, 3, NULL), "add");
+}
+
+static uint64_t load_each(const struct job_region *region, uint64_t count)
+{
+    uint64_t sum = 0, value = 0;
+    for (uint64_t i = 0; i < count; i++) {
+        bench_ok(job_region_load64(region, 0, &value), "load");
+        sum += value;
+    }
+    return sum;
 }
 
 int main(int argc, char **argv)
 {
     struct job_runtime *runtime = NULL;
-    uint64_t result = 0, value = 0;
+    struct job_region *region = NULL;
+    uint64_t result = 0;
     bench_ok(job_runtime_open(&runtime, NULL), "job_runtime_open");
     bench_ok(job_region_open(runtime, 64, &region), "job_region_open");
     plan = atomics_plan(argc, argv);
     if (plan.variant == ATOMICS_ADD) {
-        for (uint64_t i = 0; i < plan.count; i++)
-            bench_ok(job_region_add64(region, 0, 3, NULL), "add");
+        add_each(region, plan.count);
         bench_ok(job_region_load64(region, 0, &result), "load");
     } else if (plan.variant == ATOMICS_LOAD) {
         bench_ok(job_region_store64(region, 0, 3), "store");
-        for (uint64_t i = 0; i < plan.count; i++) {
-            bench_ok(job_region_load64(region, 0, &value), "load");
-            result += value;
-        }
+        result = load_each(region, plan.count);
     } else {
         pthread_t thread;
+        shared = region;
         bench_ok(-pthread_create(&thread, NULL, other, NULL), "pthread_create");
-        take_turns(0);
+        take_turns(region, 0);
         (void)pthread_join(thread, NULL);
         bench_ok(job_region_load64(region, 0, &result), "load");
     }

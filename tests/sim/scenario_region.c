@@ -20,12 +20,12 @@ static bool closes, has_waited, was_refused;
 /* As an inline accessor does, but the checker may hold it back. */
 static void store_cell(uint32_t value)
 {
-    store_seq_cst((uint32_t *)(void *)region->job_cells, value);
+    store_seq_cst((uint32_t *)job_region_cell(region, 0, 4), value);
 }
 
 static uint32_t load_cell(void)
 {
-    return load_seq_cst((uint32_t *)(void *)region->job_cells);
+    return load_seq_cst((uint32_t *)job_region_cell(region, 0, 4));
 }
 
 static void blocking_thread(void *arg)
@@ -91,7 +91,7 @@ static void world_begin(void)
     closes = has_waited = was_refused = false;
     int err = job_region_open(world_runtime(), 64, &region);
     assert(err == 0);
-    sim_label(region->job_cells, 64, "cells");
+    sim_label(job_region_cell(region, 0, 4), 64, "cells");
     sim_label(region_waitlist(region), sizeof(struct waitlist), "waitlist");
 }
 
