@@ -4,6 +4,7 @@
  * port, a message. So nothing in it needs an atomic; what other threads touch is in the boxes.
  *
  * Closing is one message more, which needs no room: the last of those who may post into a box leaves it there, behind all others.
+ * A backlog is turned round by steps (queue/inbox.c): a port on a loop takes some a turn, everybody else all at once.
  * Ends in messages that nobody received are closed one after the other, not by recursion: each may have such messages itself.
  */
 #include "message/end.h"
@@ -32,10 +33,9 @@ static void end_init(struct job_end *end, struct root *root, struct box *in, str
 static void forget_box(struct box *box)
 {
     bool was_armed;
-    struct inbox_node *last;
     if (!box)
         return;
-    (void)inbox_close(&box->inbox, &last, &was_armed);
+    (void)inbox_close(&box->inbox, &was_armed);
     box_release(box);
 }
 
@@ -69,14 +69,31 @@ fail:
     return -ENOMEM;
 }
 
-int end_next(struct job_end *end, struct job_message **message)
+/* 0: end->first is the next. What is being turned round is older than all that others push meanwhile. */
+static int take_more(struct job_end *end, size_t most)
+{
+    struct inbox_turning *turning = &end->turning;
+    if (!turning->rest) {
+        *turning = (struct inbox_turning){.rest = end->left ? end->left : inbox_take(&end->in->inbox)};
+        end->left = NULL;
+    }
+    if (!turning->rest)
+        return inbox_is_closed(&end->in->inbox) ? -EPIPE : -EAGAIN;
+    if (!inbox_turn(turning, most)) {
+        JOB_MARK(end_turns_a_backlog);
+        return -EAGAIN;
+    }
+    end->first = turning->first;
+    return 0;
+}
+
+int end_next(struct job_end *end, size_t most, struct job_message **message)
 {
     if (end->has_ended)
         return -EPIPE;
-    if (!end->first)
-        end->first = inbox_take(&end->in->inbox, &end->last);
-    if (!end->first)
-        return inbox_is_closed(&end->in->inbox) ? -EPIPE : -EAGAIN;
+    int err = end->first ? 0 : take_more(end, most);
+    if (err < 0)
+        return err;
     struct job_message *next = message_of(end->first);
     end->first = next->node.next;
     if (next->kind == MESSAGE_CLOSE) {
@@ -138,13 +155,7 @@ void end_flush(struct job_end *end)
 bool end_shut(struct job_end *end)
 {
     bool was_armed;
-    struct inbox_node *last, *first = inbox_close(&end->in->inbox, &last, &was_armed);
-    if (first && end->first)
-        end->last->next = first;
-    else if (first)
-        end->first = first;
-    if (first)
-        end->last = last;
+    end->left = inbox_close(&end->in->inbox, &was_armed);
     sender_fini(&end->out);
     return was_armed;
 }
@@ -152,7 +163,7 @@ bool end_shut(struct job_end *end)
 static void drop_messages(struct job_end *end, struct job_end **ends)
 {
     struct job_message *message;
-    while (end_next(end, &message) == 0) {
+    while (end_next(end, SIZE_MAX, &message) == 0) {
         if (message->kind == MESSAGE_CONTROL)
             continue;
         message_clear(message, ends);
@@ -180,7 +191,7 @@ void end_drop_messages(struct job_end *end)
 
 void end_free(struct job_end *end)
 {
-    assert(!end->first);
+    assert(!end_has_taken(end));
     struct root *root = end->root;
     box_release(end->in);   /* with the memory of all messages */
     (void)fetch_sub_relaxed(&root->ends, 1);   /* ledger: orders nothing */
@@ -266,7 +277,7 @@ int job_end_receive(struct job_end *end, struct job_message **out, int64_t timeo
     struct job_message *message;
     uint64_t deadline_ns = timeout_ns < 0 ? UINT64_MAX : end->root->now_ns() + (uint64_t)timeout_ns;
     int err;
-    while ((err = end_next(end, &message)) == -EAGAIN) {
+    while ((err = end_next(end, SIZE_MAX, &message)) == -EAGAIN) {
         end_flush(end);
         if (timeout_ns == 0)
             return -EAGAIN;

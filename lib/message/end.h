@@ -9,8 +9,10 @@ struct job_end {
     struct root *root;
     struct box *in;
     struct sender out;
-    /* taken from the inbox, oldest first, not yet delivered */
-    struct inbox_node *first, *last;
+    /* taken from the inbox and not yet delivered: `first` is next, then what is being turned round, then what was left at the close */
+    struct inbox_node *first;
+    struct inbox_turning turning;
+    struct inbox_node *left;
     /* delivered: their memory and their room go back together */
     struct job_message *done_first, *done_last;
     uint32_t done_count;
@@ -31,13 +33,14 @@ struct job_sender {
     void *data;
 };
 
-/* The next message; 0, -EAGAIN: none now, -EPIPE: none ever. The owner, which is not armed. */
-int end_next(struct job_end *end, struct job_message **message);
+/* The next message; 0, -EAGAIN: none now, -EPIPE: none ever. After `most` steps of turning a backlog round it is -EAGAIN as well, and
+ * end_has_taken() says so. The owner, which is not armed. */
+int end_next(struct job_end *end, size_t most, struct job_message **message);
 
 /* Is there a message that was taken and not delivered? What others push meanwhile is seen by inbox_arm(). */
 static inline bool end_has_taken(const struct job_end *end)
 {
-    return end->first != NULL;
+    return end->first || end->turning.rest || end->left;
 }
 
 /* A message of end_next() was delivered, and goes back; or it lives on, with a reference of the box. */

@@ -8,7 +8,7 @@
  *                          └──job_port_take: the end goes──▶ closing without an end ──▶ closed
  *
  * One mail delivers many messages, but only so many a turn (PORT_TURN_MESSAGES, PORT_TURN_NS): a flood delays timers and others' messages
- * by no more. The rest waits for the end of the turn, when it goes on.
+ * by no more. The rest waits for the end of the turn, when it goes on. Nor is a long backlog turned round in one turn.
  */
 #include <errno.h>
 
@@ -101,7 +101,7 @@ static void deliver(struct job_port *port)
         struct job_message *message;
         if (!port->job_end || (!is(port, PORT_STARTED) && handle_is_open(&port->handle)))
             break;
-        int err = end_next(port->job_end, &message);
+        int err = end_next(port->job_end, PORT_TURN_STEPS, &message);
         if (err == -EPIPE)
             (void)handle_close(&port->handle);   /* the peer's close; ours, when it is closing already */
         if (err < 0)

@@ -17,6 +17,12 @@ struct inbox_node {
     struct inbox_node *next;
 };
 
+/* What was taken together, newest first, while its order is turned round. */
+struct inbox_turning {
+    struct inbox_node *rest;    /* still newest first; older than all that has been turned */
+    struct inbox_node *first;   /* turned: oldest first */
+};
+
 /* Who sleeps, and how it is woken: once, by whoever pushes first. */
 struct inbox_sleeper {
     void (*wake)(struct inbox_sleeper *sleeper);
@@ -66,8 +72,11 @@ void inbox_wait(struct inbox *inbox, struct inbox_waiter *waiter);
 /* Ends the wait. False: the mail is posted already, and has still to be delivered. The sender's thread. */
 bool inbox_unwait(struct inbox *inbox, struct inbox_waiter *waiter);
 
-/* Takes all, oldest first; NULL: nothing. The owner, which is not armed. */
-struct inbox_node *inbox_take(struct inbox *inbox, struct inbox_node **last);
+/* Takes all, newest first; NULL: nothing. The owner, which is not armed. */
+struct inbox_node *inbox_take(struct inbox *inbox);
+
+/* Turns at most so many of turning->rest round. True: all are, from `first` on. */
+bool inbox_turn(struct inbox_turning *turning, size_t most);
 
 /* The owner will sleep; the next one who pushes calls sleeper->wake. False: there is something, or it is closed. */
 bool inbox_arm(struct inbox *inbox, struct inbox_sleeper *sleeper);
@@ -75,8 +84,9 @@ bool inbox_arm(struct inbox *inbox, struct inbox_sleeper *sleeper);
 /* The owner does not sleep any more. False: somebody pushed, and `wake` is called, or soon will be. */
 bool inbox_disarm(struct inbox *inbox, struct inbox_sleeper *sleeper);
 
-/* Nothing is pushed after this; takes what is there. *was_armed: the sleeper was still there, and nobody will wake it. The owner. */
-struct inbox_node *inbox_close(struct inbox *inbox, struct inbox_node **last, bool *was_armed);
+/* Nothing is pushed after this; takes what is there, newest first. *was_armed: the sleeper was still there, and nobody will wake it.
+ * The owner. */
+struct inbox_node *inbox_close(struct inbox *inbox, bool *was_armed);
 
 bool inbox_is_closed(const struct inbox *inbox);
 

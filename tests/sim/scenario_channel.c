@@ -212,7 +212,7 @@ static void sender_thread(void *arg)
 {
     unsigned index = *(unsigned *)arg;
     for (unsigned i = 0; i < 2; i++) {
-        struct note note = {index, i};
+        struct note note = {index, sides[index].posted};
         int err = job_sender_post(senders[index], &(struct job_post){.bytes = &note, .len = sizeof note});
         assert(err == 0 || err == -EAGAIN || err == -EPIPE);
         if (err < 0)
@@ -242,6 +242,49 @@ static void senders_meet_close(void)
     }
     for (unsigned i = 0; i < 2; i++)
         sim_spawn(sender_thread, (void *)(uintptr_t)&indices[i]);
+}
+
+static void close_later_call(struct job_call *call)
+{
+    struct side *side = container_of(call, struct side, call);
+    if (side->closed > 0)
+        return;
+    if (delays == 0 && given_up)
+        job_port_close_now(&side->port);
+    else if (delays == 0)
+        job_port_close(&side->port);
+    else {
+        delays--;
+        int err = job_loop_call(side->loop, call);
+        assert(err == 0);
+    }
+}
+
+/* More waits than is turned round at once; a sender adds to it meanwhile, and the receiver may close in the middle. */
+static void backlog(void)
+{
+    static const unsigned index = 1;
+    struct job_end *ends[2];
+    world_begin();
+    open_channel(ends, 8);
+    int err = job_end_sender(ends[1], &senders[index]);
+    assert(err == 0);
+    job_end_close(&ends[1]);
+    for (; sides[index].posted < 4; sides[index].posted++) {
+        struct note note = {index, sides[index].posted};
+        err = job_sender_post(senders[index], &(struct job_post){.bytes = &note, .len = sizeof note});
+        assert(err == 0);
+    }
+    open_side(&sides[0], &ends[0]);
+    unsigned how = sim_random(3);
+    given_up = how == 1;
+    delays = sim_random(5);
+    if (how > 0) {
+        sides[0].call = (struct job_call){.run = close_later_call};
+        err = job_loop_call(sides[0].loop, &sides[0].call);
+        assert(err == 0);
+    }
+    sim_spawn(sender_thread, (void *)(uintptr_t)&index);
 }
 
 static void check_senders(void)
@@ -352,6 +395,7 @@ static void check_blocking(void)
 static const char *const marks[] = {"inbox_push_wakes", "inbox_waits_for_room", NULL};
 static const char *const marks_both[] = {"inbox_push_finds_closed", NULL};
 static const char *const marks_close[] = {"inbox_push_wakes", "inbox_push_finds_closed", NULL};
+static const char *const marks_backlog[] = {"end_turns_a_backlog", "inbox_push_finds_closed", NULL};
 static const char *const marks_travel[] = {"inbox_push_wakes", "inbox_wake_on_its_way", NULL};
 
 int main(int argc, char **argv)
@@ -361,6 +405,7 @@ int main(int argc, char **argv)
         {"one_place_is_enough", one_place, check_one_way, 300, 0, marks},
         {"what_was_accepted_is_received_when_both_close", both_close, check_both_close, 250, 0, marks_both},
         {"many_senders_meet_a_receiver_that_closes", senders_meet_close, check_senders, 200, 0, marks_close},
+        {"a_backlog_is_turned_round_in_several_turns", backlog, check_senders, 250, 0, marks_backlog},
         {"an_end_that_travels_loses_nothing", travels, check_travels, 300, 0, marks_travel},
         {"a_thread_without_a_loop_receives_all", blocking, check_blocking, 200, 0, marks},
     };

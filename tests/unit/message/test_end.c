@@ -1,0 +1,182 @@
+/* test_end.c — ends without a loop, and senders: receiving by hand, room, who is told of it, and bad arguments. */
+#include "ports.h"
+
+START_TEST(try_receive_takes_in_order_and_says_when_there_is_nothing)
+{
+    struct job_message *message = NULL;
+    open_channel(NULL);
+    ck_assert_int_eq(job_end_receive(ends[1], &message, 0), -EAGAIN);
+    for (unsigned i = 0; i < 3; i++)
+        ck_assert_ok(end_post_number(ends[0], i));
+    for (unsigned i = 0; i < 3; i++) {
+        unsigned number;
+        ck_assert_ok(job_end_receive(ends[1], &message, 0));
+        memcpy(&number, job_message_bytes(message, NULL), sizeof number);
+        ck_assert_uint_eq(number, i);
+        job_message_free(&message);
+    }
+    ck_assert_int_eq(job_end_receive(ends[1], &message, 1000000), -ETIMEDOUT);
+    job_end_close(&ends[0]);
+    ck_assert_int_eq(job_end_receive(ends[1], &message, -1), -EPIPE);
+    ck_assert_int_eq(job_end_receive(ends[1], &message, -1), -EPIPE);
+}
+END_TEST
+
+START_TEST(the_room_of_what_was_received_comes_back)
+{
+    struct job_message *message = NULL;
+    open_channel(&(struct job_channel_options){.messages_max = 2});
+    for (unsigned i = 0; i < 10; i++) {
+        ck_assert_ok(end_post_number(ends[0], i));
+        ck_assert_ok(job_end_receive(ends[1], &message, 0));
+        job_message_free(&message);
+        ck_assert_int_eq(job_end_receive(ends[1], &message, 0), -EAGAIN);
+    }
+}
+END_TEST
+
+static void wait_on_loop(struct job_call *call)
+{
+    struct job_message *message = NULL;
+    (void)call;
+    ck_assert_int_eq(job_end_receive(ends[1], &message, 0), -EAGAIN);
+    ck_assert_int_eq(job_end_receive(ends[1], &message, 1), -EDEADLK);
+    ck_assert_int_eq(job_end_receive(ends[1], &message, -1), -EDEADLK);
+}
+
+START_TEST(a_loop_thread_may_not_wait_for_a_message)
+{
+    open_channel(NULL);
+    struct job_call call = {.run = wait_on_loop};
+    ck_assert_ok(job_loop_call(loop, &call));
+    ck_assert_int_eq(job_loop_run(loop), 0);
+}
+END_TEST
+
+static unsigned told;
+
+static void sender_told(struct job_sender *sender, void *data)
+{
+    (void)sender;
+    ck_assert_ptr_eq(data, &told);
+    told++;
+}
+
+START_TEST(a_sender_is_told_of_room_once_and_its_box_lives_until_the_last_sender)
+{
+    struct job_sender *one = NULL, *two = NULL;
+    unsigned number = 1;
+    struct job_post post = {.bytes = &number, .len = sizeof number};
+    open_channel(&(struct job_channel_options){.messages_max = 2});
+    ck_assert_ok(job_end_sender(ends[0], &one));
+    ck_assert_ok(job_sender_clone(one, &two));
+    ck_assert_ok(job_port_open(loop, &b.port, &ends[1], &events));
+    job_end_close(&ends[0]);
+    ck_assert_ok(job_sender_post(one, &post));
+    ck_assert_ok(job_sender_post(two, &post));
+    ck_assert_int_eq(job_sender_post(one, &post), -EAGAIN);
+    ck_assert_ok(job_sender_when_writable(one, loop, sender_told, &told));
+    ck_assert_int_eq(job_sender_when_writable(one, loop, sender_told, &told), -EALREADY);
+    told = 0;
+
+    turns(5);
+    ck_assert_uint_eq(told, 1);
+    ck_assert_uint_eq(b.received, 2);
+    job_sender_close(&one);
+    turns(2);
+    ck_assert_uint_eq(b.closed, 0);
+    ck_assert_ok(job_sender_post(two, &post));
+    job_sender_close(&two);
+    ck_assert_int_eq(job_loop_run(loop), 0);
+    ck_assert_uint_eq(b.received, 3);
+    ck_assert_uint_eq(b.closed, 1);
+}
+END_TEST
+
+START_TEST(a_loop_that_closes_ends_the_waits_of_senders)
+{
+    struct job_sender *sender = NULL;
+    struct job_loop *own = NULL;
+    struct job_post post = {.bytes = "x", .len = 1};
+    open_channel(&(struct job_channel_options){.messages_max = 1});
+    told = 0;
+    ck_assert_ok(job_end_sender(ends[0], &sender));
+    ck_assert_ok(job_sender_post(sender, &post));
+    ck_assert_int_eq(job_sender_post(sender, &post), -EAGAIN);
+    ck_assert_ok(job_loop_open(runtime, &own, NULL));
+    ck_assert_ok(job_sender_when_writable(sender, own, sender_told, &told));
+    ck_assert_ok(job_loop_close(&own, 0));
+    ck_assert_uint_eq(told, 0);
+    ck_assert_ok(job_sender_when_writable(sender, loop, sender_told, &told));   /* it may wait elsewhere */
+    job_end_close(&ends[1]);
+    turns(2);
+    ck_assert_uint_eq(told, 1);
+    job_sender_close(&sender);
+}
+END_TEST
+
+START_TEST(a_sender_that_is_closed_while_its_answer_is_on_the_way_is_not_called)
+{
+    struct job_sender *sender = NULL;
+    struct job_message *message = NULL;
+    unsigned number = 1;
+    struct job_post post = {.bytes = &number, .len = sizeof number};
+    open_channel(&(struct job_channel_options){.messages_max = 1});
+    ck_assert_ok(job_end_sender(ends[0], &sender));
+    ck_assert_ok(job_sender_post(sender, &post));
+    ck_assert_int_eq(job_sender_post(sender, &post), -EAGAIN);
+    ck_assert_ok(job_sender_when_writable(sender, loop, sender_told, &told));
+    told = 0;
+    ck_assert_ok(job_end_receive(ends[1], &message, 0));   /* room: the mail is posted */
+    job_message_free(&message);
+    ck_assert_int_eq(job_end_receive(ends[1], &message, 0), -EAGAIN);
+    job_sender_close(&sender);
+    turns(2);
+    ck_assert_uint_eq(told, 0);
+}
+END_TEST
+
+START_TEST(bad_options_and_arguments_are_refused)
+{
+    struct job_end *end = NULL, *other = NULL;
+    struct job_message *message = NULL;
+    struct job_port port = {0};
+    ck_assert_int_eq(job_channel_open(NULL, &end, &other, NULL), -EINVAL);
+    ck_assert_int_eq(job_channel_open(runtime, &end, &end, NULL), -EINVAL);
+    const struct job_channel_options many = {.messages_max = 1 << 21}, large = {.bytes_max = (size_t)1 << 40};
+    ck_assert_int_eq(job_channel_open(runtime, &end, &other, &many), -EINVAL);
+    ck_assert_int_eq(job_channel_open(runtime, &end, &other, &large), -EINVAL);
+    ck_assert_int_eq(job_port_open(loop, &port, &end, &events), -EINVAL);
+    ck_assert_int_eq(job_end_post(NULL, &(struct job_post){0}), -EINVAL);
+    ck_assert_int_eq(job_end_receive(NULL, &message, 0), -EINVAL);
+    job_message_free(NULL);
+    job_message_free(&message);
+    job_end_close(NULL);
+    job_sender_close(NULL);
+    ck_assert_ptr_null(job_message_bytes(NULL, NULL));
+    ck_assert_uint_eq(job_message_count(NULL), 0);
+    open_channel(NULL);
+    ck_assert_int_eq(job_end_post(ends[0], NULL), -EINVAL);
+    ck_assert_int_eq(job_end_post(ends[0], &(struct job_post){.len = 1}), -EINVAL);
+    ck_assert_int_eq(job_end_post(ends[0], &(struct job_post){.count = 1}), -EINVAL);
+    struct job_item items[65] = {{0}};
+    ck_assert_int_eq(job_end_post(ends[0], &(struct job_post){.items = items, .count = 1}), -EINVAL);
+    ck_assert_int_eq(job_end_post(ends[0], &(struct job_post){.items = items, .count = 65}), -EINVAL);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("end");
+    TCase *tcase = tcase_create("end");
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_test(tcase, try_receive_takes_in_order_and_says_when_there_is_nothing);
+    tcase_add_test(tcase, the_room_of_what_was_received_comes_back);
+    tcase_add_test(tcase, a_loop_thread_may_not_wait_for_a_message);
+    tcase_add_test(tcase, a_sender_is_told_of_room_once_and_its_box_lives_until_the_last_sender);
+    tcase_add_test(tcase, a_loop_that_closes_ends_the_waits_of_senders);
+    tcase_add_test(tcase, a_sender_that_is_closed_while_its_answer_is_on_the_way_is_not_called);
+    tcase_add_test(tcase, bad_options_and_arguments_are_refused);
+    suite_add_tcase(suite, tcase);
+    return fixture_run(suite);
+}
