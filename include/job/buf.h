@@ -124,6 +124,14 @@ JOB_API int job_buf_consume(struct job_buf **buf, size_t n);
 JOB_API int job_buf_truncate(struct job_buf *buf, size_t n);
 
 /**
+ * Makes it `len` bytes long: cuts it, or puts zeros behind its last byte, into the room and then into a new segment. All or nothing.
+ *
+ * @return 0, or -EINVAL: buf is NULL; -ENOMEM (nothing changed)
+ * Thread: owner.
+ */
+JOB_API int job_buf_resize(struct job_buf *buf, size_t len);
+
+/**
  * Makes one contiguous segment of all. Copies (and counts the bytes) unless there is one segment already.
  *
  * @param buf  replaced by the flat one on success

@@ -80,11 +80,17 @@ int job_buf_append(struct job_buf *buf, struct job_buf **tail_pointer)
     return 0;
 }
 
-int job_buf_write(struct job_buf *buf, const void *bytes, size_t len)
+/* No bytes: zeros. */
+static void fill(uint8_t *at, const uint8_t *bytes, size_t len)
 {
-    owner_check_slow(buf);
-    if (!buf || (!bytes && len > 0))
-        return -EINVAL;
+    if (len > 0 && bytes)
+        memcpy(at, bytes, len);
+    else if (len > 0)
+        memset(at, 0, len);
+}
+
+static int write_behind(struct job_buf *buf, const uint8_t *bytes, size_t len)
+{
     struct job_buf *more = NULL;
     size_t room = piece_room(buf->last);
     if (len > room) {   /* all or nothing: memory first */
@@ -93,18 +99,25 @@ int job_buf_write(struct job_buf *buf, const void *bytes, size_t len)
             return err == -EINVAL ? -ENOMEM : err;
     }
     size_t part = min_size(len, room);
-    if (part > 0)
-        memcpy(buf->last->data + buf->last->len, bytes, part);
+    fill(buf->last->data + buf->last->len, bytes, part);
     buf->last->len += (uint32_t)part;
     buf->total += part;
     if (!more)
         return 0;
-    memcpy(more->data, (const uint8_t *)bytes + part, len - part);
+    fill(more->data, bytes ? bytes + part : NULL, len - part);
     more->len = (uint32_t)(len - part);
     more->total = len - part;
     buf_count(buf, -1);
     link_tail(buf, more);
     return 0;
+}
+
+int job_buf_write(struct job_buf *buf, const void *bytes, size_t len)
+{
+    owner_check_slow(buf);
+    if (!buf || (!bytes && len > 0))
+        return -EINVAL;
+    return write_behind(buf, bytes, len);
 }
 
 /* Makes the segments from `first` on a buf of their own. */
@@ -216,6 +229,14 @@ int job_buf_truncate(struct job_buf *buf, size_t n)
     }
     assert_slow(buf_is_valid(buf));
     return 0;
+}
+
+int job_buf_resize(struct job_buf *buf, size_t len)
+{
+    owner_check_slow(buf);
+    if (!buf)
+        return -EINVAL;
+    return len <= buf->total ? job_buf_truncate(buf, len) : write_behind(buf, NULL, len - buf->total);
 }
 
 int job_buf_flatten(struct job_buf **pointer)
