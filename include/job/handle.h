@@ -17,16 +17,15 @@ JOB_BEGIN_DECLS
 struct job_handle {
     void *data;                   /* yours; not touched by the library */
 
-    /* The library's. */
-    struct job_loop *job_loop;
+    /* The library's. What most calls look at comes last, beside the first fields of the kind of handle: so they share a line of cache. */
     void *job_node[2];
     void (*job_closed)(struct job_handle *handle);
     const void *job_kind;
     void *job_tasks[2];
+    struct job_mail job_mail;
+    struct job_loop *job_loop;
     uint32_t job_state;
     uint32_t job_pending;         /* operations and tasks in flight */
-    struct job_mail job_mail;
-    uint64_t job_reserved[2];
 };
 
 /** The loop that a handle was opened on. Thread: loop thread. */

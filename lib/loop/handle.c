@@ -74,12 +74,6 @@ static void forget(struct job_handle *handle)
     (void)fetch_sub_relaxed(&loop->root->handles, 1);   /* ledger: orders nothing */
 }
 
-void handle_set_idle(struct job_handle *handle, bool is_idle)
-{
-    if (handle_is_open(handle))
-        set_flags(handle, is_idle ? HANDLE_IDLE : 0, is_idle ? 0 : HANDLE_IDLE);
-}
-
 void handle_give_up(struct job_handle *handle)
 {
     assert(handle_is_open(handle) || handle_state(handle) == HANDLE_CLOSING);
@@ -130,13 +124,10 @@ int handle_check(const struct job_handle *handle)
     return handle_is_open(handle) ? 0 : -ECANCELED;
 }
 
-bool handle_is_here(const struct job_handle *handle, const char *call)
+void handle_tell_elsewhere(const struct job_handle *handle, const char *call)
 {
     const struct job_loop *loop = handle->job_loop;
-    if (!loop || loop_check_thread(loop) == 0)
-        return true;
     log_write(&loop->root->log, JOB_LOG_ERROR, "%s(): not on the thread of loop %s: ignored", call, loop->name);
-    return false;
 }
 
 bool handle_close(struct job_handle *handle)

@@ -21,9 +21,6 @@ struct handle_kind {
  * 0; -ECANCELED: the loop is closing; -EPERM: another thread's loop. */
 int handle_open(struct job_loop *loop, struct job_handle *handle, size_t size, const struct handle_kind *kind);
 
-/* An idle handle waits for nothing, so it does not keep the loop alive: a timer that is not armed. Handles open as not idle. */
-void handle_set_idle(struct job_handle *handle, bool is_idle);
-
 /* From here on it does not keep job_loop_run() from returning, though it may be closing: nobody knows when its `closed` will come. */
 void handle_give_up(struct job_handle *handle);
 
@@ -43,8 +40,17 @@ void handle_release(struct job_handle *handle);
 /* What calls on a handle check first. 0; -EINVAL: never opened; -EPERM: another thread's; -ECANCELED: closing or closed. */
 int handle_check(const struct job_handle *handle);
 
+/* The log hears that `call` was ignored. */
+void handle_tell_elsewhere(const struct job_handle *handle, const char *call);
+
 /* May this thread use it? Says so in the log if not: for calls that return nothing. */
-bool handle_is_here(const struct job_handle *handle, const char *call);
+static inline bool handle_is_here(const struct job_handle *handle, const char *call)
+{
+    if (!handle->job_loop || loop_check_thread(handle->job_loop) == 0)
+        return true;
+    handle_tell_elsewhere(handle, call);
+    return false;
+}
 
 static inline enum handle_state handle_state(const struct job_handle *handle)
 {
@@ -59,6 +65,21 @@ static inline bool handle_is_open(const struct job_handle *handle)
 static inline bool handle_is_referenced(const struct job_handle *handle)
 {
     return (handle->job_state & HANDLE_UNREFERENCED) == 0;
+}
+
+/* An idle handle waits for nothing, so it does not keep the loop alive: a timer that is not armed. Handles open as not idle. */
+static inline void handle_set_idle(struct job_handle *handle, bool is_idle)
+{
+    bool was_idle = (handle->job_state & HANDLE_IDLE) != 0;
+    if (!handle_is_open(handle) || was_idle == is_idle)
+        return;
+    handle->job_state ^= HANDLE_IDLE;
+    if (!handle_is_referenced(handle))
+        return;
+    if (is_idle)
+        loop_let_go(handle->job_loop);
+    else
+        loop_keep_alive(handle->job_loop);
 }
 
 /* submit.c: cancels the tasks of a closing handle that are still queued, and its waits for room. */

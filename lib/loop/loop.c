@@ -116,12 +116,6 @@ free_loop:
     return err;
 }
 
-int loop_check_thread(const struct job_loop *loop)
-{
-    const struct self *owner = load_relaxed(&loop->owner);   /* orders nothing: who is not the owner does not go on */
-    return root_is_forked(loop->root) || (owner && owner != self()) ? -EPERM : 0;
-}
-
 /* What the thread is while it runs the loop. */
 struct entered {
     struct job_loop *loop;

@@ -5,6 +5,8 @@
 #ifndef JOB_LOOP_LOOP_H
 #define JOB_LOOP_LOOP_H
 
+#include <errno.h>
+
 #include "base/limits.h"
 #include "base/list.h"
 #include "base/root.h"
@@ -105,7 +107,11 @@ struct job_loop {
 };
 
 /* 0, or -EPERM when the loop belongs to another thread. "Before start" every thread may. */
-int loop_check_thread(const struct job_loop *loop);
+static inline int loop_check_thread(const struct job_loop *loop)
+{
+    const struct self *owner = load_relaxed(&loop->owner);   /* orders nothing: who is not the owner does not go on */
+    return root_is_forked(loop->root) || (owner != self() && owner) ? -EPERM : 0;
+}
 
 /* Queues a mail for the end of this turn (of the next one, when called from one). Loop thread. */
 void loop_defer_mail(struct job_loop *loop, struct job_mail *mail);

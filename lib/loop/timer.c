@@ -83,15 +83,19 @@ static int check_start(const struct job_timer *timer)
     return timer ? handle_check(&timer->handle) : -EINVAL;
 }
 
-int job_timer_start_at(struct job_timer *timer, uint64_t due_ns)
+static void arm_once(struct job_timer *timer, uint64_t due_ns)
 {
-    int err = check_start(timer);
-    if (err < 0)
-        return err;
     timer->job_interval_ns = 0;
     timer->job_missed = 0;
     arm(timer, due_ns);
-    return 0;
+}
+
+int job_timer_start_at(struct job_timer *timer, uint64_t due_ns)
+{
+    int err = check_start(timer);
+    if (err == 0)
+        arm_once(timer, due_ns);
+    return err;
 }
 
 /* Not the loop's cached time: a timer armed at the end of a long callback would be early. */
@@ -103,7 +107,9 @@ static uint64_t due_after(const struct job_timer *timer, uint64_t timeout_ns)
 int job_timer_start(struct job_timer *timer, uint64_t timeout_ns)
 {
     int err = check_start(timer);
-    return err < 0 ? err : job_timer_start_at(timer, due_after(timer, timeout_ns));
+    if (err == 0)
+        arm_once(timer, due_after(timer, timeout_ns));
+    return err;
 }
 
 int job_timer_start_repeating(struct job_timer *timer, uint64_t first_ns, uint64_t interval_ns)

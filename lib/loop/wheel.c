@@ -110,15 +110,6 @@ void wheel_clear(struct wheel *wheel, struct deadline *deadline)
     take_out(wheel, deadline);
 }
 
-void wheel_rest(struct wheel *wheel, struct deadline *deadline)
-{
-    if (deadline->place == DEADLINE_IN_HEAP)
-        wheel_clear(wheel, deadline);
-    if (deadline->at_ns == wheel->next_ns)   /* was it set later than its key, then that is forgotten already */
-        wheel->is_next_known = false;
-    deadline->at_ns = 0;
-}
-
 /* Sorts one by its present time that was left where its former one put it, or takes it out if it has none. */
 static void sort_anew(struct wheel *wheel, struct deadline *deadline)
 {
