@@ -78,6 +78,12 @@ static struct slot *take_cached(struct cache *cache, unsigned class)
     return cache->classes[class].slots[--*count];
 }
 
+struct slot *cache_take_own(struct job_arena *arena, unsigned class)
+{
+    struct cache *cache = find_cache(arena);
+    return cache ? take_cached(cache, class) : NULL;
+}
+
 struct slot *cache_take(struct job_arena *arena, unsigned class)
 {
     struct cache *cache = find_cache(arena);

@@ -14,6 +14,9 @@ void cache_detach(struct job_arena *arena);
 struct slot *cache_take(struct job_arena *arena, unsigned class);
 void cache_put(struct slot *slot);
 
+/* From the calling thread's cache alone; NULL: it has none. */
+struct slot *cache_take_own(struct job_arena *arena, unsigned class);
+
 /* A descriptor for a further piece of a slot; NULL: no memory. */
 struct job_buf *cache_take_descriptor(struct job_arena *arena);
 void cache_put_descriptor(struct job_arena *arena, struct job_buf *buf);

@@ -156,6 +156,9 @@ struct slot *slot_take(struct job_arena *arena, unsigned class)
 static struct slot *claim_and_take(struct job_arena *arena, unsigned class, enum take take, struct shortage *shortage)
 {
     size_t bytes = slot_class_bytes(class);
+    struct slot *own = arena_spare(arena) >= bytes ? cache_take_own(arena, class) : NULL;
+    if (own)
+        return own;   /* counted when it came into the cache: nothing is claimed, so two that look at once do no harm */
     if (!arena_claim_spare(arena, bytes)) {
         shortage->refused_bytes = bytes < shortage->refused_bytes ? bytes : shortage->refused_bytes;
         return NULL;
