@@ -292,6 +292,33 @@ START_TEST(a_ring_leaves_the_reserve_to_those_who_compute)
 }
 END_TEST
 
+START_TEST(a_ring_leaves_the_reserve_also_when_its_own_cache_has_a_slot)
+{
+    struct job_arena *arena = NULL;
+    unsigned count = 0;
+    ck_assert_ok(
+        arena_open(&root, &arena, &(struct job_arena_options){.limit_bytes = MIB, .reserve_bytes = 256 * KIB}));
+    ck_assert_ok(cache_attach(arena));
+    slot_put(slot_take(arena, 0)); /* into the cache, where it counts as used */
+    size_t used = stats_of(arena).used_bytes;
+
+    struct slot *slot = slot_take_spare(arena, 0, true, &shortage);
+    ck_assert_ptr_nonnull(slot);
+    ck_assert_uint_eq(stats_of(arena).used_bytes, used);
+    slot_put(slot);
+    while (arena_spare(arena) >= 4 * KIB)
+        ck_assert_ok(job_buf_alloc(arena, 4 * KIB, NULL, &bufs[count++]));
+    job_buf_free(&bufs[--count]); /* into the cache again */
+
+    ck_assert_ptr_null(slot_take_spare(arena, 0, true, &shortage));
+    ck_assert_uint_eq(shortage.refused_bytes, 4 * KIB);
+
+    free_all(bufs, count);
+    cache_detach(arena);
+    memory_close(&root, arena);
+}
+END_TEST
+
 START_TEST(a_ring_takes_a_slot_of_another_class_rather_than_starve)
 {
     struct job_arena *arena = NULL;
@@ -502,6 +529,7 @@ int main(void)
     tcase_add_test(tcase, holders_that_do_not_fit_are_refused_with_the_sum_in_the_log);
     tcase_add_test(tcase, the_reserve_is_at_least_an_output_for_each_pool_thread);
     tcase_add_test(tcase, a_ring_leaves_the_reserve_to_those_who_compute);
+    tcase_add_test(tcase, a_ring_leaves_the_reserve_also_when_its_own_cache_has_a_slot);
     tcase_add_test(tcase, a_ring_takes_a_slot_of_another_class_rather_than_starve);
     tcase_add_test(tcase, a_small_buf_does_not_take_the_place_of_all_large_slots);
     tcase_add_test(tcase, an_empty_chunk_of_small_slots_becomes_one_of_large_slots);
