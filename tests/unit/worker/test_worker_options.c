@@ -1,0 +1,328 @@
+/* test_worker_options.c — what a worker is given: name, stack, limits, its start message; and what others can ask about it. */
+#include <limits.h>
+#include <signal.h>
+#include <sched.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "workers.h"
+
+static size_t stack_bytes, guard_bytes;
+static char comm[32];
+static cpu_set_t cpus;
+static int nice_value;
+
+static void looks_at_itself(struct job_inside *inside, struct job_message *start)
+{
+    char path[64];
+    pthread_attr_t attributes;
+    (void)inside, (void)start;
+    snprintf(path, sizeof path, "/proc/self/task/%d/comm", (int)syscall(SYS_gettid));
+    FILE *file = fopen(path, "r");
+    ck_assert_ptr_nonnull(file);
+    ck_assert_ptr_nonnull(fgets(comm, sizeof comm, file));
+    fclose(file);
+    ck_assert_int_eq(pthread_getattr_np(pthread_self(), &attributes), 0);
+    pthread_attr_getstacksize(&attributes, &stack_bytes);
+    pthread_attr_getguardsize(&attributes, &guard_bytes);
+    pthread_attr_destroy(&attributes);
+    ck_assert_int_eq(sched_getaffinity(0, sizeof cpus, &cpus), 0);
+    nice_value = getpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid));
+}
+
+START_TEST(W15_W16_J10_J11_name_stack_nice_and_affinity_are_those_asked_for)
+{
+    cpu_set_t mine;
+    uint64_t mask = 0;
+    ck_assert_int_eq(sched_getaffinity(0, sizeof mine, &mine), 0);
+    for (size_t i = 0; i < 64 && mask == 0; i++)
+        mask = CPU_ISSET(i, &mine) ? UINT64_C(1) << i : 0;
+    struct job_worker_options options = {
+        .name = "a-name-longer-than-15", .stack_bytes = 300001, .nice = 3, .affinity = &mask, .affinity_words = 1};
+    open_worker(&w, looks_at_itself, &options);
+    run_to_end(&w);
+    ck_assert_str_eq(comm, "a-name-longer-t\n");
+    ck_assert_uint_ge(stack_bytes, 300001);
+    if (FIXTURE_SLOWER == 1)   /* a sanitizer adds its own */
+        ck_assert_uint_le(stack_bytes, 320000);
+    ck_assert_uint_gt(guard_bytes, 0);
+    ck_assert_int_eq(CPU_COUNT(&cpus), 1);
+    ck_assert_int_eq(nice_value, getpriority(PRIO_PROCESS, 0) + 3);
+    options = (struct job_worker_options){.stack_bytes = 100};
+    ck_assert_int_eq(job_worker_open(loop, &w.worker, ends_at_once, &options, &events), -EINVAL);
+    options = (struct job_worker_options){.nice = 20};
+    ck_assert_int_eq(job_worker_open(loop, &w.worker, ends_at_once, &options, &events), -EINVAL);
+    options = (struct job_worker_options){.memory_limit_bytes = 4096};
+    ck_assert_int_eq(job_worker_open(loop, &w.worker, ends_at_once, &options, &events), -EINVAL);
+    ck_assert_int_eq(job_worker_open(NULL, &w.worker, ends_at_once, NULL, &events), -EINVAL);
+    ck_assert_int_eq(job_worker_open(loop, &w.worker, NULL, NULL, &events), -EINVAL);
+}
+END_TEST
+
+static int recurse(int depth)
+{
+    volatile char more[4096];
+    more[0] = (char)depth;
+    return depth > 1000000 ? more[0] : recurse(depth + 1) + more[0];
+}
+
+static void overflows(struct job_inside *inside, struct job_message *start)
+{
+    (void)inside, (void)start;
+    struct rlimit none = {0, 0};
+    setrlimit(RLIMIT_CORE, &none);
+    signal(SIGSEGV, SIG_DFL);
+    _exit(recurse(0) & 1);
+}
+
+START_TEST(W16_a_stack_that_overflows_meets_its_guard_page)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        struct job_runtime *own = NULL;
+        struct job_loop *parent = NULL;
+        struct job_worker_options options = {.stack_bytes = 65536};
+        if (job_runtime_open(&own, NULL) < 0 || job_loop_open(own, &parent, NULL) < 0 ||
+            job_worker_open(parent, &w.worker, overflows, &options, &events) < 0)
+            _exit(2);
+        (void)job_loop_run(parent);
+        _exit(3);
+    }
+    int status = 0;
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_msg(WIFSIGNALED(status) || WEXITSTATUS(status) == 1, "status %x", (unsigned)status);   /* ASan ends by itself */
+}
+END_TEST
+
+enum { LIMIT = 16 << 20 };
+
+static void allocates(struct job_inside *inside, struct job_message *start)
+{
+    struct job_buf *bufs[64] = {0};
+    uint64_t got = 0;
+    (void)start;
+    for (unsigned i = 0; i < 64; i++) {
+        int err = job_buf_alloc(job_inside_arena(inside), 1000000, NULL, &bufs[i]);
+        if (err == 0)
+            got++;
+        else
+            ck_assert_int_eq(err, -ENOMEM);
+    }
+    struct job_item item = {.kind = JOB_ITEM_BUF, .buf = &bufs[0]};
+    struct job_post post = {.bytes = &got, .len = sizeof got, .items = &item, .count = 1};
+    ck_assert_ok(job_inside_post(inside, &post));
+    for (unsigned i = 0; i < 64; i++)
+        job_buf_free(&bufs[i]);
+}
+
+static struct job_buf *survivor;
+
+static void takes_buf(struct job_worker *worker, struct job_message *message)
+{
+    on_message(worker, message);
+    survivor = job_message_take_buf(message, 0);
+}
+
+START_TEST(W17_X15_a_memory_limit_is_the_workers_own_and_its_bufs_outlive_it)
+{
+    struct job_worker_events taking = events;
+    struct job_worker_options options = {.memory_limit_bytes = LIMIT};
+    taking.message = takes_buf;
+    for (unsigned i = 0; i < 3; i++) {   /* also in an arena that is used again */
+        memset(&w, 0, sizeof w);
+        ck_assert_ok(job_worker_open(loop, &w.worker, allocates, &options, &taking));
+        run_to_end(&w);
+        ck_assert_uint_ge(w.value, 8);
+        ck_assert_uint_le(w.value, 16);
+        ck_assert_ptr_nonnull(survivor);
+        memset(job_buf_room(survivor, NULL), 1, 1000);
+        job_buf_free(&survivor);
+    }
+    struct job_buf *buf = NULL;
+    ck_assert_ok(job_buf_alloc(job_runtime_arena(runtime), 1000000, NULL, &buf));   /* others are not concerned */
+    job_buf_free(&buf);
+}
+END_TEST
+
+START_TEST(W19_a_start_message_that_cannot_be_sent_starts_no_thread)
+{
+    struct job_counts before, after;
+    struct job_buf *buf = NULL, *none = NULL;
+    int descriptors = fixture_descriptors();
+    ck_assert_ok(job_buf_alloc(job_runtime_arena(runtime), 100, NULL, &buf));
+    struct job_item items[] = {{.kind = JOB_ITEM_BUF, .buf = &buf}, {.kind = JOB_ITEM_BUF, .buf = &none}};
+    struct job_worker_options options = {.start = {.items = items, .count = 2}};
+    job_runtime_counts(runtime, &before);
+    ck_assert_int_eq(job_worker_open(loop, &w.worker, ends_at_once, &options, &events), -EINVAL);
+    job_runtime_counts(runtime, &after);
+    ck_assert_uint_eq(after.threads, before.threads);
+    ck_assert_uint_eq(after.handles, before.handles);
+    ck_assert_int_eq(fixture_descriptors(), descriptors);
+    ck_assert_ptr_nonnull(buf);
+    ck_assert_uint_eq(w.exits + w.closed, 0);
+    options.start.count = 1;
+    ck_assert_ok(job_worker_open(loop, &w.worker, ends_at_once, &options, &events));
+    ck_assert_ptr_null(buf);
+    run_to_end(&w);
+}
+END_TEST
+
+START_TEST(sizes_that_round_up_to_nothing_are_refused)
+{
+    struct job_worker_options stack = {.stack_bytes = SIZE_MAX}, memory = {.memory_limit_bytes = SIZE_MAX};
+    ck_assert_int_eq(job_worker_open(loop, &w.worker, ends_at_once, &stack, &events), -EINVAL);
+    ck_assert_int_eq(job_worker_open(loop, &w.worker, ends_at_once, &memory, &events), -EINVAL);
+    memory.memory_limit_bytes = SIZE_MAX / 2;   /* more than an arena can be */
+    ck_assert_int_eq(job_worker_open(loop, &w.worker, ends_at_once, &memory, &events), -EINVAL);
+}
+END_TEST
+
+START_TEST(W21_without_descriptors_open_is_refused_and_others_go_on)
+{
+    enum { MANY = 64 };
+    static struct told many[MANY];
+    struct rlimit limit, few;
+    unsigned open = 0, refused = 0;
+    memset(many, 0, sizeof many);
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    few = limit;
+    few.rlim_cur = (rlim_t)fixture_descriptors() + 20;
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+    for (unsigned i = 0; i < MANY; i++) {
+        int err = job_worker_open(loop, &many[i].worker, listens, NULL, &events);
+        ck_assert(err == 0 || err == -EMFILE || err == -ENFILE || err == -ENOMEM || err == -EAGAIN);
+        open += err == 0;
+        refused += err < 0;
+    }
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    ck_assert_uint_gt(open, 0);
+    ck_assert_uint_gt(refused, 0);
+    ck_assert_uint_eq(job_worker_list(runtime, NULL, 0), open);
+    for (unsigned i = 0; i < MANY; i++)
+        job_worker_close(&many[i].worker);
+    ck_assert_int_eq(job_loop_run(loop), 0);
+}
+END_TEST
+
+START_TEST(W29_an_unreferenced_worker_lets_its_parents_loop_return)
+{
+    open_worker(&w, listens, NULL);
+    job_handle_unref(&w.worker.handle);
+    ck_assert_int_eq(job_loop_run(loop), 0);
+    ck_assert_uint_eq(w.exits, 0);
+    job_handle_ref(&w.worker.handle);
+    ck_assert(job_handle_has_ref(&w.worker.handle));
+    ck_assert_ok(job_worker_stop(&w.worker));
+    run_to_end(&w);
+}
+END_TEST
+
+static sigset_t blocked;
+
+static void looks_at_signals(struct job_inside *inside, struct job_message *start)
+{
+    (void)inside, (void)start;
+    pthread_sigmask(SIG_BLOCK, NULL, &blocked);
+}
+
+START_TEST(W30_W31_a_worker_blocks_signals_and_changes_nothing_of_the_process)
+{
+    sigset_t before, after;
+    char directory[2][PATH_MAX];
+    pthread_sigmask(SIG_BLOCK, NULL, &before);
+    mode_t mask = umask(022);
+    umask(mask);
+    ck_assert_ptr_nonnull(getcwd(directory[0], PATH_MAX));
+    open_worker(&w, looks_at_signals, NULL);
+    run_to_end(&w);
+    pthread_sigmask(SIG_BLOCK, NULL, &after);
+    static const int numbers[] = {SIGTERM, SIGINT, SIGUSR1, SIGCHLD, SIGPIPE, SIGALRM};
+    for (unsigned i = 0; i < 6; i++) {
+        ck_assert(sigismember(&blocked, numbers[i]));
+        ck_assert_int_eq(sigismember(&before, numbers[i]), sigismember(&after, numbers[i]));
+    }
+    ck_assert_ptr_nonnull(getcwd(directory[1], PATH_MAX));
+    ck_assert_str_eq(directory[0], directory[1]);
+    mode_t mask_after = umask(022);
+    umask(mask_after);
+    ck_assert_uint_eq(mask, mask_after);
+}
+END_TEST
+
+static uint64_t now_ns(clockid_t clock)
+{
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
+}
+
+static void burns(struct job_inside *inside, struct job_message *message)
+{
+    uint64_t until = now_ns(CLOCK_THREAD_CPUTIME_ID) + 50000000;
+    while (now_ns(CLOCK_THREAD_CPUTIME_ID) < until) {
+    }
+    hears(inside, message);
+}
+
+static const struct job_inside_events burning = {.message = burns};
+
+static void listens_and_burns(struct job_inside *inside, struct job_message *start)
+{
+    (void)start;
+    ck_assert_ok(job_inside_listen(inside, &burning));
+    post_value(inside, 0);
+}
+
+static struct job_worker_stats before_burning, after_burning;
+
+static void look(struct told *told)
+{
+    uint64_t id = job_worker_id(&told->worker);
+    if (told->messages == 1) {
+        usleep(20000);   /* it sleeps meanwhile */
+        ck_assert_ok(job_worker_stats(runtime, id, &before_burning));
+        ck_assert_ok(job_worker_post(&told->worker, &(struct job_post){0}));
+        return;
+    }
+    ck_assert_ok(job_worker_stats(runtime, id, &after_burning));
+    ck_assert_ok(job_worker_stop(&told->worker));
+}
+
+START_TEST(O01_O02_O03_time_and_memory_of_a_worker_can_be_read_while_it_lives)
+{
+    uint64_t ids[2];
+    open_worker(&w, listens_and_burns, &(struct job_worker_options){.memory_limit_bytes = LIMIT, .name = "burner"});
+    w.then = look;
+    ck_assert_uint_eq(job_worker_list(runtime, ids, 2), 1);
+    ck_assert_uint_eq(ids[0], job_worker_id(&w.worker));
+    run_to_end(&w);
+    ck_assert_str_eq(before_burning.name, "burner");
+    ck_assert_uint_gt(before_burning.idle_ns, 0);
+    ck_assert_uint_ge(after_burning.cpu_ns - before_burning.cpu_ns, 50000000);
+    ck_assert_uint_ge(after_burning.active_ns - before_burning.active_ns, 50000000);
+    ck_assert_uint_ge(after_burning.idle_ns, before_burning.idle_ns);
+    ck_assert_uint_eq(after_burning.memory_limit_bytes, LIMIT);
+    ck_assert_int_eq(job_worker_stats(runtime, ids[0], &after_burning), -ESRCH);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("worker options");
+    TCase *tcase = tcase_create("worker options");
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_set_timeout(tcase, 60);
+    tcase_add_test(tcase, W15_W16_J10_J11_name_stack_nice_and_affinity_are_those_asked_for);
+    tcase_add_test(tcase, W16_a_stack_that_overflows_meets_its_guard_page);
+    tcase_add_test(tcase, W17_X15_a_memory_limit_is_the_workers_own_and_its_bufs_outlive_it);
+    tcase_add_test(tcase, W19_a_start_message_that_cannot_be_sent_starts_no_thread);
+    tcase_add_test(tcase, sizes_that_round_up_to_nothing_are_refused);
+    tcase_add_test(tcase, W21_without_descriptors_open_is_refused_and_others_go_on);
+    tcase_add_test(tcase, W29_an_unreferenced_worker_lets_its_parents_loop_return);
+    tcase_add_test(tcase, W30_W31_a_worker_blocks_signals_and_changes_nothing_of_the_process);
+    tcase_add_test(tcase, O01_O02_O03_time_and_memory_of_a_worker_can_be_read_while_it_lives);
+    suite_add_tcase(suite, tcase);
+    return fixture_run(suite);
+}
