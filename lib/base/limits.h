@@ -90,6 +90,7 @@ enum {
     PORT_MESSAGES_MAX = 1 << 20,
     PORT_TURN_MESSAGES = LIMIT(256, 2),                  /* of one port before others' turn; Node's 1000 delay a timer by 0.1 s */
     PORT_TURN_NS = 1000000,                              /* or after so long, when the callbacks are slow */
+    PORT_SLEEPS_LATELY = 16,                             /* of a loop, before which it may look for the next message (decision 042) */
     PORT_TURN_STEPS = LIMIT(8192, 2),                    /* of turning a backlog round, a turn: 50 ns each at worst (decision 041) */
     PORT_RELEASE = LIMIT(64, 1),                         /* delivered messages whose room is given back at once; unmeasured */
     MESSAGE_BYTES = 256,                                 /* of a message: small ones touch two cache lines of it */

@@ -94,6 +94,7 @@ struct job_loop {
     uint64_t spin_ns;            /* adaptive: how long looking at the mailbox has paid lately */
     unsigned spin_interval;      /* sleeps from one probe to the next */
     unsigned spin_skips;         /* sleeps until the next probe */
+    unsigned messages_lately;    /* so many more sleeps looking for mail may pay though no task is out; ports set it */
     unsigned tasks_out;          /* tasks submitted by this loop that are not done */
     int64_t tasks_uncounted;     /* of them, what the runtime's ledger does not know yet: it is told once a turn */
     bool has_watched_lanes;      /* tasks may be in lanes that no thread looks at: submit.c */

@@ -187,13 +187,23 @@ static bool look_for_mail(struct job_loop *loop, uint64_t limit_ns)
     return false;
 }
 
+static bool expects_mail(struct job_loop *loop)
+{
+    if (loop->tasks_out > 0)
+        return true;
+    if (loop->messages_lately == 0)
+        return false;
+    loop->messages_lately--;
+    return true;
+}
+
 /* Looks before sleeping, as long as that has paid lately: a hand-over that is seen costs 0.4 us, one that wakes a sleeping CPU 50. When it
  * has not paid, a rare and longer look finds out whether it would: once loop and pool thread both sleep at every hand-over, each is woken
- * later than the other one looks, and neither would ever find anything by looking 20 us. Only while tasks are out; what comes from the
- * kernel is not delayed by more than the look. */
+ * later than the other one looks, and neither would ever find anything by looking 20 us. Only while tasks are out, or when messages came
+ * lately; what comes from the kernel is not delayed by more than the look. */
 static bool spin(struct job_loop *loop)
 {
-    if (!loop->may_spin || loop->tasks_out == 0)
+    if (!loop->may_spin || !expects_mail(loop))
         return false;
     bool is_probe = loop->spin_ns < SPIN_MIN_NS;
     if (is_probe && loop->spin_skips > 0) {

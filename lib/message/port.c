@@ -78,6 +78,7 @@ static void deliver_one(struct job_port *port, struct job_message *message)
     port->job_current = message;
     message->current = &port->job_current;
     message->is_referenced = false;
+    loop_of(port)->messages_lately = PORT_SLEEPS_LATELY;   /* the next one may be near; the loop finds out whether looking for it pays */
     if (events->message)
         LOOP_CALL(loop_of(port), events->message, (port, message));
     else

@@ -59,7 +59,6 @@ static void open_side(struct side *side, const struct job_port_events *events)
 static void *other(void *arg)
 {
     roundtrip_pin(trip.cpu_there);
-    open_side(&there, &events_there);
     bench_ok(job_loop_run(there.loop), "job_loop_run");   /* until the other end is closed */
     bench_ok(job_loop_close(&there.loop, 0), "job_loop_close");
     return arg;
@@ -80,9 +79,11 @@ int main(int argc, char **argv)
         roundtrip_pin(trip.cpu_here);   /* before all: the library sees that there is one CPU, where spinning cannot pay */
     bench_ok(job_runtime_open(&runtime, NULL), "job_runtime_open");
     bench_ok(job_channel_open(runtime, &here.end, &there.end, NULL), "job_channel_open");
+    /* Before the threads have a CPU each: a loop that is opened where there is one does not look before it sleeps. */
+    open_side(&here, &events_here);
+    open_side(&there, &events_there);
     bench_ok(-pthread_create(&thread, NULL, other, NULL), "pthread_create");
     roundtrip_pin(trip.cpu_here);
-    open_side(&here, &events_here);
     bench_ok(job_loop_call(here.loop, &call), "job_loop_call");
     bench_ok(job_loop_run(here.loop), "job_loop_run");
     (void)pthread_join(thread, NULL);
