@@ -29,7 +29,7 @@ static int fake_error;
 
 static struct addrinfo *fake_list(unsigned count, int family)
 {
-    static struct sockaddr_in address = {.sin_family = AF_INET};
+    struct sockaddr_in address = {.sin_family = AF_INET};
     struct addrinfo *list = NULL;
     address.sin_addr.s_addr = htonl(0x01020304);
     for (unsigned i = 0; i < count; i++) {

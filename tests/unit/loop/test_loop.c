@@ -294,6 +294,23 @@ START_TEST(close_closes_what_is_open_and_runs_calls_that_wait)
 }
 END_TEST
 
+/* As one whose thread had no CPU until the deadline. */
+START_TEST(a_close_whose_time_is_up_still_does_what_needs_no_waiting)
+{
+    static struct job_timer timer;
+    struct job_loop *other = NULL;
+    struct counted counted = {.call.run = count_only};
+    ck_assert_ok(job_loop_open(runtime, &other, NULL));
+    ck_assert_ok(job_timer_open(other, &timer, nothing));
+    ck_assert_ok(job_timer_start(&timer, 3600000000000ULL));
+    ck_assert_ok(job_loop_call(other, &counted.call));
+
+    ck_assert_int_eq(job_loop_close(&other, 1), 0);
+
+    ck_assert_uint_eq(counted.runs, 1);
+}
+END_TEST
+
 static uint64_t slice_inside;
 
 static void note_slice(struct job_call *call)
@@ -375,6 +392,7 @@ int main(void)
     tcase_add_test(tcase, no_call_of_many_threads_is_lost_and_a_sleeping_loop_is_woken);
     tcase_add_test(tcase, a_deferred_call_runs_at_the_end_of_the_turn_and_one_deferred_there_in_the_next);
     tcase_add_test(tcase, close_closes_what_is_open_and_runs_calls_that_wait);
+    tcase_add_test(tcase, a_close_whose_time_is_up_still_does_what_needs_no_waiting);
     tcase_add_test(tcase, a_running_loop_has_a_short_time_slice_and_gives_back_what_was);
     tcase_add_test(tcase, bad_options_are_refused);
     tcase_add_test(tcase, two_hundred_loops_leave_no_descriptor_and_no_memory);

@@ -118,6 +118,8 @@ static void teardown(void)
 static void open_both(const struct job_channel_options *channel, const struct job_rpc_options *options)
 {
     ck_assert_ok(job_channel_open(runtime, &ends[0], &ends[1], channel));
+    static const struct job_rpc_options roomy = {.calls_max = 256};   /* the default is tiny with JOB_SMALL */
+    options = options ? options : &roomy;
     ck_assert_ok(job_rpc_open(loop, &a.rpc, &ends[0], options, &events));
     ck_assert_ok(job_rpc_open(loop, &b.rpc, &ends[1], options, &events));
     ck_assert_ptr_null(ends[0]);
@@ -561,7 +563,7 @@ END_TEST
 
 START_TEST(a_callee_that_does_not_answer_is_reported_once_a_call)
 {
-    open_both(NULL, &(struct job_rpc_options){.overdue_ns = 1000000});
+    open_both(NULL, &(struct job_rpc_options){.calls_max = 3, .overdue_ns = 1000000});
     ck_assert_ok(ask(&a, 0, "question"));
     ck_assert_ok(ask(&a, 1, "question"));
     run_until(stats_of(&a).overdue == 2);

@@ -62,11 +62,12 @@ static void nothing(struct job_task *task)
     (void)task;
 }
 
+/* On the loop, or, of a task without a handle, on a pool thread. */
 static void done(struct job_task *task, int status)
 {
     (void)task;
-    done_count++;
-    cancelled_count += status == -ECANCELED;
+    (void)__atomic_fetch_add(&cancelled_count, status == -ECANCELED, __ATOMIC_RELAXED);
+    (void)__atomic_fetch_add(&done_count, 1, __ATOMIC_RELEASE);
 }
 
 static void wait_for(sem_t *semaphore, unsigned count)
@@ -137,7 +138,7 @@ START_TEST(sixty_four_sleeping_calls_do_not_delay_a_compute_task)
 
     ck_assert_ok(job_task_init(&task, computers, nothing, done));
     ck_assert_ok(job_submit(computers, &task, &anchor.handle));
-    while (done_count == 0) {
+    while (__atomic_load_n(&done_count, __ATOMIC_ACQUIRE) == 0) {
         ck_assert_ok(job_timer_start(&anchor, 0));
         ck_assert_int_ge(job_loop_run(loop), 0);
     }
