@@ -76,7 +76,7 @@ enum {
     TURN_COMPLETIONS_MAX = LIMIT(1024, 8),               /* callbacks before the turn goes on to mail and timers */
     TURN_MAILS_MAX = LIMIT(1024, 8),
     TURN_TIMERS_MAX = LIMIT(1024, 8),
-    LATE_TURNS = 16,                                     /* without waiting, of a closing loop that had no CPU until its deadline */
+    LATE_TURNS = 16,                                     /* of a closing loop, behind its deadline: none waits */
     WHEEL_MOVES_MAX = LIMIT(4096, 4),                    /* deadlines sorted a turn, 50 us: a bucket may hold a million */
     STREAM_PLACES_MAX = LIMIT(1024, 4),                  /* open places of one stream: requests that a peer may have pipelined */
     LISTEN_BACKLOG_DEFAULT = 1024,

@@ -308,6 +308,12 @@ static void end_waits(struct job_loop *loop)
     }
 }
 
+/* At the deadline. A thread that had no CPU until then still has some turns for what needs nothing but them. */
+static bool is_worth_a_turn(const struct job_loop *loop, unsigned *late)
+{
+    return loop->tasks_out == 0 && loop->engine->in_flight == 0 && (*late)++ < LATE_TURNS;
+}
+
 static int drain(struct job_loop *loop, uint64_t deadline_ns)
 {
     loop->is_closing = true;
@@ -319,7 +325,7 @@ static int drain(struct job_loop *loop, uint64_t deadline_ns)
     /* A poster that found the loop asleep still has to signal it: the loop must not go before. */
     while (loop->handle_count > 0 || loop->tasks_out > 0 || loop_has_mail(loop) ||
            loop->mailbox.wakes_owed != loop->engine->woken) {
-        if (loop->root->now_ns() >= deadline_ns && late++ == LATE_TURNS)
+        if (loop->root->now_ns() >= deadline_ns && !is_worth_a_turn(loop, &late))
             return -ETIMEDOUT;
         int err = loop_turn(loop, deadline_ns);
         if (err < 0)
