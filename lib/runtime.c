@@ -11,6 +11,7 @@
 #include "base/features.h"
 #include "base/root.h"
 #include "base/sys.h"
+#include "io/process.h"
 #include "job/pool.h"
 #include "memory/arena.h"
 #include "queue/helper.h"
@@ -94,6 +95,8 @@ int job_runtime_open(struct job_runtime **out, const struct job_runtime_options 
     list_init(&root->workers);
     (void)pthread_mutex_init(&root->topics_lock, NULL);
     list_init(&root->topics);
+    (void)pthread_mutex_init(&root->orphans_lock, NULL);
+    list_init(&root->orphans);
     find_features(root);
     atomic_u32 *guard;
     int err = sys_fork_guard(&guard);
@@ -199,6 +202,7 @@ int job_runtime_close(struct job_runtime **runtime_pointer)
     int err = close_pools(runtime);
     if (err < 0)
         return err;
+    orphans_close(&runtime->root);
     spare_arenas_close(&runtime->root);
     err = arena_close(&runtime->root.arena);
     if (err < 0)
@@ -211,6 +215,7 @@ int job_runtime_close(struct job_runtime **runtime_pointer)
     (void)pthread_mutex_destroy(&runtime->root.travel);
     (void)pthread_mutex_destroy(&runtime->root.workers_lock);
     (void)pthread_mutex_destroy(&runtime->root.topics_lock);
+    (void)pthread_mutex_destroy(&runtime->root.orphans_lock);
     *runtime_pointer = NULL;
     free(runtime);
     return 0;

@@ -12,6 +12,7 @@
 #include <job/path.h>
 #include <job/pool.h>
 #include <job/port.h>
+#include <job/process.h>
 #include <job/reader.h>
 #include <job/region.h>
 #include <job/resolve.h>

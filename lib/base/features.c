@@ -9,7 +9,7 @@
 static const char *const names[] = {
     [FEATURE_NO_IOWAIT] = "no_iowait",     [FEATURE_SPIN] = "spin",
     [FEATURE_RECEIVE_CAP] = "receive_cap", [FEATURE_COPYBREAK] = "copybreak",
-    [FEATURE_SLICES] = "slices",
+    [FEATURE_SLICES] = "slices",           [FEATURE_PIDFD_GROUP] = "pidfd_group",
 };
 _Static_assert(ARRAY_COUNT(names) == FEATURE_COUNT, "each feature has a name");
 

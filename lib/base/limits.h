@@ -53,6 +53,7 @@ enum {
     CALLS_QUEUED_MAX = LIMIT(4096, 64),                  /* blocking calls of one loop that wait for a thread; 32 KiB; unmeasured */
     NAMES_THREADS = LIMIT(16, 2),                        /* names looked up at a time: those that nobody answers take no more; unmeasured */
     NAMES_ADDRESSES_MAX = 64,                            /* of one name; nobody tries so many */
+    PROCESS_DESCRIPTORS_MAX = 64,                        /* that a program gets besides its standard ones; systemd gives fewer */
     TASK_REGIONS_MAX = 4,                                /* regions that a task shares; more go through a struct */
 
     /* engine */

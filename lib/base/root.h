@@ -66,6 +66,10 @@ struct root {
     pthread_mutex_t topics_lock;
     struct list topics;
 
+    /* children that outlive their handles; io/orphan.c */
+    pthread_mutex_t orphans_lock;
+    struct list orphans;
+
     pthread_mutex_t travel;       /* held while an end goes into a message or comes out; message/end.c */
 };
 

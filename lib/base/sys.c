@@ -201,6 +201,11 @@ int sys_io_uring_register(int fd, unsigned opcode, void *arg, unsigned count)
     return result(syscall(SYS_io_uring_register, fd, opcode, arg, count));
 }
 
+int sys_pidfd_signal(int pidfd, int signal, unsigned flags)
+{
+    return result(syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, flags));
+}
+
 int sys_gettid(void)
 {
     return (int)syscall(SYS_gettid);

@@ -49,6 +49,8 @@ int sys_memfd_inherited(const char *name, size_t bytes, void **address);
 /* What liburing 2.3 does not export. */
 int sys_io_uring_register(int fd, unsigned opcode, void *arg, unsigned count);
 
+int sys_pidfd_signal(int pidfd, int signal, unsigned flags);
+
 int sys_gettid(void);
 /* The calling thread's time slice, under the policy SCHED_OTHER alone: who has a shorter one is served sooner after it has slept. 100 us to
  * 100 ms. 0: the kernel (below 6.12) or the policy knows none. */

@@ -381,6 +381,34 @@ static int resolve_name(void)
     return err < 0 ? err : status;
 }
 
+static void child_started(struct job_process *process, int status)
+{
+    *(int *)process->handle.data = status;
+    job_process_close(process, NULL);
+}
+
+/* In a runtime of its own, since a thread for calls stays until that closes. */
+static int start_process(void)
+{
+    struct job_runtime *own = NULL;
+    struct job_loop *loop = NULL;
+    int status = -ENOMEM;
+    struct job_stream output = {0};
+    struct job_process process = {.handle.data = &status};
+    struct job_process_options options = {
+        .program = "true", .stdio[1] = {.how = JOB_STDIO_STREAM, .stream = &output, .events = &events}};
+    disarm();
+    ck_assert_ok(job_runtime_open(&own, &(struct job_runtime_options){.memory_limit_bytes = 1 << 22}));
+    ck_assert_ok(job_loop_open(own, &loop, &(struct job_loop_options){.receive_slots = 4}));
+    is_armed = true;
+    int err = job_process_open(loop, &process, &options, child_started, NULL);
+    disarm();
+    ck_assert_ok(job_loop_run(loop));
+    ck_assert_ok(job_loop_close(&loop, 0));
+    ck_assert_ok(job_runtime_close(&own));
+    return err < 0 ? err : status;
+}
+
 static const struct {
     const char *name;
     int (*run)(void);
@@ -394,7 +422,7 @@ static const struct {
     {"post_to_a_topic", post_to_a_topic, 3, true},
     {"serve_stream", serve_stream, 1, true},  {"split_and_write", split_and_write, 1, false},
     {"wrap_and_slice", wrap_and_slice, 3, false}, {"map_a_file", map_a_file, 1, false},
-    {"resolve_name", resolve_name, 2, true},
+    {"resolve_name", resolve_name, 2, true}, {"start_process", start_process, 3, true},
 };
 
 START_TEST(the_nth_request_for_memory_fails_and_nothing_is_lost)
