@@ -20,6 +20,8 @@ struct job_pool_options {
     const char *name;          /* of the threads: name/0, name/1 …; NULL: "pool"; cut so that 15 bytes suffice */
     const uint64_t *affinity;  /* words of a CPU mask, bit i of word w is CPU 64*w+i, below 1024; NULL: the opener's */
     size_t affinity_words;
+    unsigned blocked_limit;    /* threads that may be more than workers while tasks are between job_blocking_enter() and leave; 0: 64.
+                                  They start as they are needed, and end when idle for 10 s */
     bool no_spin;              /* idle workers sleep at once: saves CPU, costs latency */
     /* Shedding by time in queue. 0: off. When for a whole interval every task has waited for longer than the target, more comes in than
        the pool can do; then those that have waited for more than twice the target end with -ETIME, still with their buf, and are not
@@ -45,7 +47,7 @@ struct job_pool_stats {
  * Opens a pool and starts its threads.
  *
  * @param options  NULL or {0}: defaults
- * @return 0, or -EINVAL (more than 1024 workers, queue_limit above 2^24, nice out of range, an affinity without a usable CPU,
+ * @return 0, or -EINVAL (workers or blocked_limit above 1024, queue_limit above 2^24, nice out of range, an affinity without a usable CPU,
  *         idle_timeout_ns without blocking, or the
  *         runtime's memory limit cannot hold 16 KiB of output a worker beside what its loops hold; the sum is logged),
  *         -ENOMEM, -EAGAIN (the system refuses threads), -EPERM (forked); nothing is left behind on error

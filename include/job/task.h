@@ -157,6 +157,27 @@ JOB_API int job_task_cancel(struct job_task *task);
  * now and then. Thread: task. */
 JOB_API bool job_task_is_cancelled(const struct job_task *task);
 
+/**
+ * Says that the task which runs here is about to block: in a call that sleeps in the kernel, or on a lock for long. Another thread goes on
+ * in its place meanwhile, so that as many compute as before. For a task that turns out to block; what is known to belongs on
+ * job_runtime_calls() or on a pool of its own with `blocking`. Costs a wake-up, so some microseconds. Calls may be nested.
+ *
+ * @return 0, also where there is nothing to do: in a task of a blocking or of an inline pool; -EAGAIN: the pool's blocked_limit is reached,
+ *         or the system refuses a thread, or the pool is closing: the task may block all the same, but takes a worker away, and there is
+ *         nothing to leave; -EPERM: no task runs on this thread
+ * Thread: task. Shutdown: job_pool_close() waits for the task.
+ */
+JOB_API int job_blocking_enter(void);
+
+/**
+ * The task computes again. It goes on at once, for the rest of it beside the worker that has taken its place if that is at work already; so
+ * what computes for long should not do so after it has blocked. A task that ends without this call has left.
+ *
+ * @return 0, or -EINVAL: it has not entered, or was refused; -EPERM: no task runs on this thread
+ * Thread: task.
+ */
+JOB_API int job_blocking_leave(void);
+
 JOB_END_DECLS
 
 #endif

@@ -7,6 +7,7 @@
 #define JOB_BASE_SELF_H
 
 struct cache;
+struct carrier;
 struct delivery;
 struct inline_run;
 struct job_inside;
@@ -19,7 +20,8 @@ struct self {
     struct cache *caches;              /* one an arena; memory/cache.c */
     struct stats_line *line;           /* what this thread does and counts; stats/line.h */
     struct job_loop *loop;             /* the loop that this thread runs now */
-    struct pool_thread *pool_thread;   /* the pool thread that this is */
+    struct pool_thread *pool_thread;   /* the place at a pool that this thread has */
+    struct carrier *carrier;           /* the thread of a pool that this is; sched/carrier.c */
     struct job_task *task;             /* whose function runs on this thread now */
     struct delivery *delivery;         /* whose `done` runs on this thread now; sched/task.c */
     struct job_inside *inside;         /* the worker that this thread is; worker/inside.c */

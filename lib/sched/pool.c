@@ -55,11 +55,12 @@ static void count_end(struct job_pool *pool, struct pool_thread *thread, int sta
         (void)fetch_add_relaxed(is_run ? &pool->inline_run : &pool->inline_cancelled, 1);   /* a count: orders nothing */
     else if (is_run)
         counter_add(&thread->run, 1);
-    else if (status != -ETIME)
+    else if (status != -ETIME) {
         counter_add(&thread->cancelled, 1);
-    else {
+        line_count(thread->line, COUNTER_TASKS_CANCELLED, 1);
+    } else {
         counter_add(&thread->shed, 1);
-        store_relaxed(&thread->line->counters[COUNTER_TASKS_SHED], thread->shed);   /* here: an overloaded thread never sleeps */
+        line_count(thread->line, COUNTER_TASKS_SHED, 1);
     }
 }
 
@@ -77,6 +78,7 @@ void pool_run_task(struct job_pool *pool, struct pool_thread *thread, struct job
         me->task = task;
         task->job_run(task);
         me->task = outer;
+        thread = me->pool_thread == thread ? thread : NULL;   /* it may have lent its place */
     } else {
         status = -ECANCELED;
     }
@@ -102,7 +104,8 @@ static void submit_without_lane(struct job_pool *pool, struct job_task *task)
         blocking_post(pool, &task->job_mail);
         return;
     }
-    if (!thread || thread->pool != pool || !deque_push(&thread->deque, task))
+    bool has_deque = thread && thread->pool == pool && thread != pool_outside(pool);
+    if (!has_deque || !deque_push(&thread->deque, task))
         (void)mailbox_post(&pool->inbox, &task->job_mail);
     park_notify(&pool->park);
 }
@@ -192,7 +195,7 @@ static int check_options(const struct job_pool_options *options)
     bool is_inline = options->workers == JOB_POOL_INLINE;
     if (options->idle_timeout_ns > 0 && !options->blocking)
         return -EINVAL;
-    if (!is_inline && options->workers > POOL_WORKERS_MAX)
+    if ((!is_inline && options->workers > POOL_WORKERS_MAX) || options->blocked_limit > POOL_WORKERS_MAX)
         return -EINVAL;
     if (options->queue_limit > LANE_LENGTH_MAX || options->nice < -20 || options->nice > 19)
         return -EINVAL;
@@ -244,12 +247,13 @@ static int pool_init(struct job_pool *pool, struct root *root, const struct job_
     budget_init(&pool->budget, quota, pool->thread_count, root->now_ns());
     park_init(&pool->park, pool->thread_count);
     mailbox_init(&pool->inbox, no_wake);
+    carriers_init(&pool->carriers, options->blocked_limit ? options->blocked_limit : BLOCKING_THREADS_DEFAULT);
     if (pool->thread_count == 0)
         return 0;
-    pool->threads = alloc_lines(root, pool->thread_count * sizeof *pool->threads);
+    pool->threads = alloc_lines(root, (pool->thread_count + 1) * sizeof *pool->threads);
     if (!pool->threads)
         return -ENOMEM;
-    pool->threads[0].pool = pool;
+    pool->threads[0].pool = pool_outside(pool)->pool = pool;
     if (options->affinity_words > 0) {
         pool->affinity = alloc_zeroed(root, options->affinity_words * sizeof *pool->affinity);
         if (!pool->affinity)
@@ -276,6 +280,7 @@ static void pool_free(struct job_pool *pool)
     for (unsigned i = 0; i < count; i++)
         lane_free(root, pool->lanes[i]);
     blocking_free(pool);
+    carriers_fini(&pool->carriers);
     alloc_free(root, pool->affinity);
     alloc_free(root, pool->threads);
     alloc_free(root, pool);

@@ -11,16 +11,19 @@
 #include "queue/park.h"
 #include "sched/blocking.h"
 #include "sched/budget.h"
+#include "sched/carrier.h"
 #include "sched/shed.h"
 #include "sched/task.h"
 
+/* What makes a thread one of a pool's workers: a place, which it may lend to another one (carrier.c). */
 struct pool_thread {
     /* fixed after open */
     struct job_pool *pool;
     unsigned index;
-    pthread_t thread;
-    struct stats_line *line;
-    /* the thread itself; thieves steal from the deque */
+    /* who lends it, and who takes it */
+    atomic_u32 state;            /* enum place_state */
+    /* the thread that holds it; thieves steal from the deque */
+    struct stats_line *line;     /* the thread's */
     unsigned tick;               /* tasks since it last looked at the lanes first */
     unsigned next_victim;
     uint64_t spin_ns;            /* adaptive: how long searching has paid lately */
@@ -44,13 +47,13 @@ struct job_pool {
     unsigned lane_capacity;
     unsigned thread_count;       /* 0: inline; 1 in a blocking pool */
     struct blocking *blocking;   /* its threads; NULL: a pool that computes */
-    unsigned started;            /* threads to join */
     bool may_spin;
     unsigned cpus;               /* that loops and pool threads share */
     uint64_t *affinity;
     size_t affinity_words;
-    struct pool_thread *threads;
+    struct pool_thread *threads; /* the places, and one that stands for all threads without */
     struct budget budget;
+    struct carriers carriers;    /* its threads, but a blocking one's */
 
     /* any thread */
     struct shed shed;
@@ -70,6 +73,12 @@ struct job_pool {
     atomic_u64 refused;
     atomic_u64 inline_run, inline_cancelled;   /* by threads without a record: submitters, a blocking pool's, who closes it */
 };
+
+/* What a thread that has lent its place is. Nobody holds it: it only says which pool this is. */
+static inline struct pool_thread *pool_outside(struct job_pool *pool)
+{
+    return &pool->threads[pool->thread_count];
+}
 
 bool pool_is_stopping(const struct job_pool *pool);
 

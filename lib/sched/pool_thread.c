@@ -33,17 +33,17 @@ static uint64_t thread_cpu_ns(void)
 }
 
 /* Between tasks: pays for what was used, and waits when the pool is in debt. The wait ends by time or by stop. */
-static void keep_budget(struct pool_thread *thread, uint64_t *cpu_ns)
+static void keep_budget(struct carrier *carrier, uint64_t *cpu_ns)
 {
-    struct job_pool *pool = thread->pool;
+    struct job_pool *pool = carrier->pool;
     uint64_t used = thread_cpu_ns();
     uint64_t wait = budget_charge(&pool->budget, used - *cpu_ns, pool->root->now_ns());
     *cpu_ns = used;
     if (wait == 0)
         return;
-    line_wait(thread->line, JOB_WAIT_CPU_BUDGET, pool->root->now_ns());
+    line_wait(carrier->line, JOB_WAIT_CPU_BUDGET, pool->root->now_ns());
     (void)sys_futex_wait(&pool->is_stopping, 0, wait);   /* pairs with store_seq_cst in request_stop: not begun, or woken */
-    line_wait(thread->line, JOB_WAIT_NONE, pool->root->now_ns());
+    line_wait(carrier->line, JOB_WAIT_NONE, pool->root->now_ns());
 }
 
 /* May this thread wait on a CPU for work? Not on one that a loop or another pool thread could use. */
@@ -115,14 +115,6 @@ static struct job_task *search(struct pool_thread *thread)
     }
 }
 
-/* What is counted between tasks, for people. Not at each task: a thread that has none is about to sleep. */
-static void publish(struct pool_thread *thread)
-{
-    store_relaxed(&thread->line->counters[COUNTER_TASKS_CANCELLED], thread->cancelled);   /* figures: no order */
-    store_relaxed(&thread->line->counters[COUNTER_STOLEN], thread->stolen);
-    store_relaxed(&thread->line->counters[COUNTER_PARKED], thread->parked);
-}
-
 /* What is counted from here on begins now. */
 static void restart_clock(struct pool_thread *thread)
 {
@@ -149,7 +141,7 @@ static bool sleep_or_find(struct pool_thread *thread, bool is_searcher, struct j
         return is_searcher;
     }
     counter_add(&thread->parked, 1);
-    publish(thread);
+    line_count(thread->line, COUNTER_PARKED, 1);
     line_wait(thread->line, JOB_WAIT_NO_WORK, pool->root->now_ns());
     park_sleep(&pool->park);
     restart_clock(thread);
@@ -182,11 +174,6 @@ static struct job_task *next_task(struct pool_thread *thread)
     return task;
 }
 
-static void name_of(const struct pool_thread *thread, char name[32])
-{
-    (void)snprintf(name, 32, "%.9s/%u", thread->pool->name, thread->index);
-}
-
 void pool_thread_set_up(struct job_pool *pool, const char *name)
 {
     sys_thread_name(name);
@@ -202,14 +189,13 @@ void pool_thread_set_up(struct job_pool *pool, const char *name)
     root_runs(pool->root);
 }
 
-static void set_up(struct pool_thread *thread)
+static void set_up(struct carrier *carrier)
 {
-    char name[32];
-    name_of(thread, name);
-    pool_thread_set_up(thread->pool, name);
-    self()->pool_thread = thread;
-    self()->line = thread->line;
-    store_relaxed(&thread->line->tid, (uint32_t)sys_gettid());   /* a figure for people */
+    pool_thread_set_up(carrier->pool, carrier->line->name);
+    self()->carrier = carrier;
+    self()->pool_thread = pool_outside(carrier->pool);
+    self()->line = carrier->line;
+    store_relaxed(&carrier->line->tid, (uint32_t)sys_gettid());   /* a figure for people */
 }
 
 /* Reads the clock for the tasks since the last reading, which costs as much as the shortest of them: as long as they are short, several
@@ -234,27 +220,40 @@ static void begin_task(struct pool_thread *thread, const struct job_task *task)
     line_run(thread->line, (uint64_t)(uintptr_t)task->job_run, thread->now_ns);
 }
 
-static void *thread_main(void *arg)
+/* Tasks, until the pool ends (NULL), or the place is lent for good: then the next one. */
+static struct pool_thread *work(struct carrier *carrier, struct pool_thread *thread, uint64_t *cpu_ns)
 {
-    struct pool_thread *thread = arg;
-    struct job_pool *pool = thread->pool;
-    struct job_arena *arena = pool->root->arena;
-    set_up(thread);
-    bool has_cache = cache_attach(arena) == 0;   /* without one it works, more slowly */
-    uint64_t cpu_ns = budget_is_kept(&pool->budget) ? thread_cpu_ns() : 0;
+    struct job_pool *pool = carrier->pool;
     struct job_task *task;
     restart_clock(thread);
     while ((task = next_task(thread))) {
         begin_task(thread, task);
         pool_run_task(pool, thread, task);
-        store_relaxed(&thread->line->running, 0);                                 /* figures for people: no order */
-        store_relaxed(&thread->line->counters[COUNTER_TASKS_RUN], thread->run);
+        store_relaxed(&carrier->line->running, 0);   /* a figure for people: no order */
+        line_count(carrier->line, COUNTER_TASKS_RUN, 1);
         if (budget_is_kept(&pool->budget))
-            keep_budget(thread, &cpu_ns);
+            keep_budget(carrier, cpu_ns);
+        carrier_settle(carrier);
+        if (carrier->place != thread)
+            return carrier_wait(carrier);
     }
+    return NULL;
+}
+
+void *carrier_main(void *arg)
+{
+    struct carrier *carrier = arg;
+    struct job_pool *pool = carrier->pool;
+    struct job_arena *arena = pool->root->arena;
+    set_up(carrier);
+    bool has_cache = cache_attach(arena) == 0;   /* without one it works, more slowly */
+    uint64_t cpu_ns = budget_is_kept(&pool->budget) ? thread_cpu_ns() : 0;
+    struct pool_thread *place = carrier_begin(carrier);
+    while (place)
+        place = work(carrier, place, &cpu_ns);
     if (has_cache)
         cache_detach(arena);
-    line_release(pool->root, thread->line);
+    line_release(pool->root, carrier->line);
     *self() = (struct self){0};
     (void)fetch_sub_relaxed(&pool->root->threads, 1);   /* ledger */
     return NULL;
@@ -291,20 +290,6 @@ int pool_spawn(struct job_pool *pool, pthread_t *thread, void *(*function)(void 
     return err;
 }
 
-static int start_thread(struct pool_thread *thread)
-{
-    struct root *root = thread->pool->root;
-    char name[32];
-    name_of(thread, name);
-    thread->line = line_claim(root, LINE_POOL_THREAD, name);
-    if (!thread->line)
-        return -ENOMEM;
-    int err = pool_spawn(thread->pool, &thread->thread, thread_main, thread);
-    if (err < 0)
-        line_release(root, thread->line);
-    return err;
-}
-
 int pool_threads_start(struct job_pool *pool)
 {
     unsigned count = pool->blocking ? 0 : pool->thread_count;   /* a blocking pool starts them when it is used */
@@ -320,10 +305,9 @@ int pool_threads_start(struct job_pool *pool)
     unsigned started = 0;
     int err = 0;
     while (err == 0 && started < count) {
-        err = start_thread(&pool->threads[started]);
+        err = carrier_start(pool, &pool->threads[started]);
         started += err == 0;
     }
-    pool->started = started;
     if (err == 0)
         return 0;
     pool_threads_join(pool);
@@ -337,9 +321,7 @@ void pool_threads_join(struct job_pool *pool)
     struct stats_line *line = self()->line;
     if (line)
         line_wait(line, JOB_WAIT_THREAD_END, pool->root->now_ns());
-    unsigned started = pool->started;
-    for (unsigned i = 0; i < started; i++)
-        (void)pthread_join(pool->threads[i].thread, NULL);
+    carriers_join(pool);
     if (pool->blocking)
         blocking_join(pool);
     if (line)

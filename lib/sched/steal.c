@@ -13,6 +13,7 @@
  * Accepted: when two threads put back at once, the later part may run after what was posted meanwhile.
  */
 #include "sched/pool.h"
+#include "stats/line.h"
 
 static struct job_task *task_of(struct job_mail *mail)
 {
@@ -112,6 +113,7 @@ struct job_task *find_stolen(struct pool_thread *thread)
         if (task) {
             thread->next_victim = victim;   /* where there was work there may be more */
             counter_add(&thread->stolen, 1);
+            line_count(thread->line, COUNTER_STOLEN, 1);
             return task;
         }
     }
