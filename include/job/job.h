@@ -26,6 +26,7 @@
 #include <job/topic.h>
 #include <job/view.h>
 #include <job/worker.h>
+#include <job/watch.h>
 #include <job/watchdog.h>
 #include <job/writer.h>
 

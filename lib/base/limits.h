@@ -53,6 +53,8 @@ enum {
     CALLS_QUEUED_MAX = LIMIT(4096, 64),                  /* blocking calls of one loop that wait for a thread; 32 KiB; unmeasured */
     NAMES_THREADS = LIMIT(16, 2),                        /* names looked up at a time: those that nobody answers take no more; unmeasured */
     NAMES_ADDRESSES_MAX = 64,                            /* of one name; nobody tries so many */
+    WATCH_BUCKETS = LIMIT(256, 2),                       /* 4 KiB; 8192 entries, a common limit of the kernel, are 32 in each */
+    WATCH_BATCH_BYTES = 4096,                            /* of events at a time: some 100 to 250 */
     PROCESS_DESCRIPTORS_MAX = 64,                        /* that a program gets besides its standard ones; systemd gives fewer */
     TASK_REGIONS_MAX = 4,                                /* regions that a task shares; more go through a struct */
 

@@ -6,9 +6,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -365,6 +367,23 @@ static int call_mkdir(struct job_file_op *op)
     return (int)AGAIN_IF_INTERRUPTED(mkdirat(directory_of(path), path->name, op->job_mode));
 }
 
+/* There is no call that begins at a directory; IN_MASK_CREATE: else a second entry of the same file would change the first. */
+static int call_watch(struct job_file_op *op)
+{
+    char from[PATH_MAX];
+    const struct job_path *path = &op->job_paths[0];
+    const char *name = path->name;
+    if (path->directory && name[0] != '/') {
+        int len = snprintf(from, sizeof from, "/proc/self/fd/%d/%s", path->directory->job_fd, name);
+        if (len < 0 || (size_t)len >= sizeof from)
+            return -ENAMETOOLONG;
+        name = from;
+    }
+    long id = AGAIN_IF_INTERRUPTED(inotify_add_watch((int)op->job_len, name, op->job_flags | IN_MASK_CREATE));
+    op->job_fd = (int)id;
+    return id < 0 ? (int)id : 0;
+}
+
 /* Without O_NONBLOCK a FIFO would sleep until somebody opens its other end; with it, reads by the ring would not wait for the disk. */
 static int try_open(struct job_file_op *op)
 {
@@ -389,7 +408,7 @@ static int (*const calls[FILE_CALLS])(struct job_file_op *op) = {
     [CALL_ADVISE] = call_advise,     [CALL_LOAD] = call_load,       [CALL_STORE] = call_store,
     [CALL_LIST] = call_list,         [CALL_STAT] = call_stat,       [CALL_RENAME] = call_rename,
     [CALL_LINK] = call_link,         [CALL_SYMLINK] = call_symlink, [CALL_UNLINK] = call_unlink,
-    [CALL_MKDIR] = call_mkdir,
+    [CALL_MKDIR] = call_mkdir,       [CALL_WATCH] = call_watch,
 };
 
 int file_call_run(struct job_file_op *op)

@@ -27,6 +27,7 @@ struct job_reader;
 struct job_writer;
 struct job_resolve;
 struct job_process;
+struct job_watch;
 struct job_port;
 struct job_region_waiter;
 struct job_rpc;
@@ -175,6 +176,7 @@ void loop_callback_ended(struct job_loop *loop);
         struct job_writer *: "writer",                                                                                 \
         struct job_resolve *: "resolve",                                                                               \
         struct job_process *: "process",                                                                               \
+        struct job_watch *: "watch",                                                                                   \
         struct job_port *: "port",                                                                                     \
         struct job_region_waiter *: "region waiter",                                                                   \
         struct job_rpc *: "rpc",                                                                                       \

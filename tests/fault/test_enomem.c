@@ -409,6 +409,24 @@ static int start_process(void)
     return err < 0 ? err : status;
 }
 
+static void never_changed(struct job_watch *watch, struct job_watch_entry *entry, const struct job_watch_event *event)
+{
+    (void)watch, (void)entry, (void)event;
+}
+
+static int open_watch(void)
+{
+    struct job_loop *loop = NULL;
+    struct job_watch watch = {0};
+    disarm();
+    ck_assert_ok(job_loop_open(runtime, &loop, NULL));
+    is_armed = true;
+    int err = job_watch_open(loop, &watch, never_changed);
+    disarm();
+    ck_assert_ok(job_loop_close(&loop, 0));
+    return err;
+}
+
 static const struct {
     const char *name;
     int (*run)(void);
@@ -423,6 +441,7 @@ static const struct {
     {"serve_stream", serve_stream, 1, true},  {"split_and_write", split_and_write, 1, false},
     {"wrap_and_slice", wrap_and_slice, 3, false}, {"map_a_file", map_a_file, 1, false},
     {"resolve_name", resolve_name, 2, true}, {"start_process", start_process, 3, true},
+    {"open_watch", open_watch, 1, false},
 };
 
 START_TEST(the_nth_request_for_memory_fails_and_nothing_is_lost)

@@ -17,8 +17,11 @@ static const struct {
     const char *name;
     int result;
 } others[] = {
+    {"job_blocking_enter", -EPERM},   /* no task runs here */
+    {"job_blocking_leave", -EPERM},
     {"job_file_descriptor", -1},
     {"job_message_take_fd", -1},
+    {"job_process_pid", 0},
     {"job_stream_status", 0},
     {"job_subscriber_status", 0},
 };
