@@ -27,6 +27,8 @@ endforeach()
 configure_file(cmake/job.pc.in job.pc @ONLY)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/job.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 
+install(FILES tools/gdb/job.py DESTINATION ${CMAKE_INSTALL_DATADIR}/libjob/gdb)
+
 # Manual pages, if scdoc is there: their names are those of the functions, so the folder is installed as it is.
 find_program(SCDOC scdoc)
 if(SCDOC)
