@@ -3,8 +3,13 @@ include(CMakePackageConfigHelpers)
 set(package_folder ${CMAKE_INSTALL_LIBDIR}/cmake/job)
 
 install(TARGETS job EXPORT jobTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
-install(DIRECTORY include/job DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
+install(DIRECTORY include/job DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h" PATTERN test.h EXCLUDE)
 install(EXPORT jobTargets NAMESPACE job:: DESTINATION ${package_folder})
+if(TARGET job_test)   # a component of its own, for packages of their own
+  install(TARGETS job_test EXPORT jobTestTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT test)
+  install(FILES include/job/test.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/job COMPONENT test)
+  install(EXPORT jobTestTargets NAMESPACE job:: DESTINATION ${package_folder} COMPONENT test)
+endif()
 configure_package_config_file(cmake/jobConfig.cmake.in jobConfig.cmake INSTALL_DESTINATION ${package_folder})
 # Before 1.0 a minor version may change names.
 write_basic_package_version_file(jobConfigVersion.cmake COMPATIBILITY SameMinorVersion)

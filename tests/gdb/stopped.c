@@ -74,7 +74,7 @@ int main(void)
     struct job_runtime *runtime = NULL;
     int pair[2];
     check(socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
-    check(job_runtime_open(&runtime, NULL));
+    check(job_runtime_open(&runtime, &(struct job_runtime_options){.memory_limit_bytes = 16 << 20}));
     check(job_loop_open(runtime, &loop, &(struct job_loop_options){.name = "watched"}));
     check(job_pool_open(runtime, &pool, &(struct job_pool_options){.name = "compute", .workers = 1}));
     check(job_region_open(runtime, 8, &region));
