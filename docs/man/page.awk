@@ -1,6 +1,7 @@
 # page.awk — the manual page of a public header, in scdoc's language, from the header's own comments:
 #   awk -v version=0.1.0 -f docs/man/page.awk include/job/buf.h     the page
 #   awk -v names=1 -f docs/man/page.awk include/job/buf.h           the functions on it, one a line
+#   awk -v line=1 -f docs/man/page.awk include/job/buf.h            its entry in the list of libjob(7)
 #
 # A header is paragraphs, parted by blank lines: a comment, and what it says it of. The first comment describes the whole; one with nothing
 # below it stands as text where it is. Members that begin with job_ are the library's, and are not shown.
@@ -289,10 +290,6 @@ $0 == "" && !depth {
 END {
     if (text != "")
         paragraph()
-    if (names) {
-        printf "%s", names_found
-        exit
-    }
     first = header
     sub(/\n\n.*$/, "", first)
     rest = substr(header, length(first) + 1)
@@ -303,6 +300,14 @@ END {
         first = substr(first, 1, RSTART)
     }
     sub(/[.]$/, "", first)
+    if (names) {
+        printf "%s", names_found
+        exit
+    }
+    if (line) {
+        printf "%s(3)\n\t%s\n", bold("job_" stem), escape(first)
+        exit
+    }
     printf "job_%s(3) \"libjob %s\"\n\n# NAME\n\njob_%s - %s\n\n", stem, version, stem, escape(first)
     printf "# SYNOPSIS\n\n%s\n\n%s", bold("#include <job/" stem ".h>"), synopsis
     rest = prose(rest)
