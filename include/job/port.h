@@ -49,7 +49,7 @@ struct job_post {
 struct job_channel_options {
     unsigned messages_max;          /* that may wait at one end; 0: 1024; at most 2^20 */
     size_t bytes_max;               /* the same in bytes, those of bufs as well; 0: 16 MiB; at most 256 GiB */
-    const char *name;               /* seen in a debugger, so far; copied, cut to 31 bytes */
+    const char *name;               /* for jobctl; NULL: "channel"; copied, cut to 31 bytes */
 };
 
 /**

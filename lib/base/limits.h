@@ -106,6 +106,8 @@ enum {
 
     /* stats */
     STATS_THREADS_MAX = LIMIT(256, 16),
+    STATS_QUEUES_MAX = LIMIT(1024, 8),                   /* directions of channels; those beyond are not shown; unmeasured */
+    STATS_WORKERS_MAX = LIMIT(256, 4),                   /* unmeasured */
 };
 
 static const uint64_t PORT_BYTES_MAX = (uint64_t)1 << 38;   /* 256 GiB: below what an inbox can count */

@@ -7,7 +7,6 @@
 #include "message/box.h"
 
 #include <errno.h>
-#include <string.h>
 
 #include "base/alloc.h"
 #include "base/annotate.h"
@@ -15,6 +14,7 @@
 #include "memory/arena.h"
 
 _Static_assert(sizeof(struct message_block) <= MESSAGE_BYTES, "a block begins with one place");
+_Static_assert((int)STATS_QUEUE_BYTES_BITS == (int)INBOX_BYTES_BITS, "the segment shows what an inbox counts");
 _Static_assert(offsetof(struct job_message, node) == 0, "a message is a node of an inbox");
 
 struct box *box_open(struct root *root, const struct job_channel_options *options)
@@ -22,11 +22,13 @@ struct box *box_open(struct root *root, const struct job_channel_options *option
     struct box *box = alloc_lines(root, sizeof *box);
     if (!box)
         return NULL;
-    inbox_init(&box->inbox, options->messages_max ? options->messages_max : PORT_MESSAGES_DEFAULT,
-               options->bytes_max ? options->bytes_max : PORT_BYTES_DEFAULT);
+    uint32_t messages_max = options->messages_max ? options->messages_max : PORT_MESSAGES_DEFAULT;
+    uint64_t bytes_max = options->bytes_max ? options->bytes_max : PORT_BYTES_DEFAULT;
+    const char *name = options->name ? options->name : "channel";
+    box->shown = stats_queue_claim(root->stats, name, messages_max, bytes_max);
+    inbox_init(&box->inbox, messages_max, bytes_max, box->shown ? &box->shown->used : NULL);
     box->root = root;
     box->arena = root->arena;
-    strncpy(box->name, options->name ? options->name : "channel", sizeof box->name - 1);
     box->references = 1;
     box->close.kind = MESSAGE_CLOSE;
     box->close.box = box;
@@ -51,6 +53,7 @@ void box_release(struct box *box)
         slot_put(block->slot);
     }
     inbox_fini(&box->inbox);
+    stats_queue_release(box->shown);
     alloc_free(box->root, box);
 }
 

@@ -8,6 +8,7 @@
 #include "base/root.h"
 #include "job/port.h"
 #include "queue/inbox.h"
+#include "stats/segment.h"
 
 /* A control message is the library's own: it takes no room, and its memory is whoever's who pushed it. A call becomes held when its rpc has
  * received it, and gives it back itself. */
@@ -68,7 +69,7 @@ struct box {
     /* fixed after open */
     struct root *root;
     struct job_arena *arena;
-    char name[32];                  /* for a debugger: nothing shows it yet */
+    struct stats_queue *shown;      /* its record in the statistics segment, or NULL */
     /* any thread */
     atomic_u32 references;          /* the owner's and the senders' */
     atomic_u32 senders;             /* the last one posts `close` */

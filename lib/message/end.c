@@ -146,8 +146,11 @@ void end_flush(struct job_end *end)
     if (end->done_first)
         box_put_spares(end->in, end->done_first, end->done_last);
     end->done_first = end->done_last = NULL;
-    if (end->done_count > 0)
+    if (end->done_count > 0) {
+        struct job_loop *loop = self()->loop;
+        stats_queue_take(end->in->shown, end->done_count, loop ? loop->now_ns : end->root->now_ns());
         inbox_release(&end->in->inbox, end->done_count, end->done_bytes);
+    }
     end->done_count = 0;
     end->done_bytes = 0;
 }
@@ -156,6 +159,7 @@ bool end_shut(struct job_end *end)
 {
     bool was_armed;
     end->left = inbox_close(&end->in->inbox, &was_armed);
+    stats_queue_close(end->in->shown);
     sender_fini(&end->out);
     return was_armed;
 }

@@ -219,6 +219,7 @@ int job_port_open(struct job_loop *loop, struct job_port *port, struct job_end *
     port->job_events = events;
     port->job_end = *end;
     *end = NULL;
+    stats_queue_receiver(loop->root->stats, port->job_end->in->shown, loop->line);
     sleeper_of(port)->wake = wake_port;
     port->job_mail.job_deliver = port_turn;
     port->job_flags = PORT_STARTED;
@@ -315,6 +316,7 @@ int job_port_take(struct job_port *port, struct job_end **out)
     leave_current(port, end);
     end_flush(end);
     port->job_end = NULL;
+    stats_queue_receiver(end->root->stats, end->in->shown, NULL);
     port->job_flags |= PORT_TAKEN;
     *out = end;
     (void)handle_close(&port->handle);

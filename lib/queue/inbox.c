@@ -51,11 +51,12 @@ static uint64_t bytes_of(uint64_t used)
     return used & (one_message - 1);
 }
 
-void inbox_init(struct inbox *inbox, uint32_t limit_messages, uint64_t limit_bytes)
+void inbox_init(struct inbox *inbox, uint32_t limit_messages, uint64_t limit_bytes, atomic_u64 *used)
 {
     assert(limit_messages > 0 && limit_messages < 1U << (64 - INBOX_BYTES_BITS));
     assert(limit_bytes < one_message);
     *inbox = (struct inbox){.limit_messages = limit_messages, .limit_bytes = limit_bytes};
+    inbox->used = used ? used : &inbox->own_used;
     (void)pthread_mutex_init(&inbox->lock, NULL);   /* cannot fail without attributes */
     list_init(&inbox->waiters);
 }
@@ -77,11 +78,11 @@ int inbox_claim(struct inbox *inbox, uint64_t bytes)
         return -EPIPE;
     if (bytes > inbox->limit_bytes)
         return -EMSGSIZE;
-    uint64_t used = load_relaxed(&inbox->used);   /* the exchange below decides */
+    uint64_t used = load_relaxed(inbox->used);   /* the exchange below decides */
     do {
         if (messages_of(used) >= inbox->limit_messages || bytes_of(used) + bytes > inbox->limit_bytes)
             return -EAGAIN;
-    } while (!cas_relaxed(&inbox->used, &used, used + one_message + bytes));   /* a sum; the push orders */
+    } while (!cas_relaxed(inbox->used, &used, used + one_message + bytes));   /* a sum; the push orders */
     return 0;
 }
 
@@ -89,7 +90,7 @@ int inbox_claim_beyond(struct inbox *inbox)
 {
     if (inbox_is_closed(inbox))
         return -EPIPE;
-    uint64_t before = fetch_add_relaxed(&inbox->used, one_message);   /* a sum; the push orders */
+    uint64_t before = fetch_add_relaxed(inbox->used, one_message);   /* a sum; the push orders */
     assert(before + one_message > before);
     return 0;
 }
@@ -104,7 +105,7 @@ static bool has_room(const struct inbox *inbox, uint64_t used, uint64_t bytes)
 static void wake_waiters(struct inbox *inbox)
 {
     (void)pthread_mutex_lock(&inbox->lock);
-    uint64_t used = load_seq_cst(&inbox->used);   /* pairs with fetch_sub_seq_cst in inbox_release: W3 */
+    uint64_t used = load_seq_cst(inbox->used);   /* pairs with fetch_sub_seq_cst in inbox_release: W3 */
     bool is_closed = load_seq_cst(&inbox->head) == closed_mark;   /* pairs with exchange_seq_cst in inbox_close */
     struct list *next;
     for (struct list *node = inbox->waiters.next; node != &inbox->waiters; node = next) {
@@ -123,7 +124,7 @@ static void wake_waiters(struct inbox *inbox)
 void inbox_release(struct inbox *inbox, uint32_t messages, uint64_t bytes)
 {
     uint64_t part = messages * one_message + bytes;
-    uint64_t before = fetch_sub_seq_cst(&inbox->used, part);   /* pairs with load_seq_cst in wake_waiters: R1 */
+    uint64_t before = fetch_sub_seq_cst(inbox->used, part);   /* pairs with load_seq_cst in wake_waiters: R1 */
     assert(messages_of(before) >= messages && bytes_of(before) >= bytes);
     if (!has_room(inbox, before - part, 0))
         return;
@@ -223,10 +224,10 @@ struct inbox_node *inbox_close(struct inbox *inbox, bool *was_armed)
 
 uint32_t inbox_messages(const struct inbox *inbox)
 {
-    return (uint32_t)messages_of(load_relaxed(&inbox->used));   /* a figure: no order */
+    return (uint32_t)messages_of(load_relaxed(inbox->used));   /* a figure: no order */
 }
 
 uint64_t inbox_bytes(const struct inbox *inbox)
 {
-    return bytes_of(load_relaxed(&inbox->used));   /* a figure: no order */
+    return bytes_of(load_relaxed(inbox->used));   /* a figure: no order */
 }

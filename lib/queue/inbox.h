@@ -39,11 +39,12 @@ struct inbox_waiter {
 struct inbox {
     /* any thread */
     uintptr_t head __attribute__((aligned(CACHE_LINE)));   /* atomic; see inbox.c */
-    atomic_u64 used;             /* messages in the upper bits, bytes in the lower */
+    atomic_u64 own_used;
     atomic_u32 has_waiters;
     /* fixed after init */
     uint32_t limit_messages;
     uint64_t limit_bytes;
+    atomic_u64 *used;            /* messages in the upper bits, bytes in the lower: own_used, or where others can see it */
     /* under the lock: only who was refused, and who then makes room */
     pthread_mutex_t lock;
     struct list waiters;
@@ -51,7 +52,8 @@ struct inbox {
 
 enum { INBOX_BYTES_BITS = 40 };   /* of `used`: 1 TiB, and 2^24 messages */
 
-void inbox_init(struct inbox *inbox, uint32_t limit_messages, uint64_t limit_bytes);
+/* `used`: a zero word to count in, as long as the inbox lives; NULL: one of its own. */
+void inbox_init(struct inbox *inbox, uint32_t limit_messages, uint64_t limit_bytes, atomic_u64 *used);
 void inbox_fini(struct inbox *inbox);
 
 /* Takes room for one message. 0; -EAGAIN: the limit; -EMSGSIZE: it never fits; -EPIPE: closed. Any thread. */

@@ -1,6 +1,6 @@
 /* record.c — takes and gives back records of the segment, and changes what changes while it is open.
  *
- * A record that is taken and given back (a line, an arena) is read by another process at any time, without a lock.
+ * A record that is taken and given back (a line, an arena, a queue, a worker) is read by another process at any time, without a lock.
  * Its first word is free (0), STATS_CLAIMED, or a kind.
  *
  *   writer 1 free → claimed, by compare-and-swap     reader a kind, acquire; free or claimed ends it
@@ -23,6 +23,8 @@
 bool stats_record_claim(atomic_u32 *kind, atomic_u32 *generation)
 {
     uint32_t expected = 0;
+    if (load_relaxed(kind) != 0)   /* a look: most are taken, and the exchange costs more */
+        return false;
     if (!cas_acq_rel(kind, &expected, STATS_CLAIMED))   /* pairs with store_release in line_release */
         return false;
     store_relaxed(generation, load_relaxed(generation) + 1);   /* ours alone now */
@@ -61,6 +63,103 @@ void stats_arena_release(struct stats_arena *arena)
 {
     if (arena)
         store_release(&arena->kind, (uint32_t)STATS_ARENA_FREE);   /* pairs with cas_acq_rel in stats_record_claim */
+}
+
+static struct stats_queue *find_queue(struct stats *stats)
+{
+    for (unsigned i = 0; stats && i < STATS_QUEUES_MAX; i++) {
+        struct stats_queue *queue = &stats->queues[i];
+        if (stats_record_claim(&queue->kind, &queue->generation))
+            return queue;
+    }
+    return NULL;
+}
+
+struct stats_queue *stats_queue_claim(struct stats *stats, const char *name, uint32_t limit_messages,
+                                      uint64_t limit_bytes)
+{
+    struct stats_queue *queue = find_queue(stats);
+    if (!queue)
+        return NULL;
+    store_relaxed(&queue->receiver, 0);   /* word by word, and no order, as in clear_arena() */
+    store_relaxed(&queue->taken, 0);
+    store_relaxed(&queue->taken_ns, 0);
+    store_relaxed(&queue->used, 0);
+    memset(queue->name, 0, sizeof queue->name);
+    strncpy(queue->name, name, sizeof queue->name - 1);
+    queue->limit_messages = limit_messages;
+    queue->limit_bytes = limit_bytes;
+    queue->opened_ns = stats->root->now_ns();
+    store_release(&queue->kind, (uint32_t)STATS_QUEUE_OPEN);   /* pairs with load_acquire in word32 (reader.c) */
+    return queue;
+}
+
+void stats_queue_release(struct stats_queue *queue)
+{
+    if (queue)
+        store_release(&queue->kind, (uint32_t)STATS_QUEUE_FREE);   /* pairs with cas_acq_rel in stats_record_claim */
+}
+
+/* 0 for a line that is in no segment. */
+static uint32_t number_of_line(const struct stats *stats, const struct stats_line *line)
+{
+    bool is_shown = line >= stats->lines && line < stats->lines + STATS_THREADS_MAX;
+    return is_shown ? (uint32_t)(line - stats->lines) + 1 : 0;
+}
+
+void stats_queue_receiver(const struct stats *stats, struct stats_queue *queue, const struct stats_line *line)
+{
+    if (queue)
+        store_relaxed(&queue->receiver, line ? number_of_line(stats, line) : 0);   /* a figure for people: no order */
+}
+
+static struct stats_worker *find_worker(struct stats *stats)
+{
+    for (unsigned i = 0; stats && i < STATS_WORKERS_MAX; i++) {
+        struct stats_worker *worker = &stats->workers[i];
+        if (stats_record_claim(&worker->kind, &worker->generation))
+            return worker;
+    }
+    return NULL;
+}
+
+struct stats_worker *stats_worker_claim(struct stats *stats, const struct stats_worker_facts *facts)
+{
+    struct stats_worker *worker = find_worker(stats);
+    if (!worker)
+        return NULL;
+    uint32_t arena = facts->arena ? (uint32_t)(facts->arena - stats->arenas) + 1 : 0;
+    uint32_t queue = facts->queue ? (uint32_t)(facts->queue - stats->queues) + 1 : 0;
+    store_relaxed(&worker->thread, facts->line ? number_of_line(stats, facts->line) : 0);   /* as in stats_queue_claim() */
+    store_relaxed(&worker->arena, arena);
+    store_relaxed(&worker->queue, queue);
+    store_relaxed(&worker->state, STATS_WORKER_STARTS);
+    memset(worker->name, 0, sizeof worker->name);
+    strncpy(worker->name, facts->name, sizeof worker->name - 1);
+    worker->id = facts->id;
+    worker->parent = facts->parent;
+    worker->opened_ns = stats->root->now_ns();
+    store_release(&worker->kind, (uint32_t)STATS_WORKER_OPEN);   /* pairs with load_acquire in word32 (reader.c) */
+    return worker;
+}
+
+void stats_worker_release(struct stats_worker *worker)
+{
+    if (worker)
+        store_release(&worker->kind, (uint32_t)STATS_WORKER_FREE);   /* pairs with cas_acq_rel in stats_record_claim */
+}
+
+void stats_worker_enter(struct stats_worker *worker, enum stats_worker_state state)
+{
+    uint32_t before = worker ? load_relaxed(&worker->state) : (uint32_t)state;   /* figures for people: no order */
+    while (before < (uint32_t)state && !cas_relaxed(&worker->state, &before, (uint32_t)state)) {
+    }
+}
+
+void stats_worker_leave_loop(struct stats_worker *worker)
+{
+    if (worker)
+        store_relaxed(&worker->thread, 0);   /* as above */
 }
 
 void stats_set_features(struct stats *stats, uint32_t available, uint32_t disabled)

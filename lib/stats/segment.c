@@ -34,6 +34,8 @@ static uint32_t lay_out(struct stats_header *header)
     header->table_count = 0;
     end = add_table(header, STATS_TABLE_THREADS, sizeof(struct stats_line), STATS_THREADS_MAX, end);
     end = add_table(header, STATS_TABLE_ARENAS, sizeof(struct stats_arena), STATS_ARENAS_MAX, end);
+    end = add_table(header, STATS_TABLE_QUEUES, sizeof(struct stats_queue), STATS_QUEUES_MAX, end);
+    end = add_table(header, STATS_TABLE_WORKERS, sizeof(struct stats_worker), STATS_WORKERS_MAX, end);
     end = add_table(header, STATS_TABLE_COUNTER_NAMES, STATS_NAME_BYTES, COUNTER_COUNT, end);
     end = add_table(header, STATS_TABLE_WAIT_NAMES, STATS_NAME_BYTES, JOB_WAIT_COUNT, end);
     end = add_table(header, STATS_TABLE_KIND_NAMES, STATS_NAME_BYTES, LINE_KINDS, end);
@@ -119,6 +121,8 @@ int stats_open(struct root *root, const char *name, struct stats **out)
     stats_set_features(stats, load_relaxed(&root->features.available), root->features.disabled);   /* nobody else knows it yet */
     stats->lines = table_at(header, STATS_TABLE_THREADS);
     stats->arenas = table_at(header, STATS_TABLE_ARENAS);
+    stats->queues = table_at(header, STATS_TABLE_QUEUES);
+    stats->workers = table_at(header, STATS_TABLE_WORKERS);
     uint64_t magic;
     memcpy(&magic, STATS_MAGIC, sizeof magic);
     store_release((atomic_u64 *)header->magic, magic);   /* last, pairs with the reader's load: it sees the rest */

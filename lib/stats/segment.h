@@ -19,7 +19,7 @@
 
 enum {
     STATS_MAJOR = 1,
-    STATS_MINOR = 0,
+    STATS_MINOR = 1,
     STATS_TABLES = 8,
     STATS_NAME_BYTES = 32,
     STATS_ARENAS_MAX = LIMIT(32, 4),   /* unmeasured: arenas beyond these are not shown */
@@ -37,6 +37,8 @@ enum stats_table_kind {
     STATS_TABLE_FEATURE_NAMES,   /* char[32], in the order of the bits in the header */
     STATS_TABLE_RECORDER,        /* reserved: a flight recorder a thread */
     STATS_TABLE_ARENAS,          /* struct stats_arena */
+    STATS_TABLE_QUEUES,          /* struct stats_queue */
+    STATS_TABLE_WORKERS,         /* struct stats_worker */
 };
 
 struct stats_table {
@@ -83,6 +85,61 @@ struct stats_arena {
     uint64_t reserved[4];
 } __attribute__((aligned(64)));
 
+enum { STATS_QUEUE_BYTES_BITS = 40 };   /* of stats_queue.used: as an inbox counts */
+
+enum stats_queue_kind { STATS_QUEUE_FREE, STATS_QUEUE_OPEN, STATS_QUEUE_CLOSED };
+
+/* One direction of a channel: what waits for whom. */
+struct stats_queue {
+    /* written once by claim, published by kind */
+    atomic_u32 kind;             /* enum stats_queue_kind; who receives makes it CLOSED */
+    atomic_u32 generation;       /* one more for each claim */
+    char name[STATS_NAME_BYTES];
+    uint64_t opened_ns;
+    uint64_t limit_bytes;
+    uint32_t limit_messages;
+    /* who receives */
+    atomic_u32 receiver;         /* 1 + the number of the record of the loop that it is on; 0: none */
+    atomic_u64 taken;            /* messages that were delivered, or dropped by who receives */
+    atomic_u64 taken_ns;         /* when the last was; 0: never */
+    uint64_t reserved[6];
+    /* any thread: what the queue itself counts by, so it is right also when nobody moves */
+    atomic_u64 used;             /* messages that wait in the upper 24 bits, their bytes in the lower 40 */
+    uint64_t reserved_more[7];
+} __attribute__((aligned(64)));
+
+/* What a worker does. Append only; a state never follows one that stands behind it. */
+enum stats_worker_state {
+    STATS_WORKER_NONE,
+    STATS_WORKER_STARTS,         /* its loop does not run yet */
+    STATS_WORKER_ONLINE,
+    STATS_WORKER_STOPS,          /* it was asked to */
+    STATS_WORKER_STUCK,          /* and has not within its time */
+    STATS_WORKER_ENDS,           /* its loop is being closed */
+    STATS_WORKER_LEFT,           /* it has ended, something on its loop has not */
+    STATS_WORKER_STATES,
+};
+
+enum stats_worker_kind { STATS_WORKER_FREE, STATS_WORKER_OPEN };
+
+struct stats_worker {
+    /* written once by claim, published by kind */
+    atomic_u32 kind;             /* enum stats_worker_kind */
+    atomic_u32 generation;       /* one more for each claim */
+    char name[STATS_NAME_BYTES];
+    uint64_t opened_ns;
+    uint64_t id;
+    uint64_t parent;             /* id of the worker that has opened it; 0: none has */
+    /* 1 + the number of the record in the other tables; 0: it has none. Words of their own: a later owner may be read meanwhile */
+    atomic_u32 thread;           /* of its loop */
+    atomic_u32 arena;
+    atomic_u32 queue;            /* what it hears */
+    atomic_u32 state;            /* enum stats_worker_state */
+    uint64_t reserved[6];
+} __attribute__((aligned(64)));
+
+_Static_assert(sizeof(struct stats_queue) == 192 && offsetof(struct stats_queue, used) == 128, "layout");
+_Static_assert(sizeof(struct stats_worker) == 128 && offsetof(struct stats_worker, state) == 76, "layout");
 _Static_assert(sizeof(struct stats_header) == 256 && offsetof(struct stats_header, tables) == 128, "layout");
 _Static_assert(sizeof(struct stats_line) % 64 == 0 && sizeof(struct stats_arena) == 128, "layout");
 
@@ -100,6 +157,45 @@ void stats_set_features(struct stats *stats, uint32_t available, uint32_t disabl
  * thread. */
 struct stats_arena *stats_arena_claim(struct stats *stats, const char *name);
 void stats_arena_release(struct stats_arena *arena);   /* NULL is fine */
+
+/* The same for one direction of a channel, and for a worker; NULL is fine for each. */
+struct stats_queue *stats_queue_claim(struct stats *stats, const char *name, uint32_t limit_messages,
+                                      uint64_t limit_bytes);
+void stats_queue_release(struct stats_queue *queue);
+
+/* What a worker's record says besides its state; NULL: nothing of it is in the segment. */
+struct stats_worker_facts {
+    const char *name;
+    uint64_t id, parent;
+    const struct stats_line *line;
+    const struct stats_arena *arena;
+    const struct stats_queue *queue;
+};
+struct stats_worker *stats_worker_claim(struct stats *stats, const struct stats_worker_facts *facts);
+void stats_worker_release(struct stats_worker *worker);
+
+/* A state that stands behind the present one; others are ignored. Any thread. */
+void stats_worker_enter(struct stats_worker *worker, enum stats_worker_state state);
+/* Its loop goes: the record of that will be another's. */
+void stats_worker_leave_loop(struct stats_worker *worker);
+
+/* Who receives is on this loop from now on; NULL: on none. */
+void stats_queue_receiver(const struct stats *stats, struct stats_queue *queue, const struct stats_line *line);
+
+/* The thread that receives: so many more were taken. */
+static inline void stats_queue_take(struct stats_queue *queue, uint64_t messages, uint64_t now_ns)
+{
+    if (!queue)
+        return;
+    counter_add(&queue->taken, messages);
+    store_relaxed(&queue->taken_ns, now_ns);   /* figures for people: no order */
+}
+
+static inline void stats_queue_close(struct stats_queue *queue)
+{
+    if (queue)
+        store_release(&queue->kind, (uint32_t)STATS_QUEUE_CLOSED);   /* pairs with load_acquire in word32 (reader.c) */
+}
 
 /* What the arena has changed of its figures; NULL is fine. Sums of what any thread says, so they are exact when all are at rest. */
 static inline void stats_arena_use(struct stats_arena *arena, int64_t bytes)

@@ -12,6 +12,8 @@ struct stats {
     struct stats_header *header;
     struct stats_line *lines;     /* STATS_THREADS_MAX */
     struct stats_arena *arenas;   /* STATS_ARENAS_MAX */
+    struct stats_queue *queues;   /* STATS_QUEUES_MAX */
+    struct stats_worker *workers; /* STATS_WORKERS_MAX */
     size_t size;
     int fd;
 };

@@ -81,6 +81,7 @@ static void run(struct worker_record *record, struct job_loop *loop)
 {
     struct job_inside *inside = &record->inside;
     post_control(record, record_online(record));
+    stats_worker_enter(record->shown, STATS_WORKER_ONLINE);
     inside->begin.run = begin;
     int err = job_port_open(loop, &inside->port, &record->end, &port_events);
     if (err == 0)
@@ -99,6 +100,7 @@ static void close_loop(struct worker_record *record, struct job_loop **loop)
     struct job_port *port = &record->inside.port;
     int err = job_loop_close(loop, record->stop_timeout_ns);
     record->is_left = err < 0;
+    stats_worker_enter(record->shown, record->is_left ? STATS_WORKER_LEFT : STATS_WORKER_ENDS);
     if (!record->is_left)
         return;
     log_write(&record->root->log, JOB_LOG_ERROR, "worker %s has ended and left %u handles and operations behind: %s",

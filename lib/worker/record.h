@@ -34,6 +34,7 @@ struct worker_record {
     struct job_end *end;             /* the thread's, until it has a port of it */
     struct job_arena *arena;         /* its own, or NULL */
     struct box *in;                  /* what waits for it; a reference */
+    struct stats_worker *shown;      /* its record in the statistics segment, or NULL */
     struct sender into;              /* for those who know its id; under root->workers_lock */
     int nice;
     uint64_t stop_timeout_ns;

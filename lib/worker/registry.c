@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "memory/arena.h"
 #include "worker/record.h"
 
 uint64_t registry_new_id(struct root *root)
@@ -25,8 +26,23 @@ static void unlock(struct root *root)
     (void)pthread_mutex_unlock(&root->workers_lock);
 }
 
+static struct stats_worker *show(const struct worker_record *record)
+{
+    struct job_inside *me = job_inside_current();
+    bool is_nested = me && me->record->root == record->root;
+    return stats_worker_claim(record->root->stats, &(struct stats_worker_facts){
+                                                       .name = record->name,
+                                                       .id = record->id,
+                                                       .parent = is_nested ? me->record->id : 0,
+                                                       .line = record->loop->line,
+                                                       .arena = record->arena ? record->arena->shown : NULL,
+                                                       .queue = record->in->shown,
+                                                   });
+}
+
 int registry_add(struct worker_record *record, struct job_end *to, const struct job_post *start)
 {
+    record->shown = show(record);   /* before the thread goes on */
     lock(record->root);
     int err = job_end_post(to, start);   /* under the lock: who finds it by its id posts behind its start message */
     if (err == 0)
@@ -40,6 +56,8 @@ bool registry_remove(struct worker_record *record)
     lock(record->root);
     list_remove(&record->node);
     record->loop = NULL;
+    stats_worker_enter(record->shown, STATS_WORKER_ENDS);
+    stats_worker_leave_loop(record->shown);
     bool was_stopped = record->is_stopping;
     unlock(record->root);
     return was_stopped;
@@ -52,6 +70,7 @@ static bool stop(struct worker_record *record)
         return false;
     JOB_MARK(worker_is_stopped);
     record->is_stopping = true;
+    stats_worker_enter(record->shown, STATS_WORKER_STOPS);
     job_loop_stop(record->loop);
     return true;
 }

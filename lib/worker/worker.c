@@ -53,6 +53,7 @@ static struct job_loop *loop_of(const struct job_worker *worker)
 static void record_free(struct worker_record *record)
 {
     struct root *root = record->root;
+    stats_worker_release(record->shown);
     if (record->into.box)
         sender_fini(&record->into);
     if (record->in)
@@ -149,6 +150,7 @@ static void is_late(struct deadline *deadline)
     const void *function = (const void *)(uintptr_t)registry_running(record);
     worker->job_flags |= WORKER_STUCK;
     handle_give_up(&worker->handle);
+    stats_worker_enter(record->shown, STATS_WORKER_STUCK);
     log_write(&record->root->log, JOB_LOG_ERROR, "worker %s is stuck: asked to stop, it has not ended; it runs %p", record->name,
               function);
     if (worker->job_events->stuck)

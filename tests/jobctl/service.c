@@ -146,6 +146,126 @@ static void open_all(const char *name)
     REQUIRE(job_pool_open(runtime, &pool, &(struct job_pool_options){.workers = 2, .name = "work", .queue_limit = 8}));
 }
 
+/* Three workers: one sleeps, one runs for ever, one opens a worker of its own and hears what waits for it. */
+static struct job_worker workers[4];
+static struct job_port port;
+static struct job_end *far_end;
+static atomic_uint online;
+
+static void hear_nothing(struct job_inside *inside, struct job_message *message)
+{
+    (void)inside, (void)message;
+}
+
+static void hear(struct job_inside *inside)
+{
+    static const struct job_inside_events events = {.message = hear_nothing};
+    REQUIRE(job_inside_listen(inside, &events));
+}
+
+static void sleeps(struct job_inside *inside, struct job_message *start)
+{
+    (void)start;
+    hear(inside);
+    online++;
+}
+
+static void __attribute__((noinline)) runs_for_ever(struct job_inside *inside, struct job_message *start)
+{
+    (void)inside, (void)start;
+    online++;
+    for (;;)
+        turns++;
+}
+
+static void nests(struct job_inside *inside, struct job_message *start)
+{
+    (void)start;
+    hear(inside);
+    struct job_worker_options options = {.name = "inner"};
+    REQUIRE(job_worker_open(job_inside_loop(inside), &workers[3], sleeps, &options, NULL));
+    online++;
+}
+
+static void post(unsigned worker, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        REQUIRE(job_worker_post(&workers[worker], &(struct job_post){.bytes = "0123456789", .len = 10}));
+}
+
+static void open_workers(const char *name)
+{
+    struct job_worker_options options = {.name = name, .memory_limit_bytes = 8 << 20, .channel = {.messages_max = 16}};
+    REQUIRE(job_worker_open(loop, &workers[0], sleeps, &options, NULL));
+    options = (struct job_worker_options){.name = "runs", .channel = {.messages_max = 32, .bytes_max = 4096},
+                                          .stop_timeout_ns = 10000000};
+    REQUIRE(job_worker_open(loop, &workers[1], runs_for_ever, &options, NULL));
+    REQUIRE(job_worker_open(loop, &workers[2], nests, &(struct job_worker_options){.name = "outer"}, NULL));
+    post(0, 3);
+    post(1, 7);
+    while (online < 4) {   /* what waits for them is theirs */
+    }
+}
+
+static const char *first_name = "sleeps";
+
+static void ready_with_workers(struct job_timer *timer)
+{
+    (void)timer;
+    open_workers(first_name);
+    ready();
+}
+
+static void stop_a_worker(struct job_timer *timer)
+{
+    ready_with_workers(timer);
+    REQUIRE(job_worker_stop(&workers[1]));
+}
+
+static void take(struct job_port *from, struct job_message *message)
+{
+    (void)from, (void)message;
+}
+
+/* A channel with one end on the loop and one in nobody's hands, into which the first has posted. */
+static void open_channel(struct job_timer *timer)
+{
+    static const struct job_port_events events = {.message = take};
+    struct job_end *end = NULL;
+    struct job_channel_options options = {.messages_max = 4, .bytes_max = 1000, .name = first_name};
+    (void)timer;
+    REQUIRE(job_channel_open(runtime, &end, &far_end, &options));
+    for (unsigned i = 0; i < 2; i++)
+        REQUIRE(job_end_post(far_end, &(struct job_post){.bytes = "abc", .len = 3}));
+    REQUIRE(job_port_open(loop, &port, &end, &events));
+    while (job_port_post(&port, &(struct job_post){.bytes = "0123456789", .len = 10}) == 0) {
+    }
+    ready();
+}
+
+static void nests_nothing(struct job_inside *inside, struct job_message *start)
+{
+    (void)inside, (void)start;
+}
+
+static struct job_worker brief[2];
+
+/* Workers that come and go all the time. */
+static void comes_and_goes(struct job_worker *worker)
+{
+    static const struct job_worker_events events = {.closed = comes_and_goes};
+    struct job_worker_options options = {.memory_limit_bytes = 1 << 20};
+    REQUIRE(job_worker_open(loop, worker, nests_nothing, &options, &events));
+}
+
+static void come_and_go(struct job_timer *timer)
+{
+    (void)timer;
+    comes_and_goes(&brief[0]);
+    comes_and_goes(&brief[1]);
+    ready();
+}
+
 static void ignore(struct job_stream *stream, struct job_buf **in)
 {
     (void)stream, (void)in;
@@ -272,11 +392,14 @@ int main(int argc, char **argv)
         {"idle", say_ready},        {"loop-spins", spin_for_ever},         {"loop-locks", lock_for_ever},
         {"task", start_long_task},  {"tasks", start_many_tasks},           {"done", start_task_with_done},
         {"close-pool", close_pool}, {"done-alone", start_task_without_handle},
+        {"workers", ready_with_workers}, {"stuck", stop_a_worker}, {"channel", open_channel}, {"brief", come_and_go},
     };
     static const struct { const char *mode; void (*run)(void); } others[] = {
         {"two", two_runtimes}, {"fork", forked},          {"zombie", zombie}, {"shrinking", shrinking},
         {"v2", other_version}, {"closed", closed_descriptor},
     };
+    if (argc > 3)
+        first_name = argv[3];
     pthread_barrier_init(&locked, NULL, 2);
     if (strcmp(mode, "fork") != 0 && strcmp(mode, "zombie") != 0) {
         pthread_create(&watcher, NULL, watch_input, NULL);

@@ -20,6 +20,7 @@ struct service {
 };
 
 static struct service service;
+static const char *name_inside;   /* of the first worker, or of the channel; NULL: as the service says */
 
 static void start(const char *mode, const char *argument)
 {
@@ -31,7 +32,7 @@ static void start(const char *mode, const char *argument)
     if (service.pid == 0) {
         dup2(in[0], 0);
         dup2(out[1], 1);
-        execl(SERVICE, SERVICE, mode, argument, (char *)NULL);
+        execl(SERVICE, SERVICE, mode, argument ? argument : "service", name_inside, (char *)NULL);
         _exit(127);
     }
     close(in[0]);
@@ -116,11 +117,16 @@ static bool holds(const char *filter)
 }
 
 /* What a thread is about to do takes it a moment: looks until it holds, under check's time-out. */
-static void stat_until(const char *filter)
+static void until(const char *view, const char *filter)
 {
     do
-        ck_assert_int_eq(run("%s stat %d --json", JOBCTL, (int)service.told), 0);
+        ck_assert_int_eq(run("%s %s %d --json", JOBCTL, view, (int)service.told), 0);
     while (!holds(filter));
+}
+
+static void stat_until(const char *filter)
+{
+    until("stat", filter);
 }
 
 #define THREADS ".runtimes[0].threads[] | select(.kind == "
@@ -323,6 +329,132 @@ START_TEST(names_of_any_bytes_make_valid_json_and_a_harmless_text)
 }
 END_TEST
 
+#define WORKER(name) ".runtimes[0].workers[] | select(.name == \"" name "\") | "
+
+START_TEST(workers_are_shown_with_thread_memory_and_queue)
+{
+    start("workers", NULL);
+
+    until("workers", "[.runtimes[0].workers[].state] == [\"online\", \"online\", \"online\", \"online\"]");
+    until("workers", WORKER("sleeps") ".queued_messages == 0 and .messages == 4 and .busy < 1");
+    ck_assert(holds(WORKER("sleeps") ".parent == null and .memory_limit_bytes == 8388608 and .memory_used_bytes != null and "
+                    ".queue_limit_messages == 16 and .last_message_ago_s >= 0 and .age_s > 0 and .last_message_ns > .opened_ns"));
+    ck_assert(holds(WORKER("runs") ".memory_limit_bytes == null and .queue_limit_messages == 32 and .queue_limit_bytes == 4096"));
+    ck_assert(holds("[.runtimes[0].workers[] | .id] == ([.runtimes[0].workers[] | .id] | sort | unique)"));
+    ck_assert(holds("[.runtimes[0].workers[] | .tid] | unique | length == 4"));
+    ck_assert(holds("(" WORKER("outer") ".id) as $outer | " WORKER("inner") ".parent == $outer"));
+}
+END_TEST
+
+START_TEST(what_waits_for_a_worker_that_hangs_is_counted)
+{
+    start("workers", NULL);
+
+    until("workers", WORKER("runs") ".queued_messages == 8 and .queued_bytes == 70 and .messages == 0");   /* with its start message */
+    ck_assert(holds(WORKER("runs") ".last_message_ns == null and .last_message_ago_s == null"));
+    until("workers", WORKER("runs") ".busy > 0.9");
+    ck_assert_int_eq(run("%s workers %d --json --interval 0.05", JOBCTL, (int)service.pid), 0);
+    ck_assert(holds(WORKER("runs") ".busy > 0.9"));
+    ck_assert(holds(WORKER("sleeps") ".busy < 0.5"));
+    ck_assert_int_eq(run("%s workers %d", JOBCTL, (int)service.pid), 0);
+    ck_assert(says("out", "8 of 32"));
+    ck_assert(says("out", "8.0 MiB"));
+}
+END_TEST
+
+START_TEST(a_stuck_worker_is_a_problem)
+{
+    start("stuck", NULL);
+
+    until("workers", WORKER("runs") ".state == \"stuck\"");
+    ck_assert(holds("(" WORKER("runs") ".tid) as $tid | .problems[] | select(.kind == \"worker_stuck\") | .tid == $tid and "
+                    "(.text | contains(\"worker runs\"))"));
+    ck_assert(holds(WORKER("sleeps") ".state == \"online\""));
+}
+END_TEST
+
+START_TEST(both_directions_of_a_channel_are_shown)
+{
+    name_inside = "orders";
+    start("channel", NULL);
+
+    until("ports", "[.runtimes[0].queues[] | select(.receiver == \"main\") | .taken] == [2]");
+    ck_assert(holds("[.runtimes[0].queues[] | .channel] == [\"orders\", \"orders\"]"));
+    ck_assert(holds(".runtimes[0].queues[] | select(.receiver == \"main\") | .tid == (.tid | floor) and .state == \"open\" and "
+                    ".waiting_messages == 0 and .last_message_ago_s >= 0 and .limit_messages == 4 and .limit_bytes == 1000"));
+    ck_assert(holds(".runtimes[0].queues[] | select(.receiver == null) | .tid == null and .waiting_messages == 4 and "
+                    ".waiting_bytes == 40 and .taken == 0 and .last_message_ns == null"));
+    ck_assert_int_eq(run("%s ports %d", JOBCTL, (int)service.pid), 0);
+    ck_assert(says("out", "orders"));
+    ck_assert(says("out", "40 B"));
+}
+END_TEST
+
+START_TEST(a_process_without_workers_or_channels_says_so)
+{
+    start("idle", NULL);
+
+    ck_assert_int_eq(run("%s workers %d", JOBCTL, (int)service.pid), 0);
+    ck_assert_str_eq(text_of("out"), "no workers\n");
+    ck_assert_int_eq(run("%s ports %d", JOBCTL, (int)service.pid), 0);
+    ck_assert_str_eq(text_of("out"), "no channels\n");
+    ck_assert_int_eq(run("%s ports %d --json", JOBCTL, (int)service.pid), 0);
+    ck_assert(holds(".runtimes[0].queues == []"));
+}
+END_TEST
+
+START_TEST(names_of_workers_and_channels_of_any_bytes_do_no_harm)
+{
+    static const char *const names[] = {"\"\\\n\t\x1b[31m", "\xff\xfe\xc0\x80", "%s%n%1000000d", "gr\xc3\xbc\xc3\x9f", " ", "''; rm *"};
+    for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++) {
+        name_inside = names[i];
+        start(i % 2 ? "workers" : "channel", NULL);
+        for (unsigned view = 0; view < 2; view++) {
+            const char *word = view ? "workers" : "ports";
+            ck_assert_int_eq(run("%s %s %d --json", JOBCTL, word, (int)service.pid), 0);
+            ck_assert(holds(".runtimes | length == 1"));
+            ck_assert_int_eq(run("%s %s %d", JOBCTL, word, (int)service.pid), 0);
+            ck_assert(!says("out", "\x1b") && !says("out", "\xff"));
+        }
+        stop();
+    }
+}
+END_TEST
+
+START_TEST(workers_that_come_and_go_while_they_are_read_are_whole_or_left_out)
+{
+    start("brief", NULL);
+    for (unsigned i = 0; i < 30; i++) {
+        ck_assert_int_eq(run("%s workers %d --json", JOBCTL, (int)service.pid), 0);
+        ck_assert_msg(holds("[.runtimes[0].workers[] | .name == \"worker\" and .parent == null and .id > 0 and "
+                            "(.memory_limit_bytes == 1048576 or .memory_limit_bytes == null) and .age_s < 60] | all"),
+                      "%s", text_of("out"));
+        ck_assert_int_eq(run("%s ports %d --json", JOBCTL, (int)service.pid), 0);
+        ck_assert_msg(holds("[.runtimes[0].queues[] | .channel == \"worker\" and .limit_messages == 1024] | all"), "%s", text_of("out"));
+    }
+}
+END_TEST
+
+START_TEST(a_process_that_dies_while_it_is_read_is_shown_or_said_to_be_gone)
+{
+    for (unsigned i = 0; i < 8; i++) {
+        start("workers", NULL);
+        pid_t pid = service.pid;
+        pid_t killer = fork();
+        if (killer == 0) {
+            for (volatile unsigned wait = 0; wait < i * 2000000; wait++) {   /* some moment or other */
+            }
+            kill(pid, SIGKILL);
+            _exit(0);
+        }
+        int code = run("%s %s %d --json", JOBCTL, i % 2 ? "workers" : "ports", (int)pid);
+        ck_assert_int_eq(waitpid(killer, NULL, 0), killer);
+        ck_assert(code == 0 ? holds(".pid > 0") : code == 1 && text_of("err")[0] != 0);
+        stop();
+    }
+}
+END_TEST
+
 static void refused(int code, const char *reason)
 {
     ck_assert_int_eq(run("%s stat %d", JOBCTL, (int)service.told), code);
@@ -435,7 +567,8 @@ END_TEST
 
 START_TEST(wrong_usage_is_told_apart_from_a_wrong_target)
 {
-    static const char *const wrong[] = {"", "stat", "stat x", "stat 0", "stat -1", "stat 1 2", "ps 1", "top", "ps --interval 1",
+    static const char *const wrong[] = {"", "workers", "ports x", "ports 1 --interval 1", "stat", "stat x",
+                                        "stat 0", "stat -1", "stat 1 2", "ps 1", "top", "ps --interval 1",
                                         "stat 1 --interval 0", "stat 1 --interval nan", "--what", "stat 99999999999999999999"};
     for (unsigned i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         ck_assert_msg(run("%s %s", JOBCTL, wrong[i]) == 2, "jobctl %s", wrong[i]);
@@ -472,6 +605,14 @@ int main(void)
     tcase_add_test(states, rates_are_of_the_interval);
     tcase_add_test(states, two_runtimes_of_one_process_are_both_shown);
     tcase_add_test(states, ps_has_a_line_for_each_process);
+    tcase_add_test(states, workers_are_shown_with_thread_memory_and_queue);
+    tcase_add_test(states, what_waits_for_a_worker_that_hangs_is_counted);
+    tcase_add_test(states, a_stuck_worker_is_a_problem);
+    tcase_add_test(states, both_directions_of_a_channel_are_shown);
+    tcase_add_test(states, a_process_without_workers_or_channels_says_so);
+    tcase_add_test(strangers, names_of_workers_and_channels_of_any_bytes_do_no_harm);
+    tcase_add_test(strangers, workers_that_come_and_go_while_they_are_read_are_whole_or_left_out);
+    tcase_add_test(strangers, a_process_that_dies_while_it_is_read_is_shown_or_said_to_be_gone);
     tcase_add_test(strangers, names_of_any_bytes_make_valid_json_and_a_harmless_text);
     tcase_add_test(strangers, a_process_that_is_gone_is_said_to_be);
     tcase_add_test(strangers, a_zombie_is_said_to_be_one);

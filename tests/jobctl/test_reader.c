@@ -16,7 +16,7 @@
 #include "symbol.h"
 #include "text.h"
 
-enum { LINES = 3, ARENAS = 2, NAMES = 6, SEGMENT_MAX = 4096 };
+enum { LINES = 3, ARENAS = 2, QUEUES = 2, WORKERS = 2, NAMES = 6, SEGMENT_MAX = 4096 };
 
 /* What was tried, so that a run that tries nothing does not pass. */
 static unsigned tried, parsed;
@@ -38,6 +38,10 @@ static size_t write_segment(uint8_t *bytes)
     end = add_table(header, STATS_TABLE_THREADS, sizeof(struct stats_line), LINES, end);
     uint32_t arenas = end;
     end = add_table(header, STATS_TABLE_ARENAS, sizeof(struct stats_arena), ARENAS, end);
+    uint32_t queues = end;
+    end = add_table(header, STATS_TABLE_QUEUES, sizeof(struct stats_queue), QUEUES, end);
+    uint32_t workers = end;
+    end = add_table(header, STATS_TABLE_WORKERS, sizeof(struct stats_worker), WORKERS, end);
     uint32_t names = end;
     end = add_table(header, STATS_TABLE_COUNTER_NAMES, STATS_NAME_BYTES, NAMES, end);
     end = add_table(header, STATS_TABLE_WAIT_NAMES, STATS_NAME_BYTES, NAMES, end);
@@ -57,6 +61,22 @@ static size_t write_segment(uint8_t *bytes)
         struct stats_arena *arena = (struct stats_arena *)(void *)(bytes + arenas) + i;
         arena->kind = STATS_ARENA_OPEN;
         snprintf(arena->name, sizeof arena->name, "arena %u", i);
+    }
+    for (unsigned i = 0; i < QUEUES; i++) {
+        struct stats_queue *queue = (struct stats_queue *)(void *)(bytes + queues) + i;
+        queue->kind = STATS_QUEUE_OPEN + i;
+        queue->receiver = i + 1;
+        queue->limit_messages = 8;
+        queue->used = ((uint64_t)5 << STATS_QUEUE_BYTES_BITS) + 77;
+        snprintf(queue->name, sizeof queue->name, "queue %u", i);
+    }
+    for (unsigned i = 0; i < WORKERS; i++) {
+        struct stats_worker *worker = (struct stats_worker *)(void *)(bytes + workers) + i;
+        worker->kind = STATS_WORKER_OPEN;
+        worker->state = i == 0 ? STATS_WORKER_STUCK : 4711;
+        worker->id = 90 + i;
+        worker->thread = worker->arena = worker->queue = i + 1;
+        snprintf(worker->name, sizeof worker->name, "worker %u", i);
     }
     header->size = end;
     return end;
@@ -96,6 +116,14 @@ static void check_snapshot(const struct snapshot *snapshot)
     }
     for (size_t i = 0; i < snapshot->arena_count; i++)
         check_name(snapshot->arenas[i].name);
+    MUST(snapshot->queue_count <= READER_QUEUES_MAX);
+    MUST(snapshot->worker_count <= READER_WORKERS_MAX);
+    for (size_t i = 0; i < snapshot->queue_count; i++)
+        check_name(snapshot->queues[i].name);
+    for (size_t i = 0; i < snapshot->worker_count; i++) {
+        check_name(snapshot->workers[i].name);
+        check_name(snapshot->workers[i].state);
+    }
 }
 
 /* As jobctl does it; each block has exactly the size, so that a sanitizer sees one byte too many. */
@@ -138,6 +166,19 @@ START_TEST(a_whole_segment_is_read_as_it_was_written)
     ck_assert_uint_eq(snapshot.arena_count, ARENAS);
     ck_assert_uint_eq(snapshot.counter_count, NAMES);
     ck_assert_uint_eq(snapshot.ignored_tables, 0);
+    ck_assert_uint_eq(snapshot.queue_count, QUEUES);
+    ck_assert_str_eq(snapshot.queues[1].name, "queue 1");
+    ck_assert_uint_eq(snapshot.queues[1].record, 2);
+    ck_assert_uint_eq(snapshot.queues[1].receiver, 2);
+    ck_assert(!snapshot.queues[0].is_closed && snapshot.queues[1].is_closed);
+    ck_assert_uint_eq(snapshot.queues[0].waiting, 5);
+    ck_assert_uint_eq(snapshot.queues[0].waiting_bytes, 77);
+    ck_assert_uint_eq(snapshot.worker_count, WORKERS);
+    ck_assert_str_eq(snapshot.workers[0].state, "stuck");
+    ck_assert_str_eq(snapshot.workers[1].state, "state 4711");
+    ck_assert_uint_eq(snapshot.workers[1].id, 91);
+    ck_assert_uint_eq(snapshot.workers[1].arena, 2);
+    ck_assert_uint_eq(snapshot.threads[2].record, 3);
     ck_assert_str_eq(snapshot.threads[2].name, "line 2");
     ck_assert_uint_eq(snapshot.threads[2].tid, 102);
     ck_assert_uint_eq(snapshot.threads[2].counters[1], 11);

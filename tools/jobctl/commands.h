@@ -11,10 +11,23 @@
 enum { EXIT_OK, EXIT_NO_TARGET, EXIT_USAGE };
 
 int command_ps(bool is_json);
-int command_stat(pid_t pid, bool is_json, uint64_t interval_ns);
 
-/* The two forms of a report, on stdout. False: memory was short. */
+/* A view of one process, in its two forms, on stdout. False: memory was short. */
+struct view {
+    bool (*print_text)(const struct report *report);
+    void (*print_json)(const struct report *report);
+};
+
+extern const struct view view_stat, view_workers, view_ports;
+
+int command_view(const struct view *view, pid_t pid, bool is_json, uint64_t interval_ns);
+
 bool stat_print_text(const struct report *report);
 void stat_print_json(const struct report *report);
+
+/* What all views have at their beginning, up to the array of runtimes, and at their end. */
+struct json;
+void report_begin_json(struct json *json, const struct report *report);
+void report_end_json(struct json *json);
 
 #endif

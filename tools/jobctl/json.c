@@ -77,6 +77,12 @@ void json_seconds(struct json *json, const char *key, uint64_t ns)
     (void)fprintf(json->file, "%" PRIu64 ".%09" PRIu64, ns / 1000000000U, ns % 1000000000U);
 }
 
+void json_share(struct json *json, const char *key, double share)
+{
+    begin(json, key);
+    (void)fprintf(json->file, "%.4f", share);
+}
+
 void json_bool(struct json *json, const char *key, bool value)
 {
     begin(json, key);

@@ -21,6 +21,7 @@ void json_text(struct json *json, const char *key, const char *text);   /* NULL:
 void json_number(struct json *json, const char *key, uint64_t number);
 void json_address(struct json *json, const char *key, uint64_t address);   /* "0x…": a text, since it needs all its bits */
 void json_seconds(struct json *json, const char *key, uint64_t ns);     /* a decimal number of seconds */
+void json_share(struct json *json, const char *key, double share);   /* 0 to 1 */
 void json_bool(struct json *json, const char *key, bool value);
 void json_null(struct json *json, const char *key);
 

@@ -12,6 +12,8 @@
 static const char usage[] =
     "usage: jobctl ps [--json]\n"
     "       jobctl stat PID [--json] [--interval SECONDS]\n"
+    "       jobctl workers PID [--json] [--interval SECONDS]\n"
+    "       jobctl ports PID [--json]\n"
     "       jobctl --help | --version\n";
 
 static const char help[] =
@@ -19,12 +21,14 @@ static const char help[] =
     "Shows what live processes that use libjob are doing. Only reads: nothing is asked of the process, so it\n"
     "works as well when that hangs or is stopped.\n"
     "\n"
-    "  ps     every process that you may look at, a line for each runtime in it\n"
-    "  stat   one process: features, memory, pools, each thread with what it does or waits for and since when,\n"
-    "         all counters\n"
+    "  ps       every process that you may look at, a line for each runtime in it\n"
+    "  stat     one process: features, memory, pools, each thread with what it does or waits for and since when,\n"
+    "           all counters\n"
+    "  workers  its workers: since when, how busy, memory, messages that wait\n"
+    "  ports    each direction of its channels: what waits, the limits, who receives\n"
     "\n"
     "  -j, --json              one JSON object; its keys are described in jobctl(1)\n"
-    "  -i, --interval SECONDS  stat: looks twice, and shows how often things happened in a second between\n"
+    "  -i, --interval SECONDS  stat, workers: looks twice, and shows what happened between\n"
     "  -h, --help\n"
     "  -V, --version\n"
     "\n"
@@ -83,6 +87,17 @@ static int parse_options(int argc, char **argv, struct arguments *arguments)
     return EXIT_OK;
 }
 
+static const struct view *find_view(const char *word)
+{
+    static const struct { const char *word; const struct view *view; } views[] = {
+        {"stat", &view_stat}, {"workers", &view_workers}, {"ports", &view_ports}};
+    for (size_t i = 0; i < sizeof views / sizeof views[0]; i++) {
+        if (strcmp(word, views[i].word) == 0)
+            return views[i].view;
+    }
+    return NULL;
+}
+
 static int run(int count, char **words, const struct arguments *arguments)
 {
     pid_t pid;
@@ -91,15 +106,18 @@ static int run(int count, char **words, const struct arguments *arguments)
     if (strcmp(words[0], "ps") == 0) {
         if (count > 1)
             return refuse("ps takes no argument", words[1]);
-        return arguments->interval_ns ? refuse("--interval belongs to stat", NULL) : command_ps(arguments->is_json);
+        return arguments->interval_ns ? refuse("--interval belongs to stat and workers", NULL) : command_ps(arguments->is_json);
     }
-    if (strcmp(words[0], "stat") != 0)
+    const struct view *view = find_view(words[0]);
+    if (!view)
         return refuse("no such command", words[0]);
     if (count != 2)
-        return refuse("stat takes one process number", NULL);
+        return refuse("it takes one process number", words[0]);
     if (!parse_pid(words[1], &pid))
         return refuse("not a process number", words[1]);
-    return command_stat(pid, arguments->is_json, arguments->interval_ns);
+    if (view == &view_ports && arguments->interval_ns)
+        return refuse("--interval belongs to stat and workers", NULL);
+    return command_view(view, pid, arguments->is_json, arguments->interval_ns);
 }
 
 int main(int argc, char **argv)

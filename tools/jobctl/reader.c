@@ -56,9 +56,11 @@ static bool read_entry(struct bytes bytes, uint32_t i, struct stats_table *entry
 /* Its records have all that is known of them, and lie in the segment. */
 static bool is_usable(struct bytes bytes, const struct stats_table *entry)
 {
-    size_t stride_min = entry->kind == STATS_TABLE_THREADS  ? offsetof(struct stats_line, counters)
-                        : entry->kind == STATS_TABLE_ARENAS ? offsetof(struct stats_arena, reserved)
-                                                            : 1;
+    size_t stride_min = entry->kind == STATS_TABLE_THREADS   ? offsetof(struct stats_line, counters)
+                        : entry->kind == STATS_TABLE_ARENAS  ? offsetof(struct stats_arena, reserved)
+                        : entry->kind == STATS_TABLE_QUEUES  ? offsetof(struct stats_queue, reserved_more)
+                        : entry->kind == STATS_TABLE_WORKERS ? offsetof(struct stats_worker, reserved)
+                                                             : 1;
     uint64_t end = entry->offset + (uint64_t)entry->stride * entry->count;   /* below 2^64: each has 32 bits */
     return entry->stride >= stride_min && end <= bytes.size;
 }
@@ -153,6 +155,8 @@ void reader_copy(const void *shared, size_t size, void *copy)
     static const struct watched line = {offsetof(struct stats_line, generation), offsetof(struct stats_line, wait),
                                         offsetof(struct stats_line, counters)};
     static const struct watched arena = {offsetof(struct stats_arena, generation), 0, 0};
+    static const struct watched queue = {offsetof(struct stats_queue, generation), 0, 0};
+    static const struct watched worker = {offsetof(struct stats_worker, generation), 0, 0};
     memset(copy, 0, size);
     copy_words(shared, size, copy);
     struct bytes bytes = {copy, size};
@@ -161,8 +165,12 @@ void reader_copy(const void *shared, size_t size, void *copy)
     /* As the copy has them: that does not change any more. */
     struct table threads = find_table(bytes, STATS_TABLE_THREADS);
     struct table arenas = find_table(bytes, STATS_TABLE_ARENAS);
+    struct table queues = find_table(bytes, STATS_TABLE_QUEUES);
+    struct table workers = find_table(bytes, STATS_TABLE_WORKERS);
+    copy_records(shared, bytes, copy, workers, &worker);
     copy_records(shared, bytes, copy, threads, &line);
     copy_records(shared, bytes, copy, arenas, &arena);
+    copy_records(shared, bytes, copy, queues, &queue);
 }
 
 static unsigned read_names(struct bytes bytes, enum stats_table_kind kind, reader_name *names, unsigned max)
@@ -196,6 +204,7 @@ static void read_thread(struct bytes bytes, const uint8_t *at, size_t stride, un
     name_number(bytes, STATS_TABLE_KIND_NAMES, "kind", read_u32(at), thread->kind);
     name_number(bytes, STATS_TABLE_WAIT_NAMES, "reason", wait, thread->wait);
     thread->kind_number = read_u32(at);
+    thread->wait_number = wait;
     thread->is_waiting = wait != JOB_WAIT_NONE;
     thread->tid = read_u32(at + offsetof(struct stats_line, tid));
     thread->started_ns = read_u64(at + offsetof(struct stats_line, started_ns));
@@ -223,8 +232,11 @@ static bool read_threads(struct bytes bytes, struct snapshot *snapshot)
         return false;
     for (size_t i = 0; i < table.count && snapshot->thread_count < count; i++) {
         const uint8_t *at = record(bytes, &table, i);
-        if (is_live(read_u32(at)))
-            read_thread(bytes, at, table.stride, snapshot->counter_count, &snapshot->threads[snapshot->thread_count++]);
+        if (!is_live(read_u32(at)))
+            continue;
+        struct reader_thread *thread = &snapshot->threads[snapshot->thread_count++];
+        read_thread(bytes, at, table.stride, snapshot->counter_count, thread);
+        thread->record = (uint32_t)i + 1;
     }
     return true;
 }
@@ -250,8 +262,77 @@ static bool read_arenas(struct bytes bytes, struct snapshot *snapshot)
         return false;
     for (size_t i = 0; i < table.count && snapshot->arena_count < count; i++) {
         const uint8_t *at = record(bytes, &table, i);
+        if (!is_live(read_u32(at)))
+            continue;
+        struct reader_arena *arena = &snapshot->arenas[snapshot->arena_count++];
+        read_arena(at, arena);
+        arena->record = (uint32_t)i + 1;
+    }
+    return true;
+}
+
+static void read_queue(const uint8_t *at, struct reader_queue *queue)
+{
+    uint64_t used = read_u64(at + offsetof(struct stats_queue, used));
+    read_name(at + offsetof(struct stats_queue, name), STATS_NAME_BYTES, queue->name);
+    queue->is_closed = read_u32(at) == STATS_QUEUE_CLOSED;
+    queue->opened_ns = read_u64(at + offsetof(struct stats_queue, opened_ns));
+    queue->limit_messages = read_u32(at + offsetof(struct stats_queue, limit_messages));
+    queue->limit_bytes = read_u64(at + offsetof(struct stats_queue, limit_bytes));
+    queue->receiver = read_u32(at + offsetof(struct stats_queue, receiver));
+    queue->taken = read_u64(at + offsetof(struct stats_queue, taken));
+    queue->taken_ns = read_u64(at + offsetof(struct stats_queue, taken_ns));
+    queue->waiting = used >> STATS_QUEUE_BYTES_BITS;
+    queue->waiting_bytes = used & (((uint64_t)1 << STATS_QUEUE_BYTES_BITS) - 1);
+}
+
+static bool read_queues(struct bytes bytes, struct snapshot *snapshot)
+{
+    struct table table = find_table(bytes, STATS_TABLE_QUEUES);
+    size_t count = count_live(bytes, &table, READER_QUEUES_MAX);
+    snapshot->queues = calloc(count + 1, sizeof *snapshot->queues);   /* + 1: never of size 0 */
+    if (!snapshot->queues)
+        return false;
+    for (size_t i = 0; i < table.count && snapshot->queue_count < count; i++) {
+        const uint8_t *at = record(bytes, &table, i);
+        if (!is_live(read_u32(at)))
+            continue;
+        struct reader_queue *queue = &snapshot->queues[snapshot->queue_count++];
+        read_queue(at, queue);
+        queue->record = (uint32_t)i + 1;
+    }
+    return true;
+}
+
+static void read_worker(const uint8_t *at, struct reader_worker *worker)
+{
+    static const char *const states[STATS_WORKER_STATES] = {"none", "starts", "online", "stops", "stuck", "ends", "left"};
+    uint32_t state = read_u32(at + offsetof(struct stats_worker, state));
+    read_name(at + offsetof(struct stats_worker, name), STATS_NAME_BYTES, worker->name);
+    if (state < STATS_WORKER_STATES)
+        (void)snprintf(worker->state, sizeof worker->state, "%s", states[state]);
+    else
+        (void)snprintf(worker->state, sizeof worker->state, "state %u", state);
+    worker->state_number = state;
+    worker->opened_ns = read_u64(at + offsetof(struct stats_worker, opened_ns));
+    worker->id = read_u64(at + offsetof(struct stats_worker, id));
+    worker->parent = read_u64(at + offsetof(struct stats_worker, parent));
+    worker->thread = read_u32(at + offsetof(struct stats_worker, thread));
+    worker->arena = read_u32(at + offsetof(struct stats_worker, arena));
+    worker->queue = read_u32(at + offsetof(struct stats_worker, queue));
+}
+
+static bool read_workers(struct bytes bytes, struct snapshot *snapshot)
+{
+    struct table table = find_table(bytes, STATS_TABLE_WORKERS);
+    size_t count = count_live(bytes, &table, READER_WORKERS_MAX);
+    snapshot->workers = calloc(count + 1, sizeof *snapshot->workers);   /* + 1: never of size 0 */
+    if (!snapshot->workers)
+        return false;
+    for (size_t i = 0; i < table.count && snapshot->worker_count < count; i++) {
+        const uint8_t *at = record(bytes, &table, i);
         if (is_live(read_u32(at)))
-            read_arena(at, &snapshot->arenas[snapshot->arena_count++]);
+            read_worker(at, &snapshot->workers[snapshot->worker_count++]);
     }
     return true;
 }
@@ -296,7 +377,8 @@ enum reader_result reader_parse(const void *memory, size_t size, struct snapshot
     read_header(bytes, snapshot);
     snapshot->feature_count = read_names(bytes, STATS_TABLE_FEATURE_NAMES, snapshot->features, READER_FEATURES_MAX);
     snapshot->counter_count = read_names(bytes, STATS_TABLE_COUNTER_NAMES, snapshot->counters, READER_COUNTERS_MAX);
-    if (read_threads(bytes, snapshot) && read_arenas(bytes, snapshot))
+    if (read_threads(bytes, snapshot) && read_arenas(bytes, snapshot) && read_queues(bytes, snapshot) &&
+        read_workers(bytes, snapshot))
         return READER_OK;
     reader_free(snapshot);
     return READER_NO_MEMORY;
@@ -306,6 +388,12 @@ void reader_free(struct snapshot *snapshot)
 {
     free(snapshot->threads);
     free(snapshot->arenas);
+    free(snapshot->queues);
+    free(snapshot->workers);
+    snapshot->queues = NULL;
+    snapshot->workers = NULL;
+    snapshot->queue_count = 0;
+    snapshot->worker_count = 0;
     snapshot->threads = NULL;
     snapshot->arenas = NULL;
     snapshot->thread_count = 0;

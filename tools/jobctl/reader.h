@@ -17,6 +17,8 @@ enum {
     READER_TABLES_MAX = 64,
     READER_THREADS_MAX = 4096,
     READER_ARENAS_MAX = 1024,
+    READER_QUEUES_MAX = 4096,
+    READER_WORKERS_MAX = 4096,
     READER_COUNTERS_MAX = 128,
     READER_FEATURES_MAX = 32,
 };
@@ -32,11 +34,14 @@ enum reader_result {
 
 typedef char reader_name[READER_NAME_BYTES];
 
+/* `record` is 1 + the number of a record in its table: by it others refer to it, and 0 refers to none. */
 struct reader_thread {
+    uint32_t record;
     reader_name name;
     reader_name kind;
     uint32_t kind_number;                       /* enum line_kind */
     reader_name wait;                           /* the reason's name; valid when is_waiting */
+    uint32_t wait_number;                       /* enum job_wait */
     bool is_waiting;
     uint32_t tid;
     uint64_t started_ns;
@@ -46,9 +51,30 @@ struct reader_thread {
 };
 
 struct reader_arena {
+    uint32_t record;
     reader_name name;
     uint64_t opened_ns;
     uint64_t limit_bytes, committed_bytes, used_bytes, held_bytes, starved, failed;
+};
+
+struct reader_queue {
+    uint32_t record;
+    reader_name name;
+    bool is_closed;
+    uint64_t opened_ns;
+    uint32_t limit_messages;
+    uint64_t limit_bytes;
+    uint32_t receiver;                          /* record of a thread */
+    uint64_t waiting, waiting_bytes;
+    uint64_t taken, taken_ns;
+};
+
+struct reader_worker {
+    reader_name name;
+    reader_name state;
+    uint32_t state_number;                      /* enum stats_worker_state */
+    uint64_t opened_ns, id, parent;
+    uint32_t thread, arena, queue;              /* records */
 };
 
 struct snapshot {
@@ -66,6 +92,10 @@ struct snapshot {
     size_t thread_count;
     struct reader_arena *arenas;
     size_t arena_count;
+    struct reader_queue *queues;
+    size_t queue_count;
+    struct reader_worker *workers;
+    size_t worker_count;
     unsigned ignored_tables;                    /* that did not fit into the segment, or whose records are too short */
 };
 

@@ -2,13 +2,14 @@
 #include "report.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include "stats/line.h"
+#include "stats/segment.h"
 #include "text.h"
 
 static void add_problem(struct report *report, const char *kind, uint32_t tid, const char *format, ...)
@@ -171,6 +172,21 @@ static void judge_segment(struct report *report, const struct target_segment *se
     }
 }
 
+static void judge_worker(struct report *report, const struct snapshot *snapshot, const struct reader_worker *worker)
+{
+    uint32_t tid = 0;
+    for (size_t i = 0; i < snapshot->thread_count; i++) {
+        if (snapshot->threads[i].record == worker->thread && strcmp(snapshot->threads[i].name, worker->name) == 0)
+            tid = snapshot->threads[i].tid;
+    }
+    if (worker->state_number == STATS_WORKER_STUCK)
+        add_problem(report, "worker_stuck", tid, "worker %s (%" PRIu64 ") was asked to stop and has not within its time",
+                    worker->name, worker->id);
+    if (worker->state_number == STATS_WORKER_LEFT)
+        add_problem(report, "worker_left", 0, "worker %s (%" PRIu64 ") has ended; something on its loop has not",
+                    worker->name, worker->id);
+}
+
 static void judge(struct report *report)
 {
     const struct process *process = &report->target.process;
@@ -183,6 +199,8 @@ static void judge(struct report *report)
         const struct report_runtime *runtime = &report->runtimes[i];
         for (size_t j = 0; j < runtime->segment->snapshot.thread_count; j++)
             judge_thread(report, &runtime->threads[j]);
+        for (size_t j = 0; j < runtime->segment->snapshot.worker_count; j++)
+            judge_worker(report, &runtime->segment->snapshot, &runtime->segment->snapshot.workers[j]);
     }
 }
 

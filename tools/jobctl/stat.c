@@ -1,4 +1,4 @@
-/* stat.c — one process; when there is nothing to show, says exactly why. */
+/* stat.c — a view of one process; when there is nothing to show, says exactly why. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -46,7 +46,9 @@ static int explain_nothing(const struct report *report)
     return EXIT_NO_TARGET;
 }
 
-int command_stat(pid_t pid, bool is_json, uint64_t interval_ns)
+const struct view view_stat = {stat_print_text, stat_print_json};
+
+int command_view(const struct view *view, pid_t pid, bool is_json, uint64_t interval_ns)
 {
     struct report report;
     int code = EXIT_OK;
@@ -56,8 +58,8 @@ int command_stat(pid_t pid, bool is_json, uint64_t interval_ns)
     else if (report.runtime_count == 0)
         code = explain_nothing(&report);
     else if (is_json)
-        stat_print_json(&report);
-    else if (!stat_print_text(&report)) {
+        view->print_json(&report);
+    else if (!view->print_text(&report)) {
         (void)fputs("jobctl: no memory\n", stderr);
         code = EXIT_NO_TARGET;
     }

@@ -131,32 +131,42 @@ static void write_runtime(struct json *json, const struct report *report, const 
     json_close(json, '}');
 }
 
-void stat_print_json(const struct report *report)
+void report_begin_json(struct json *json, const struct report *report)
 {
     const struct process *process = &report->target.process;
-    struct json json = {.file = stdout};
-    json_open(&json, NULL, '{');
-    json_number(&json, "pid", (uint64_t)report->target.pid);
-    json_text(&json, "command", process->name);
-    json_text(&json, "state", process_state_name(process->state));
-    json_bool(&json, "stopped", process_is_stopped(process));
-    json_number(&json, "threads", process->threads);
-    json_number(&json, "now_ns", report->target.now_ns);
+    json_open(json, NULL, '{');
+    json_number(json, "pid", (uint64_t)report->target.pid);
+    json_text(json, "command", process->name);
+    json_text(json, "state", process_state_name(process->state));
+    json_bool(json, "stopped", process_is_stopped(process));
+    json_number(json, "threads", process->threads);
+    json_number(json, "now_ns", report->target.now_ns);
     if (report->interval_ns)
-        json_seconds(&json, "interval_s", report->interval_ns);
-    json_open(&json, "problems", '[');
+        json_seconds(json, "interval_s", report->interval_ns);
+    json_open(json, "problems", '[');
     for (unsigned i = 0; i < report->problem_count; i++) {
-        json_open(&json, NULL, '{');
-        json_text(&json, "kind", report->problems[i].kind);
-        json_number(&json, "tid", report->problems[i].tid);
-        json_text(&json, "text", report->problems[i].text);
-        json_close(&json, '}');
+        json_open(json, NULL, '{');
+        json_text(json, "kind", report->problems[i].kind);
+        json_number(json, "tid", report->problems[i].tid);
+        json_text(json, "text", report->problems[i].text);
+        json_close(json, '}');
     }
-    json_close(&json, ']');
-    json_open(&json, "runtimes", '[');
+    json_close(json, ']');
+    json_open(json, "runtimes", '[');
+}
+
+void report_end_json(struct json *json)
+{
+    json_close(json, ']');
+    json_close(json, '}');
+    (void)fputc('\n', json->file);   /* errors of stdout: at the end of main */
+}
+
+void stat_print_json(const struct report *report)
+{
+    struct json json = {.file = stdout};
+    report_begin_json(&json, report);
     for (unsigned i = 0; i < report->runtime_count; i++)
         write_runtime(&json, report, &report->runtimes[i]);
-    json_close(&json, ']');
-    json_close(&json, '}');
-    (void)fputc('\n', stdout);
+    report_end_json(&json);
 }

@@ -1,0 +1,114 @@
+/* ports.c — what waits where: each direction of each channel, with its limits and who receives. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "commands.h"
+#include "json.h"
+#include "table.h"
+#include "text.h"
+
+/* The loop that receives; NULL: it is on none, or has gone since. */
+static const struct reader_thread *receiver_of(const struct snapshot *snapshot, const struct reader_queue *queue)
+{
+    for (size_t i = 0; i < snapshot->thread_count; i++) {
+        if (snapshot->threads[i].record == queue->receiver)
+            return &snapshot->threads[i];
+    }
+    return NULL;
+}
+
+static void print_row(struct table_text *table, const struct report *report, const struct snapshot *snapshot,
+                      const struct reader_queue *queue)
+{
+    const struct reader_thread *receiver = receiver_of(snapshot, queue);
+    uint64_t now = report->target.now_ns;
+    text_figure figure;
+    table_cell(table, "%s", queue->name);
+    table_cell(table, "%s", receiver ? receiver->name : "-");
+    if (receiver)
+        table_cell(table, "%" PRIu32, receiver->tid);
+    else
+        table_cell(table, "-");
+    table_cell(table, "%s", queue->is_closed ? "closed" : "open");
+    table_cell(table, "%" PRIu64, queue->waiting);
+    table_cell(table, "%" PRIu32, queue->limit_messages);
+    table_cell(table, "%s", text_bytes(queue->waiting_bytes, figure));
+    table_cell(table, "%s", text_bytes(queue->limit_bytes, figure));
+    table_cell(table, "%" PRIu64, queue->taken);
+    if (queue->taken_ns == 0)
+        table_cell(table, "-");
+    else
+        table_cell(table, "%s ago", text_duration(now > queue->taken_ns ? now - queue->taken_ns : 0, figure));
+    table_cell(table, "%s", text_duration(now > queue->opened_ns ? now - queue->opened_ns : 0, figure));
+}
+
+static bool ports_print_text(const struct report *report)
+{
+    static const char *const headings[] = {"CHANNEL", "RECEIVER", ">TID",   "STATE",     ">WAITING", ">LIMIT",
+                                           ">BYTES",  ">LIMIT",   ">TAKEN", ">MESSAGE", ">AGE",     NULL};
+    bool is_any = false;
+    for (unsigned i = 0; i < report->runtime_count; i++) {
+        const struct snapshot *snapshot = &report->runtimes[i].segment->snapshot;
+        struct table_text table;
+        if (snapshot->queue_count == 0)
+            continue;
+        table_open(&table, headings);
+        for (size_t j = 0; j < snapshot->queue_count; j++)
+            print_row(&table, report, snapshot, &snapshot->queues[j]);
+        if (is_any)
+            (void)putchar('\n');
+        is_any = true;
+        if (!table_print(&table, "", stdout))
+            return false;
+    }
+    if (!is_any)
+        (void)puts("no channels");
+    return true;
+}
+
+static void write_row(struct json *json, const struct snapshot *snapshot, const struct reader_queue *queue,
+                      uint64_t now)
+{
+    const struct reader_thread *receiver = receiver_of(snapshot, queue);
+    json_open(json, NULL, '{');
+    json_text(json, "channel", queue->name);
+    json_text(json, "receiver", receiver ? receiver->name : NULL);
+    if (receiver)
+        json_number(json, "tid", receiver->tid);
+    else
+        json_null(json, "tid");
+    json_text(json, "state", queue->is_closed ? "closed" : "open");
+    json_number(json, "waiting_messages", queue->waiting);
+    json_number(json, "limit_messages", queue->limit_messages);
+    json_number(json, "waiting_bytes", queue->waiting_bytes);
+    json_number(json, "limit_bytes", queue->limit_bytes);
+    json_number(json, "taken", queue->taken);
+    if (queue->taken_ns) {
+        json_number(json, "last_message_ns", queue->taken_ns);
+        json_seconds(json, "last_message_ago_s", now > queue->taken_ns ? now - queue->taken_ns : 0);
+    } else {
+        json_null(json, "last_message_ns");
+        json_null(json, "last_message_ago_s");
+    }
+    json_number(json, "opened_ns", queue->opened_ns);
+    json_close(json, '}');
+}
+
+static void ports_print_json(const struct report *report)
+{
+    struct json json = {.file = stdout};
+    report_begin_json(&json, report);
+    for (unsigned i = 0; i < report->runtime_count; i++) {
+        const struct snapshot *snapshot = &report->runtimes[i].segment->snapshot;
+        json_open(&json, NULL, '{');
+        json_text(&json, "name", snapshot->name);
+        json_open(&json, "queues", '[');
+        for (size_t j = 0; j < snapshot->queue_count; j++)
+            write_row(&json, snapshot, &snapshot->queues[j], report->target.now_ns);
+        json_close(&json, ']');
+        json_close(&json, '}');
+    }
+    report_end_json(&json);
+}
+
+const struct view view_ports = {ports_print_text, ports_print_json};
