@@ -28,6 +28,25 @@ struct job_handle {
     uint32_t job_pending;         /* operations and tasks in flight */
 };
 
+/* What a loop knows of a handle on it. */
+struct job_handle_info {
+    struct job_handle *handle;
+    const char *kind;             /* "stream", "timer" … */
+    bool keeps_alive;             /* job_loop_run() does not return because of it: it is referenced, and waits for something */
+    bool is_closing;
+    unsigned tasks, operations;   /* in flight */
+};
+
+/**
+ * Calls `each` for every handle that is not closed, in the order in which they were opened: who keeps a loop from returning?
+ *
+ * @param each  must neither open nor close handles; NULL: they are only counted
+ * @return how many keep job_loop_run() from returning; 0 on another thread, and for NULL
+ * Thread: loop thread, or before start.
+ */
+JOB_API size_t job_loop_handles(struct job_loop *loop, void (*each)(void *arg, const struct job_handle_info *info),
+                                void *arg);
+
 /** The loop that a handle was opened on. Thread: loop thread. */
 JOB_API struct job_loop *job_handle_loop(const struct job_handle *handle);
 

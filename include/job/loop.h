@@ -51,6 +51,13 @@ struct job_loop_stats {
     unsigned handles, ops;        /* open now, in flight now */
 };
 
+/* How long turns took, from when the loop was awake until it could sleep again: what comes from the kernel meanwhile waits for so long.
+ * counts[i]: turns of at least 2^i ns and less than 2^(i+1); the last one also longer ones, the first one shorter. */
+enum { JOB_LOOP_TURN_BUCKETS = 40 };
+struct job_loop_turns {
+    uint64_t counts[JOB_LOOP_TURN_BUCKETS];
+};
+
 /* A function to call on a loop; the caller supplies the memory, zero but for `run` and `data`, and leaves it alone until `run` begins:
  * then it may be posted again, or freed. */
 struct job_call {
@@ -128,6 +135,9 @@ JOB_API struct job_loop *job_loop_current(void);
 
 /** A snapshot of the counters; `handles` and `ops` are, on other threads, those of the last turn's end. Thread: any. */
 JOB_API void job_loop_stats(const struct job_loop *loop, struct job_loop_stats *stats);
+
+/** The histogram of its turns since it was opened; all zero for NULL. Thread: any. */
+JOB_API void job_loop_turns(const struct job_loop *loop, struct job_loop_turns *turns);
 
 JOB_END_DECLS
 

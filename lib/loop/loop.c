@@ -398,3 +398,11 @@ void job_loop_stats(const struct job_loop *loop, struct job_loop_stats *stats)
         .ops = is_ours ? loop->engine->in_flight : load_relaxed(&loop->published.ops),
     };
 }
+
+void job_loop_turns(const struct job_loop *loop, struct job_loop_turns *turns)
+{
+    if (!turns)
+        return;
+    for (unsigned i = 0; i < JOB_LOOP_TURN_BUCKETS; i++)
+        turns->counts[i] = loop ? load_relaxed(&loop->turn_counts[i]) : 0;   /* a snapshot: each word for itself */
+}

@@ -65,6 +65,7 @@ struct job_loop {
     atomic_u32 stop;             /* enum loop_stop */
     struct job_mail stop_mail;   /* posted once per request to stop: it wakes a loop that sleeps */
 
+    atomic_u64 turn_counts[JOB_LOOP_TURN_BUCKETS];   /* the loop thread writes, any reads: by the logarithm of what a turn took */
     /* written by the loop thread at the end of each turn, for job_loop_stats() on others */
     struct {
         atomic_u32 handles, ops;

@@ -284,17 +284,26 @@ static void publish(struct job_loop *loop)
     loop->tasks_uncounted = 0;
 }
 
+static void count_turn(struct job_loop *loop, uint64_t took_ns)
+{
+    unsigned bucket = took_ns > 0 ? 63 - (unsigned)__builtin_clzll(took_ns) : 0;
+    bucket = bucket < JOB_LOOP_TURN_BUCKETS ? bucket : JOB_LOOP_TURN_BUCKETS - 1;
+    counter_add(&loop->turn_counts[bucket], 1);
+}
+
 int loop_turn(struct job_loop *loop, uint64_t until_ns)
 {
     int err = wait_for_completions(loop, until_ns);
     if (err < 0)
         return err;
+    uint64_t begin_ns = loop->now_ns;
     run_completions(loop);
     deliver_mails(loop);
     time_rest(loop);
     deadlines_fire(loop);
     run_deferred(loop);
     time_rest(loop);
+    count_turn(loop, loop->now_ns - begin_ns);
     loop_watch_lanes(loop);
     publish(loop);
     return 0;
