@@ -5,6 +5,7 @@
 #include <job/address.h>
 #include <job/arena.h>
 #include <job/buf.h>
+#include <job/connection.h>
 #include <job/file.h>
 #include <job/handle.h>
 #include <job/listener.h>

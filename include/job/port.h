@@ -5,8 +5,8 @@
  *
  * Each end has a queue of what was posted to it. Order is kept; what was posted while an end was on no loop, or travelled inside a message,
  * waits there. The queue has a limit: -EAGAIN, and then `writable` once when half of it is free. A message is bytes, which are
- * copied, and items, which move: bufs, ends, senders, descriptors; regions are shared. All of them or none: a post that fails has changed
- * nothing. What nobody receives is destroyed with all that it carries, and counted.
+ * copied, and items, which move: bufs, ends, senders, descriptors, connections; regions are shared. All of them or none: a post that
+ * fails has changed nothing. What nobody receives is destroyed with all that it carries, and counted.
  *
  * One end can post to its peer alone. A job_sender is a further way into a queue, for another thread; there may be many.
  */
@@ -19,12 +19,21 @@
 
 JOB_BEGIN_DECLS
 
+struct job_connection;
 struct job_end;
 struct job_message;
 struct job_port;
 struct job_sender;
 
-enum job_item_kind { JOB_ITEM_NONE, JOB_ITEM_BUF, JOB_ITEM_REGION, JOB_ITEM_END, JOB_ITEM_SENDER, JOB_ITEM_FD };
+enum job_item_kind {
+    JOB_ITEM_NONE,
+    JOB_ITEM_BUF,
+    JOB_ITEM_REGION,
+    JOB_ITEM_END,
+    JOB_ITEM_SENDER,
+    JOB_ITEM_FD,
+    JOB_ITEM_CONNECTION,
+};
 
 /* What a message shall carry: the address of your pointer, which becomes NULL (of a descriptor: -1) when the post has succeeded. A
  * region is not moved but shared: the message gets a reference of its own. */
@@ -36,6 +45,7 @@ struct job_item {
         struct job_end **end;
         struct job_sender **sender;
         int *fd;
+        struct job_connection **connection;
     };
 };
 
@@ -189,6 +199,7 @@ JOB_API struct job_region *job_message_take_region(struct job_message *message, 
 JOB_API struct job_end *job_message_take_end(struct job_message *message, unsigned index);
 JOB_API struct job_sender *job_message_take_sender(struct job_message *message, unsigned index);
 JOB_API int job_message_take_fd(struct job_message *message, unsigned index);
+JOB_API struct job_connection *job_message_take_connection(struct job_message *message, unsigned index);
 
 /** In `message`: keeps it beyond the callback. job_message_free() gives it back, on any thread. Idempotent. Thread: loop thread. */
 JOB_API void job_message_keep(struct job_message *message);

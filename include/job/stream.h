@@ -15,6 +15,7 @@
 
 JOB_BEGIN_DECLS
 
+struct job_connection;
 struct job_stream;
 
 struct job_stream_events {
@@ -74,7 +75,9 @@ struct job_stream {
     void *job_waits[3];                 /* for memory */
     struct job_listener *job_from;      /* that it was accepted from, while that lives */
     void *job_admitted[2];
-    uint64_t job_reserved[3];
+    struct job_connection *job_connection;   /* being detached: what it will be */
+    void (*job_detached)(struct job_stream *stream, struct job_connection **connection);
+    uint64_t job_reserved[1];
 };
 
 /**

@@ -30,6 +30,8 @@ static void deliver_later(struct job_mail *mail)
         stream_notices_tell(stream, stream->job_error);
     if (what & STREAM_LATER_FINISH)
         stream_finish_step(stream);
+    if (handle_is_open(&stream->handle) && (what & STREAM_LATER_DETACH))
+        stream_detach(stream);
     handle_release(&stream->handle);
 }
 
@@ -86,7 +88,9 @@ static void stream_closed(struct job_handle *handle)
     assert(!stream->job_sending && !stream->job_queue);
     assert(!stream->job_waiting && !stream->job_open && !stream->job_exact);
     stream_notices_tell(stream, stream->job_error < 0 ? stream->job_error : -ECANCELED);
-    (void)sys_close(stream->job_fd);
+    stream_detach_forget(stream);
+    if (stream->job_fd >= 0)   /* else it lives elsewhere */
+        (void)sys_close(stream->job_fd);
     (void)fetch_sub_relaxed(&handle->job_loop->root->fds, 1);   /* ledger: orders nothing */
     listener_dismiss(stream);
     listeners_retry(handle->job_loop);

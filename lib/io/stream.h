@@ -11,6 +11,7 @@
  *   stream_memory.c    waiting for memory
  *   stream_finish.c    close after what is queued has been sent
  *   stream_timeout.c   when the peer takes too long
+ *   stream_detach.c    off this loop, and onto another one
  *
  * Receiving:   RECEIVING ──pause, then a buf arrives──▶ cancelled ──resume──▶ RECEIVING;   end of file or error ──▶ ENDED
  * Sending:     idle ──send──▶ (end of the turn) one op in flight, the rest queued ──all taken──▶ idle (`sent`);   shutdown ──▶ SHUT
@@ -37,6 +38,7 @@ enum stream_flag {
     STREAM_SENT_OWED = 1 << 9,      /* something was queued since `sent` was told */
     STREAM_OWES_ROOM = 1 << 12,     /* something was refused: `writable` comes */
     STREAM_CONNECTING = 1 << 11,    /* the receive operation connects */
+    STREAM_LEAVING = 1 << 13,       /* is being detached: starts nothing and tells nothing more */
     STREAM_FINISHING = 1 << 10,     /* closes when all is sent and the peer has ended; tells the user but `sent` nothing more */
 
     /* what job_later is to do */
@@ -47,7 +49,8 @@ enum stream_flag {
     STREAM_LATER_FINISH = 1 << 19,  /* look whether all is done */
     STREAM_LATER_ROOM = 1 << 21,    /* tell `writable` */
     STREAM_LATER_NOTICE = 1 << 22,  /* tell notices */
-    STREAM_LATER_ALL = 0x7F << 16,
+    STREAM_LATER_DETACH = 1 << 23,  /* hand the connection over */
+    STREAM_LATER_ALL = 0xFF << 16,
 };
 
 _Static_assert(sizeof(((struct job_stream *)0)->job_receive_op) >= sizeof(struct op), "op fits");
@@ -63,6 +66,11 @@ static inline struct op *stream_receive_op(struct job_stream *stream)
 static inline struct op *stream_send_op(struct job_stream *stream)
 {
     return (struct op *)stream->job_send_op;
+}
+
+static inline struct op *stream_hangup_op(struct job_stream *stream)
+{
+    return (struct op *)stream->job_hangup_op;
 }
 
 static inline bool stream_has(const struct job_stream *stream, enum stream_flag flag)
@@ -149,6 +157,11 @@ void stream_memory_forget(struct job_stream *stream);
 
 /* stream_finish.c */
 void stream_finish_step(struct job_stream *stream);               /* after all that may bring it on */
+
+/* stream_detach.c */
+void stream_detach_step(struct job_stream *stream);               /* an operation has ended that was waited for */
+void stream_detach(struct job_stream *stream);                    /* STREAM_LATER_DETACH */
+void stream_detach_forget(struct job_stream *stream);
 
 /* stream_timeout.c */
 void stream_timeout_init(struct job_stream *stream);

@@ -174,6 +174,8 @@ int job_stream_expect(struct job_stream *stream, size_t len)
     if (len > EXPECT_MAX)
         return -EINVAL;
     int err = stream_check(stream);
+    if (err == 0 && stream_has(stream, STREAM_LEAVING))
+        err = -EBUSY;
     if (err < 0)
         return err;
     struct job_loop *loop = stream->handle.job_loop;

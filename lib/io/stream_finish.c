@@ -27,6 +27,8 @@ int job_stream_finish(struct job_stream *stream, uint64_t linger_ns)
     int err = stream_check(stream);
     if (err < 0 || stream_has(stream, STREAM_FINISHING))
         return err;
+    if (stream_has(stream, STREAM_LEAVING))
+        return -EBUSY;
     struct job_loop *loop = stream->handle.job_loop;
     stream_set(stream, STREAM_FINISHING);
     stream_set(stream, STREAM_SHUT_WANTED);

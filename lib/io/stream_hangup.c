@@ -9,11 +9,6 @@
 
 #include "io/stream.h"
 
-static struct op *hangup_op(struct job_stream *stream)
-{
-    return (struct op *)stream->job_hangup_op;
-}
-
 static void hangup_completed(struct op *op, const struct completion *completion)
 {
     struct job_stream *stream = job_container_of(op, struct job_stream, job_hangup_op);
@@ -26,14 +21,16 @@ static void hangup_completed(struct op *op, const struct completion *completion)
         stream_fail(stream, -err);
         stream_finish_step(stream);
     }
+    stream_detach_step(stream);
     handle_release(&stream->handle);
 }
 
 void stream_hangup_watch(struct job_stream *stream)
 {
     struct job_loop *loop = stream->handle.job_loop;
-    struct op *op = hangup_op(stream);
-    if (op_is_in_flight(op) || !handle_is_open(&stream->handle) || stream_has(stream, STREAM_ENDED))
+    struct op *op = stream_hangup_op(stream);
+    if (op_is_in_flight(op) || !handle_is_open(&stream->handle) || stream_has(stream, STREAM_ENDED) ||
+        stream_has(stream, STREAM_LEAVING))
         return;
     op->completed = hangup_completed;
     op->kind = OP_POLL;
@@ -46,6 +43,6 @@ void stream_hangup_watch(struct job_stream *stream)
 void stream_hangup_cancel(struct job_stream *stream)
 {
     struct engine *engine = stream->handle.job_loop->engine;
-    if (op_is_in_flight(hangup_op(stream)))
-        engine->type->cancel(engine, hangup_op(stream));
+    if (op_is_in_flight(stream_hangup_op(stream)))
+        engine->type->cancel(engine, stream_hangup_op(stream));
 }

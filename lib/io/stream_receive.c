@@ -125,7 +125,9 @@ static bool is_small(const struct job_stream *stream, const struct job_buf *buf)
 
 static bool may_deliver(const struct job_stream *stream)
 {
-    return stream_may_tell(stream) && !stream_has(stream, STREAM_PAUSED) && !stream_has(stream, STREAM_DELIVERING);
+    bool is_held = stream_has(stream, STREAM_PAUSED) || stream_has(stream, STREAM_DELIVERING) ||
+                   stream_has(stream, STREAM_LEAVING);
+    return stream_may_tell(stream) && !is_held;
 }
 
 static void tell_data(struct job_stream *stream, struct job_buf *buf)
@@ -139,7 +141,7 @@ static void tell_data(struct job_stream *stream, struct job_buf *buf)
 
 static void tell_end(struct job_stream *stream)
 {
-    if (!stream_has(stream, STREAM_ENDED) || stream_has(stream, STREAM_END_TOLD))
+    if (!stream_has(stream, STREAM_ENDED) || stream_has(stream, STREAM_END_TOLD) || stream_has(stream, STREAM_LEAVING))
         return;
     stream_set(stream, STREAM_END_TOLD);
     if (stream_may_tell(stream) && stream->job_events->end)
@@ -227,6 +229,8 @@ void stream_receive_ended(struct job_stream *stream, int res)
     if (stream_has(stream, STREAM_ENDED))
         return;
     if (res == -ECANCELED) {
+        if (stream_has(stream, STREAM_LEAVING))
+            return;
         if (!stream_has(stream, STREAM_PAUSED)) {   /* resumed meanwhile */
             JOB_MARK(stream_resumed_before_cancel_ended);
             receive_again(stream);
@@ -259,6 +263,7 @@ static void receive_completed(struct op *op, const struct completion *completion
     if (handle_is_open(&stream->handle))
         stream_receive_ended(stream, completion->res > 0 ? -ECANCELED : completion->res);   /* data and the last: it can go on anew */
     stream_finish_step(stream);
+    stream_detach_step(stream);
     handle_release(&stream->handle);
 }
 
@@ -280,7 +285,8 @@ void stream_receive_resume(struct job_stream *stream)
 {
     stream_deliver(stream);
     bool is_wanted = handle_is_open(&stream->handle) && !stream_has(stream, STREAM_PAUSED);
-    if (is_wanted && !stream_has(stream, STREAM_ENDED) && !stream_has(stream, STREAM_CONNECTING) &&
+    bool is_held = stream_has(stream, STREAM_CONNECTING) || stream_has(stream, STREAM_LEAVING);
+    if (is_wanted && !is_held && !stream_has(stream, STREAM_ENDED) &&
         !op_is_in_flight(stream_receive_op(stream)))
         receive_again(stream);
 }

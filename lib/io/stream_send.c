@@ -216,6 +216,8 @@ int stream_check_sending(const struct job_stream *stream)
         return err;
     if (stream->job_error < 0)
         return stream->job_error;
+    if (stream_has(stream, STREAM_LEAVING))
+        return -EBUSY;
     return stream_has(stream, STREAM_SHUT_WANTED) ? -EPIPE : 0;
 }
 
@@ -332,6 +334,8 @@ int job_stream_shutdown(struct job_stream *stream)
         return err;
     if (stream->job_error < 0)
         return stream->job_error;
+    if (stream_has(stream, STREAM_LEAVING))
+        return -EBUSY;
     stream_set(stream, STREAM_SHUT_WANTED);
     stream_shut_if_wanted(stream);
     return 0;

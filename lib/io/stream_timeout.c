@@ -55,7 +55,7 @@ static uint64_t total_end(const struct job_stream *stream)
 
 static uint64_t first_end(const struct job_stream *stream)
 {
-    if (stream->job_error < 0)
+    if (stream->job_error < 0 || stream_has(stream, STREAM_LEAVING))
         return UINT64_MAX;
     if (stream_has(stream, STREAM_FINISHING) || stream_has(stream, STREAM_CONNECTING))
         return patience_end(stream);

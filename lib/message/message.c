@@ -13,6 +13,7 @@
 #include "base/alloc.h"
 #include "base/bits.h"
 #include "base/sys.h"
+#include "io/connection.h"
 #include "memory/arena.h"
 #include "memory/owner.h"
 #include "memory/region.h"
@@ -44,6 +45,11 @@ static int check_item(const struct job_item *item, const struct box *to, const s
         if (!item->fd)
             return -EINVAL;
         return fcntl(*item->fd, F_GETFD) < 0 ? -EBADF : 0;
+    case JOB_ITEM_CONNECTION:
+        if (!item->connection || !*item->connection || (*item->connection)->root != to->root)
+            return -EINVAL;
+        *charge += job_connection_waiting(*item->connection);
+        return 0;
     case JOB_ITEM_NONE:
         break;
     }
@@ -69,6 +75,9 @@ static struct item thing_of(const struct job_item *item)
         break;
     case JOB_ITEM_FD:
         thing.fd = *item->fd;
+        break;
+    case JOB_ITEM_CONNECTION:
+        thing.what = *item->connection;
         break;
     case JOB_ITEM_NONE:
         break;
@@ -250,6 +259,9 @@ static void set_pointers(const struct job_post *post, const struct job_message *
         case JOB_ITEM_FD:
             *to->fd = message ? message->items[i].fd : -1;
             break;
+        case JOB_ITEM_CONNECTION:
+            *to->connection = what;
+            break;
         case JOB_ITEM_REGION:
         case JOB_ITEM_NONE:
             break;
@@ -273,6 +285,7 @@ static void drop_item(struct item *item, struct job_end **ends)
     struct job_region *region = item->what;
     struct job_sender *sender = item->what;
     struct job_end *end = item->what;
+    struct job_connection *connection = item->what;
     switch (item->kind) {
     case JOB_ITEM_BUF:
         owner_pass(buf, BUF_MESSAGE, BUF_CODE);
@@ -290,6 +303,9 @@ static void drop_item(struct item *item, struct job_end **ends)
         break;
     case JOB_ITEM_FD:
         (void)sys_close(item->fd);   /* nobody is left who could be told */
+        break;
+    case JOB_ITEM_CONNECTION:
+        job_connection_close(&connection);
         break;
     case JOB_ITEM_NONE:
         break;
@@ -353,6 +369,11 @@ struct job_end *job_message_take_end(struct job_message *message, unsigned index
 struct job_sender *job_message_take_sender(struct job_message *message, unsigned index)
 {
     return take(message, index, JOB_ITEM_SENDER);
+}
+
+struct job_connection *job_message_take_connection(struct job_message *message, unsigned index)
+{
+    return take(message, index, JOB_ITEM_CONNECTION);
 }
 
 int job_message_take_fd(struct job_message *message, unsigned index)

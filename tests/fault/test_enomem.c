@@ -241,6 +241,40 @@ static int call_and_answer(void)
     return err < 0 ? err : ran;
 }
 
+static unsigned moved;
+
+static void on_detached(struct job_stream *stream, struct job_connection **connection)
+{
+    (void)stream, (void)connection;
+    moved++;
+}
+
+static const struct job_stream_events stays = {.data = on_data, .closed = on_closed};
+
+/* A stream that could not be detached goes on. */
+static int detach_a_stream(void)
+{
+    struct job_loop *loop = NULL;
+    struct job_stream stream;
+    int fds[2];
+    disarm();
+    fixture_pair(fds);
+    ck_assert_ok(job_loop_open(runtime, &loop, NULL));
+    ck_assert_ok(job_stream_adopt(loop, &stream, fds[1], &stays));
+    is_closed = false;
+    moved = 0;
+    is_armed = true;
+    int err = job_stream_detach(&stream, on_detached);
+    disarm();
+    fixture_write(fds[0], "x", 1);   /* closes it in `data`, unless it leaves */
+    ck_assert_ok(job_loop_run(loop));
+    ck_assert(is_closed);
+    ck_assert_uint_eq(moved, err == 0);
+    ck_assert_ok(job_loop_close(&loop, 0));
+    close(fds[0]);
+    return err;
+}
+
 static unsigned heard;
 
 static void on_news(struct job_subscriber *subscriber, const struct job_news *news)
@@ -438,6 +472,7 @@ static const struct {
     {"run_loop", run_loop, 5, false},         {"close_loop", close_loop, 1, false},
     {"call_and_answer", call_and_answer, 6, true},
     {"post_to_a_topic", post_to_a_topic, 3, true},
+    {"detach_a_stream", detach_a_stream, 1, false},
     {"serve_stream", serve_stream, 1, true},  {"split_and_write", split_and_write, 1, false},
     {"wrap_and_slice", wrap_and_slice, 3, false}, {"map_a_file", map_a_file, 1, false},
     {"resolve_name", resolve_name, 2, true}, {"start_process", start_process, 3, true},
