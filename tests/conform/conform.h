@@ -83,6 +83,7 @@ struct job_buf *make(struct scenario *scenario, uint64_t key, uint64_t *offset, 
 void echo(struct scenario *scenario);
 void echo_with_tasks(struct scenario *scenario);
 void echo_with_pauses(struct scenario *scenario);
+void echo_with_moves(struct scenario *scenario);
 void cancel_races(struct scenario *scenario);
 void half_close(struct scenario *scenario);
 void peer_gone(struct scenario *scenario);

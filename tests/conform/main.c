@@ -17,6 +17,7 @@ static const struct body {
     {"echo", echo},
     {"echo_with_tasks", echo_with_tasks},
     {"echo_with_pauses", echo_with_pauses},
+    {"echo_with_moves", echo_with_moves},
     {"cancel_races", cancel_races},
     {"half_close", half_close},
     {"peer_gone", peer_gone},
