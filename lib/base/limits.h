@@ -66,6 +66,7 @@ enum {
     RECEIVE_BURST_BYTES = LIMIT(262144, 8192),           /* of one stream before others' turn: 2 MiB a stream were 5 ms a turn */
     RECEIVE_SLOTS_GROWN = LIMIT(1024, 8),                /* what a receive ring that ran dry grows to; 512 busy peers: +20 % */
     RECEIVE_GROWN_SHARE = LIMIT(16, 2),                  /* but to no more than a 16th of its arena; unmeasured */
+    RECEIVE_SHARE = 64,                                  /* a receive may bring a 64th of an arena, divided by their number: decision 033 */
     RECEIVE_SLOT_BYTES_DEFAULT = 16384,
     RECEIVE_SLOTS_MAX = 1 << 15,                         /* the kernel's limit for a buffer ring */
     SEND_SEGMENTS = LIMIT(8, 2),                         /* of a buf in one send; unmeasured */
@@ -81,6 +82,8 @@ enum {
     TURN_TIMERS_MAX = LIMIT(1024, 8),
     LATE_TURNS = 16,                                     /* of a closing loop, behind its deadline: none waits */
     WHEEL_MOVES_MAX = LIMIT(4096, 4),                    /* deadlines sorted a turn, 50 us: a bucket may hold a million */
+    QUEUE_SHARE = 16,                                    /* a send queue is full at a 16th of what is free: docs/decisions/033 */
+    STREAM_LATE_SLOTS = 4,                               /* that a stream may hold beyond its high mark: docs/decisions/033 */
     STREAM_PLACES_MAX = LIMIT(1024, 4),                  /* open places of one stream: requests that a peer may have pipelined */
     LISTEN_BACKLOG_DEFAULT = 1024,
     LISTEN_RETRY_NS = 100000000,                         /* a descriptor may become free where nobody tells us; unmeasured */

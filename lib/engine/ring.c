@@ -23,6 +23,7 @@
 #include "base/limits.h"
 #include "base/sys.h"
 #include "engine/ring_refusal.h"
+#include "memory/arena.h"
 #include "memory/buf.h"
 #include "queue/mailbox.h"
 
@@ -81,6 +82,15 @@ static void prepare_send(struct ring_engine *ring, struct op *op, struct io_urin
     io_uring_prep_sendmsg(sqe, op->fd, &frame->message, MSG_NOSIGNAL);
 }
 
+/* What one receive may bring before others' turn: a share of the arena, so that all of them together cannot empty it
+ * (docs/decisions/033). */
+static uint32_t receive_cap(const struct ring_engine *ring)
+{
+    size_t slot = slot_class_bytes(ring->buffers.class);
+    size_t share = ring->buffers.arena->limit / RECEIVE_SHARE / (ring->base.in_flight + 1);
+    return (uint32_t)min_size(max_size(share, slot), RECEIVE_BURST_BYTES);
+}
+
 static void prepare(struct ring_engine *ring, struct op *op, struct io_uring_sqe *sqe)
 {
     switch ((enum op_kind)op->kind) {
@@ -94,7 +104,7 @@ static void prepare(struct ring_engine *ring, struct op *op, struct io_uring_sqe
         ring_buffers_use(&ring->buffers, ring->is_enabled);
         op->is_capped = ring->may_cap;
         if (op->is_capped)
-            sqe->file_index = RECEIVE_BURST_BYTES;   /* the kernel's sqe->optlen, at the same place */
+            sqe->file_index = receive_cap(ring);   /* the kernel's sqe->optlen, at the same place */
         break;
     case OP_SEND:
         prepare_send(ring, op, sqe);
