@@ -53,6 +53,16 @@ JOB_API struct job_loop *job_handle_loop(const struct job_handle *handle);
 /** True from the close call until `closed` has returned. Thread: loop thread. */
 JOB_API bool job_handle_is_closing(const struct job_handle *handle);
 
+/**
+ * Asks that all that is in flight for a handle end early, and leaves it open: its queued tasks, as job_task_cancel(); of a file each
+ * request, as job_file_cancel(); of a stream all of job_stream_cancel(). Each end comes later, once, with -ECANCELED or as it would have
+ * come.
+ *
+ * @return 0: asked; -ENOENT: nothing is in flight; -EINVAL: NULL, or never opened; -ECANCELED: closing; -EPERM: not the loop's thread
+ * Thread: loop thread.
+ */
+JOB_API int job_handle_cancel(struct job_handle *handle);
+
 /** What to call after its last operation and its last task when its close names nothing else: a job_*_close() with NULL, or
  * job_loop_close(), which closes whatever is open. Streams have `closed` among their events, and that comes first. After it the memory is
  * yours. NULL: nothing. Call it after the open. Thread: loop thread, or before start. */

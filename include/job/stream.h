@@ -24,8 +24,9 @@ struct job_stream_events {
     void (*data)(struct job_stream *stream, struct job_buf **in);
     /* The peer sends no more; see above. May be NULL. */
     void (*end)(struct job_stream *stream, int status);
-    /* The send queue has become empty. 0: the kernel has taken all; negative: the stream failed, and what was queued went back to
-     * its arena. After job_stream_finish() it comes once, for all. May be NULL. */
+    /* The send queue has become empty. 0: the kernel has taken all; -ECANCELED: all but what job_stream_cancel() has dropped; else
+     * negative: the stream failed. What was not sent has gone back to its arena. After job_stream_finish() it comes once, for all. May be
+     * NULL. */
     void (*sent)(struct job_stream *stream, int status);
     /* After its last operation and its last task: its memory is yours again. May be NULL. */
     void (*closed)(struct job_stream *stream);
@@ -114,7 +115,7 @@ struct job_place {
 /* What becomes of all that has been queued so far. Yours, and left alone from job_stream_notify() until `released`; it may hold anything
  * but for the two functions, either of which may be NULL. */
 struct job_notice {
-    /* 0: the kernel has taken all of it; or the errno with which the stream failed; -ECANCELED: it was closed. */
+    /* 0: the kernel has taken all of it; or the errno with which the stream failed; -ECANCELED: it was closed, or some of it cancelled. */
     void (*sent)(struct job_notice *notice, int status);
     /* Nobody reads that memory any more: it has gone back to its arena. Follows `sent`; with a kernel that copies what it takes, at once.
      * */
@@ -124,7 +125,7 @@ struct job_notice {
     struct job_notice *job_next;
     uint64_t job_at;
     uint32_t job_number;
-    uint32_t job_reserved0;
+    int32_t job_status;                 /* -ECANCELED: some of it was cancelled */
 };
 
 struct job_connect_options {
@@ -240,7 +241,9 @@ JOB_API size_t job_stream_queued(const struct job_stream *stream);
  * Marks of the send queue, in bytes. Above `high` the stream is full; `writable` is told when it has fallen to `low`. Sends are not refused
  * in between: how much may be queued is the caller's to decide, and pausing the source is the usual answer.
  *
- * @param high, low  0: 256 KiB and a quarter of high
+ * @param high, low  0: a quarter of high; and 256 KiB, but no more than a 16th of what is free in the loop's arena: streams that stop at
+ *                   this mark leave memory for the others, however many their peers are that do not read. Who says another mark bounds the
+ *                   sum himself
  * @return 0, or -EINVAL: NULL, low is not below high, or high is above 1 GiB; -ECANCELED; -EPERM. Thread: loop thread
  */
 JOB_API int job_stream_set_marks(struct job_stream *stream, size_t high, size_t low);
@@ -282,6 +285,28 @@ JOB_API int job_stream_finish(struct job_stream *stream, uint64_t linger_ns);
 JOB_API int job_stream_set_idle_timeout(struct job_stream *stream, uint64_t timeout_ns);
 JOB_API int job_stream_set_send_timeout(struct job_stream *stream, uint64_t timeout_ns);
 JOB_API int job_stream_set_deadline(struct job_stream *stream, uint64_t timeout_ns);
+
+/* What job_stream_cancel() ends. */
+enum job_stream_part {
+    JOB_STREAM_CONNECT = 1,   /* `connected` comes with -ECANCELED; the stream is to be closed then */
+    JOB_STREAM_EXPECT = 2,    /* what was expected comes as it comes, beginning with what has been gathered */
+    JOB_STREAM_SEND = 4,      /* what is queued goes back to its arena, but for what the kernel has begun, which is sent whole */
+    JOB_STREAM_ALL = 7,
+};
+
+/**
+ * Asks that something end early; the stream stays open, and may be used for the same again. Nothing is told inside this call. The end comes
+ * once, as it would have come: of a connection by `connected`, of sends by `sent` and by their notices, with -ECANCELED each, unless they
+ * were through before. What the kernel has begun to send is what was queued when a turn ended; to break that off as well, reset the stream.
+ * Places stay reserved, without what was queued behind them; those are given up by job_place_abandon(). A receive of more than a slot may
+ * take until the next turn to end: job_stream_expect() says -EBUSY so long.
+ *
+ * @param what  one or several of enum job_stream_part
+ * @return 0: asked; -ENOENT: nothing of that kind is under way; -EINVAL: NULL, or what is 0 or unknown; -ECANCELED: closing; -EPERM: not
+ *         the loop's thread
+ * Thread: loop thread
+ */
+JOB_API int job_stream_cancel(struct job_stream *stream, unsigned what);
 
 /** The errno with which the stream failed or timed out; 0: it has not. Until `closed` has returned. After -ETIMEDOUT job_stream_can_send()
  * says whether only receiving is over. Thread: loop thread. */

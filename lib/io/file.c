@@ -22,14 +22,21 @@ static struct list *flows_of(struct job_file *file)
     return (struct list *)file->job_flows;
 }
 
-static void file_closing(struct job_handle *handle)
+static bool file_cancel(struct job_handle *handle)
 {
     struct job_file *file = job_container_of(handle, struct job_file, handle);
     for (struct list *node = ops_of(file)->next; node != ops_of(file); node = node->next)
         (void)job_file_cancel(job_container_of(node, struct job_file_op, job_node));   /* unlinks nothing: ends come from a turn */
+    return !list_is_empty(ops_of(file));
+}
+
+static void file_closing(struct job_handle *handle)
+{
+    struct job_file *file = job_container_of(handle, struct job_file, handle);
+    (void)file_cancel(handle);
     for (struct list *node = flows_of(file)->next; node != flows_of(file); node = node->next) {
         struct file_flow *flow = container_of(node, struct file_flow, node);
-        flow->file_closes(flow);   /* nor does this */
+        flow->file_closes(flow);   /* unlinks nothing either */
     }
 }
 
@@ -49,7 +56,7 @@ static void file_closed(struct job_handle *handle)
         handle_tell_closed(handle);
 }
 
-static const struct handle_kind file_kind = {"file", file_closing, file_closed};
+static const struct handle_kind file_kind = {"file", file_closing, file_closed, file_cancel};
 
 static int file_init(struct job_loop *loop, struct job_file *file)
 {

@@ -10,6 +10,7 @@
  *   stream_exact.c     data of a known length
  *   stream_memory.c    waiting for memory
  *   stream_finish.c    close after what is queued has been sent
+ *   stream_cancel.c    ending early what was asked, without closing
  *   stream_timeout.c   when the peer takes too long
  *   stream_detach.c    off this loop, and onto another one
  *
@@ -37,6 +38,8 @@ enum stream_flag {
     STREAM_FULL = 1 << 8,           /* above the high mark, `writable` not yet told */
     STREAM_SENT_OWED = 1 << 9,      /* something was queued since `sent` was told */
     STREAM_OWES_ROOM = 1 << 12,     /* something was refused: `writable` comes */
+    STREAM_SENDS_CANCELLED = 1 << 13,   /* some of what was queued was dropped: `sent` says so */
+    STREAM_EXPECT_CANCELLED = 1 << 14,  /* job_exact is given up when the kernel gives it back */
     STREAM_CONNECTING = 1 << 11,    /* the receive operation connects */
     STREAM_LEAVING = 1 << 13,       /* is being detached: starts nothing and tells nothing more */
     STREAM_FINISHING = 1 << 10,     /* closes when all is sent and the peer has ended; tells the user but `sent` nothing more */
@@ -125,7 +128,8 @@ void stream_hangup_cancel(struct job_stream *stream);
 /* stream_send.c */
 void stream_flush(struct job_stream *stream);                     /* STREAM_LATER_FLUSH */
 void stream_send_cancel(struct job_stream *stream);
-void stream_send_drop(struct job_stream *stream);                 /* frees the queue, not what the kernel has */
+void stream_send_drop(struct job_stream *stream);                 /* frees the queue, not what the kernel has, and forgets the places */
+void stream_queue_drop(struct job_stream *stream);                /* frees the queue, also behind places, which stay */
 void stream_shut_if_wanted(struct job_stream *stream);
 bool stream_has_to_send(const struct job_stream *stream);
 
@@ -139,10 +143,12 @@ void stream_tell_sent(struct job_stream *stream, int status);     /* `sent`, if 
 /* stream_place.c */
 struct job_buf **stream_tail(struct job_stream *stream);          /* where what is sent now is queued */
 void stream_places_drop(struct job_stream *stream);               /* forgets all, and what waits behind them */
+void stream_places_empty(struct job_stream *stream);              /* what waits behind them */
 
 /* stream_notice.c */
 void stream_notices_init(struct job_stream *stream);
 void stream_notices_tell(struct job_stream *stream, int status);  /* 0: those that have come true; else all */
+void stream_notices_cancel(struct job_stream *stream, uint64_t behind);   /* those of bytes that will not be sent */
 void stream_notices_shift(struct job_stream *stream, uint32_t number, uint64_t len);   /* bytes have come into a place */
 
 /* stream_exact.c */
@@ -150,6 +156,7 @@ struct job_buf *stream_next_data(struct job_stream *stream);      /* what `data`
 bool stream_fills(const struct job_stream *stream);               /* the receive operation is to fill, or fills, job_exact */
 int stream_fill_start(struct job_stream *stream);
 void stream_exact_drop(struct job_stream *stream);
+bool stream_expect_cancel(struct job_stream *stream);             /* false: nothing is expected */
 
 /* stream_memory.c */
 void stream_wait_for_memory(struct job_stream *stream);           /* then look once more */

@@ -105,6 +105,36 @@ struct job_buf *stream_next_data(struct job_stream *stream)
     return stream->job_expected > 0 ? next_small(stream) : job_buf_take(&stream->job_waiting);
 }
 
+/* What was gathered in a large buf comes first. False: the kernel still has it. */
+static bool take_back(struct job_stream *stream)
+{
+    if (fill_is_in_flight(stream))
+        return false;
+    struct job_buf *gathered = job_buf_take(&stream->job_exact);
+    if (gathered && job_buf_len(gathered) > 0) {
+        if (stream->job_waiting) {
+            int err = job_buf_append(gathered, &stream->job_waiting);
+            assert(err == 0);
+        }
+        stream->job_waiting = job_buf_take(&gathered);
+    }
+    job_buf_free(&gathered);
+    stream->job_expected = 0;
+    return true;
+}
+
+/* The kernel has given back what was expected, and nobody wants it whole any more. What is complete comes all the same. */
+static bool give_up_if_cancelled(struct job_stream *stream)
+{
+    bool is_cancelled = stream_has(stream, STREAM_EXPECT_CANCELLED);
+    stream_clear(stream, STREAM_EXPECT_CANCELLED);
+    if (!is_cancelled || missing(stream) == 0)
+        return false;
+    bool was_ours = take_back(stream);
+    assert(was_ours);   /* its operation has just ended */
+    return true;
+}
+
 static void fill_completed(struct op *op, const struct completion *completion)
 {
     struct job_stream *stream = job_container_of(op, struct job_stream, job_receive_op);
@@ -116,7 +146,7 @@ static void fill_completed(struct op *op, const struct completion *completion)
     }
     if (!stream_may_tell(stream) || stream_has(stream, STREAM_END_TOLD))
         stream_exact_drop(stream);
-    else if (completion->res > 0)
+    else if (give_up_if_cancelled(stream) || completion->res > 0)
         stream_deliver(stream);
     if (handle_is_open(&stream->handle))
         stream_receive_ended(stream, completion->res > 0 ? -ECANCELED : completion->res);   /* it goes on, as is right by now */
@@ -151,21 +181,16 @@ void stream_exact_drop(struct job_stream *stream)
     stream->job_expected = 0;
 }
 
-/* What was gathered in a large buf comes first. False: the kernel still has it. */
-static bool take_back(struct job_stream *stream)
+bool stream_expect_cancel(struct job_stream *stream)
 {
-    if (fill_is_in_flight(stream))
+    if (stream->job_expected == 0)
         return false;
-    struct job_buf *gathered = job_buf_take(&stream->job_exact);
-    if (gathered && job_buf_len(gathered) > 0) {
-        if (stream->job_waiting) {
-            int err = job_buf_append(gathered, &stream->job_waiting);
-            assert(err == 0);
-        }
-        stream->job_waiting = job_buf_take(&gathered);
+    if (take_back(stream)) {
+        stream_later(stream, STREAM_LATER_RESUME);
+        return true;
     }
-    job_buf_free(&gathered);
-    stream->job_expected = 0;
+    stream_set(stream, STREAM_EXPECT_CANCELLED);
+    stream_receive_cancel(stream);
     return true;
 }
 

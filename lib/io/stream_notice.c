@@ -1,7 +1,7 @@
 /* stream_notice.c — what becomes of what was queued: two events, in memory of the user's.
  *
  * A notice remembers at which byte of the stream it stands. It has come true when so many were sent, and when no place is open that
- * was reserved before it: bytes that come into such a place move it on.
+ * was reserved before it: bytes that come into such a place move it on. One whose bytes were cancelled waits for those before it only.
  */
 #include <errno.h>
 
@@ -11,6 +11,14 @@ void stream_notices_init(struct job_stream *stream)
 {
     stream->job_notices = NULL;
     stream->job_notices_end = &stream->job_notices;
+}
+
+void stream_notices_cancel(struct job_stream *stream, uint64_t behind)
+{
+    for (struct job_notice *notice = stream->job_notices; notice; notice = notice->job_next) {
+        if (notice->job_at > behind)
+            notice->job_status = -ECANCELED;   /* told when those before it are */
+    }
 }
 
 void stream_notices_shift(struct job_stream *stream, uint32_t number, uint64_t len)
@@ -35,6 +43,8 @@ static bool first_open(const struct job_stream *stream, uint32_t *number)
 static bool has_come_true(const struct job_stream *stream, const struct job_notice *notice)
 {
     uint32_t open;
+    if (notice->job_status < 0)
+        return true;
     if (first_open(stream, &open) && (int32_t)(notice->job_number - open) >= 0)
         return false;
     return notice->job_at <= stream->job_sent;
@@ -45,7 +55,7 @@ static void tell(struct job_stream *stream, struct job_notice *notice, int statu
     struct job_loop *loop = stream->handle.job_loop;
     void (*released)(struct job_notice *notice) = notice->released;
     if (notice->sent)
-        LOOP_CALL(loop, notice->sent, (notice, status));
+        LOOP_CALL(loop, notice->sent, (notice, notice->job_status < 0 ? notice->job_status : status));
     if (released)
         LOOP_CALL(loop, released, (notice));
 }
@@ -71,6 +81,7 @@ int job_stream_notify(struct job_stream *stream, struct job_notice *notice)
     if (stream->job_error < 0)
         return stream->job_error;
     notice->job_next = NULL;
+    notice->job_status = 0;
     notice->job_at = stream->job_sent + stream->job_queued;
     notice->job_number = stream->job_place_number;
     *stream->job_notices_end = notice;

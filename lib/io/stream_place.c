@@ -113,13 +113,18 @@ void job_place_abandon(struct job_place *place)
     leave(stream, place, before(stream, node_of(place)));
 }
 
-void stream_places_drop(struct job_stream *stream)
+void stream_places_empty(struct job_stream *stream)
 {
-    while (!list_is_empty(places_of(stream))) {
-        struct job_place *place = place_of(list_first(places_of(stream)));
-        struct job_buf *behind = job_buf_take(&place->job_behind);
+    for (struct list *node = places_of(stream)->next; node != places_of(stream); node = node->next) {
+        struct job_buf *behind = job_buf_take(&place_of(node)->job_behind);
         owner_pass(behind, BUF_QUEUE, BUF_CODE);
         job_buf_free(&behind);
-        forget(place);
     }
+}
+
+void stream_places_drop(struct job_stream *stream)
+{
+    stream_places_empty(stream);
+    while (!list_is_empty(places_of(stream)))
+        forget(place_of(list_first(places_of(stream))));
 }

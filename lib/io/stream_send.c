@@ -9,18 +9,26 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/bits.h"
+#include "base/limits.h"
 #include "io/stream.h"
 #include "memory/arena.h"
 #include "memory/buf.h"
 #include "memory/owner.h"
 
-enum { HIGH_DEFAULT = 256 << 10, LOW_SHARE = 4, HIGH_MAX = 1 << 30 };
+enum { HIGH_DEFAULT = 256 << 10, HIGH_LEAST = 1 << SLOT_MIN_BITS, LOW_SHARE = 4, HIGH_MAX = 1 << 30 };
 
 static void send_completed(struct op *op, const struct completion *completion);
 
+/* Unless somebody has said it: less the less memory is free, so that queues alone cannot take all of it (docs/decisions/033). */
 static size_t high_mark(const struct job_stream *stream)
 {
-    return stream->job_high ? stream->job_high : HIGH_DEFAULT;
+    if (stream->job_high)
+        return stream->job_high;
+    const struct job_loop *loop = stream->handle.job_loop;
+    size_t spare = arena_spare(loop->arena), late = loop->handle_count * STREAM_LATE_SLOTS * loop->receive_slot_bytes;
+    size_t share = spare > late ? (spare - late) / QUEUE_SHARE : 0;
+    return min_size(max_size(share, HIGH_LEAST), HIGH_DEFAULT);
 }
 
 static size_t low_mark(const struct job_stream *stream)
@@ -35,8 +43,7 @@ bool stream_has_to_send(const struct job_stream *stream)
 
 void stream_tell_sent(struct job_stream *stream, int status)
 {
-    bool more_comes = stream_has(stream, STREAM_FINISHING) && stream->job_place_count > 0 && status == 0;
-    if (!stream_has(stream, STREAM_SENT_OWED) || more_comes)
+    if (!stream_has(stream, STREAM_SENT_OWED))
         return;
     stream_clear(stream, STREAM_SENT_OWED);
     if (handle_is_open(&stream->handle) && stream->job_events->sent)   /* also of a stream that finishes */
@@ -119,7 +126,12 @@ static void all_sent(struct job_stream *stream)
 {
     stream_open_settle(stream);
     stream_shut_if_wanted(stream);
-    stream_tell_sent(stream, 0);
+    bool more_comes = stream_has(stream, STREAM_FINISHING) && stream->job_place_count > 0;   /* then it is told once, for all */
+    int status = stream_has(stream, STREAM_SENDS_CANCELLED) ? -ECANCELED : 0;
+    if (!more_comes) {
+        stream_clear(stream, STREAM_SENDS_CANCELLED);
+        stream_tell_sent(stream, status);
+    }
     stream_finish_step(stream);
 }
 
@@ -202,7 +214,8 @@ void stream_count_queued(struct job_stream *stream, size_t len)
 {
     stream->job_queued += len;
     stream_set(stream, STREAM_SENT_OWED);
-    if (stream->job_queued > high_mark(stream))
+    bool may_be_full = stream->job_high || stream->job_queued > HIGH_LEAST;   /* small queues do not look at the arena */
+    if (may_be_full && stream->job_queued > high_mark(stream))
         stream_set(stream, STREAM_FULL);
     if (stream->job_place_count == 0)
         stream_sendable(stream);
@@ -348,13 +361,25 @@ void stream_send_cancel(struct job_stream *stream)
         engine->type->cancel(engine, stream_send_op(stream));
 }
 
-void stream_send_drop(struct job_stream *stream)
+void stream_queue_drop(struct job_stream *stream)
 {
     owner_pass(stream->job_queue, BUF_QUEUE, BUF_CODE);
     job_buf_free(&stream->job_queue);
+    stream_places_empty(stream);
+    stream->job_queued = job_buf_len(stream->job_sending);
+    stream->job_segments = 0;
+    if (stream_has(stream, STREAM_FULL) && stream->job_queued <= low_mark(stream)) {
+        stream_clear(stream, STREAM_FULL);
+        stream_set(stream, STREAM_OWES_ROOM);
+    }
+    if (stream_has(stream, STREAM_OWES_ROOM) && handle_is_open(&stream->handle))
+        stream_later(stream, STREAM_LATER_ROOM);
+}
+
+void stream_send_drop(struct job_stream *stream)
+{
     if (!op_is_in_flight(stream_send_op(stream)))
         job_buf_free(&stream->job_sending);
+    stream_queue_drop(stream);
     stream_places_drop(stream);
-    stream->job_queued = stream->job_sending ? job_buf_len(stream->job_sending) : 0;
-    stream->job_segments = 0;
 }

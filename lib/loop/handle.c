@@ -143,6 +143,17 @@ bool handle_close(struct job_handle *handle)
     return true;
 }
 
+int job_handle_cancel(struct job_handle *handle)
+{
+    int err = handle ? handle_check(handle) : -EINVAL;
+    if (err < 0)
+        return err;
+    const struct handle_kind *kind = handle->job_kind;
+    bool has_found = kind->cancel && kind->cancel(handle);
+    has_found |= handle_cancel_queued(handle);
+    return has_found ? 0 : -ENOENT;
+}
+
 struct job_loop *job_handle_loop(const struct job_handle *handle)
 {
     return handle ? handle->job_loop : NULL;

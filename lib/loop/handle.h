@@ -15,6 +15,8 @@ struct handle_kind {
     void (*close)(struct job_handle *handle);
     /* Nothing is in flight any more: frees what the kind holds, then calls the user's `closed`, last. */
     void (*closed)(struct job_handle *handle);
+    /* Asks that what is in flight end early; the handle stays open. False: nothing is. NULL: such a handle has nothing but tasks. */
+    bool (*cancel)(struct job_handle *handle);
 };
 
 /* Makes an open handle of the caller's memory, all of which but `data` it sets to zero first. `size` is that of the whole struct.
@@ -84,5 +86,8 @@ static inline void handle_set_idle(struct job_handle *handle, bool is_idle)
 
 /* submit.c: cancels the tasks of a closing handle that are still queued, and its waits for room. */
 void handle_cancel_tasks(struct job_handle *handle);
+
+/* submit.c: of an open handle, whose waits go on. False: it has no task. */
+bool handle_cancel_queued(struct job_handle *handle);
 
 #endif

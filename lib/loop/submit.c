@@ -381,10 +381,16 @@ static void cancel_waits(struct job_handle *handle)
     }
 }
 
-void handle_cancel_tasks(struct job_handle *handle)
+bool handle_cancel_queued(struct job_handle *handle)
 {
     struct list *tasks = (struct list *)handle->job_tasks;
     for (struct list *node = tasks->next; node != tasks; node = node->next)
         (void)task_cancel(task_at(node));   /* those that run go on; all come back through deliver_done() */
+    return !list_is_empty(tasks);
+}
+
+void handle_cancel_tasks(struct job_handle *handle)
+{
+    (void)handle_cancel_queued(handle);
     cancel_waits(handle);
 }

@@ -84,7 +84,7 @@ static bool is_over;
 /* What never happens tests nothing. */
 static struct {
     unsigned connected, refused, accepted, exact, short_exact, timed_out, failed, filled, writable, complete;
-    unsigned notices, cancelled_notices;
+    unsigned notices, cancelled_notices, dropped;
 } seen;
 
 static bool one_in(unsigned n)
@@ -502,6 +502,19 @@ static void set_timeouts(struct conn *conn)
     }
 }
 
+/* What is dropped was never to be read by the peer; what was expected comes in any length. */
+static void cancel(struct conn *conn)
+{
+    size_t before = job_stream_queued(&conn->stream);
+    unsigned what = 1 + (unsigned)random_below(&dice, JOB_STREAM_ALL);
+    int err = job_stream_cancel(&conn->stream, what);
+    must(err == 0 || err == -ENOENT || (err == -ECANCELED && conn->is_finishing));
+    conn->queued -= before - job_stream_queued(&conn->stream);
+    seen.dropped += before > job_stream_queued(&conn->stream);
+    if (what & JOB_STREAM_EXPECT)
+        conn->expected = 0;
+}
+
 static void finish(struct conn *conn)
 {
     conn->is_finishing = true;
@@ -518,6 +531,7 @@ static void we_act(struct conn *conn)
     case 1: case 2: return job_stream_resume(&conn->stream);
     case 3: case 4: return use_place(conn, (unsigned)random_below(&dice, PLACES));
     case 5: return one_in(6) ? close_conn(conn) : (void)0;
+    case 6: return one_in(3) ? cancel(conn) : (void)0;
     default: break;
     }
     if (conn->is_finishing)
