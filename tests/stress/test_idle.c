@@ -4,7 +4,7 @@
 
 #include <sys/resource.h>
 
-enum { WANTED = 12000, COST_MAX = 1024 };
+enum { WANTED = 20000, COST_MAX = 1024 };
 
 static struct job_loop *loop;
 static unsigned closed_count, data_count;

@@ -8,7 +8,7 @@
  * zero at the end.
  *
  * The memory of a connection is overwritten in `closed`; bufs that are kept are verified when they are freed. On the fake kernel each
- * sequence is a function of its seed. SEQUENCES= and STEPS= say how many and how long; SEED= repeats one.
+ * sequence is a function of its seed. SEQUENCES= and STEPS= say how many and how long, SECONDS= for how long as well; SEED= repeats one.
  */
 #include <sys/un.h>
 
@@ -646,6 +646,46 @@ static void prepare_world(unsigned sequence)
     dice.state = seed_now;
 }
 
+/* SECONDS= : the same for so long. From a tenth of it on, at most a minute, memory may not grow any more. */
+enum { GROWTH_MAX = 2 << 20 };
+
+static size_t resident_bytes(void)
+{
+    size_t size = 0, resident = 0;
+    FILE *file = fopen("/proc/self/statm", "re");
+    must(file && fscanf(file, "%zu %zu", &size, &resident) == 2);
+    fclose(file);
+    return resident * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+static double seconds_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+/* Sequences with seeds from `first` on. Returns how many. */
+static unsigned soak(uint64_t first, double seconds, unsigned steps)
+{
+    double begin = seconds_now(), warm = begin + (seconds > 600 ? 60 : seconds / 10);
+    size_t base = 0, most = 0;
+    unsigned count = 0;
+    while (seconds_now() < begin + seconds) {
+        seed_now = first + count;
+        prepare_world(count++);
+        run_sequence(steps);
+        size_t resident = resident_bytes();
+        if (base == 0 || seconds_now() < warm)
+            base = resident > base ? resident : base;
+        most = resident > most ? resident : most;
+    }
+    fprintf(stderr, "%.0f s, %u sequences of %u steps, %u connections: %zu KiB resident, %zu at most later\n", seconds, count,
+            steps, opened, base >> 10, most >> 10);
+    ck_assert_uint_le(most, base + GROWTH_MAX);
+    return count;
+}
+
 START_TEST(whatever_a_connection_lives_through_nothing_is_lost_doubled_or_left)
 {
     uint64_t first = fixture_random("whatever_a_connection_lives_through_nothing_is_lost_doubled_or_left").state;
@@ -660,6 +700,9 @@ START_TEST(whatever_a_connection_lives_through_nothing_is_lost_doubled_or_left)
 #endif
     ck_assert_ok(job_pool_open(runtime, &pool, &options));
 
+    const char *seconds = getenv("SECONDS");
+    if (seconds)
+        first += soak(first, atof(seconds), steps);
     for (unsigned i = 0; i < sequences; i++) {
         seed_now = first + i;
         prepare_world(i);
@@ -679,7 +722,8 @@ int main(void)
 {
     Suite *suite = suite_create("streams");
     TCase *tcase = tcase_create("streams");
-    tcase_set_timeout(tcase, 280);
+    const char *seconds = getenv("SECONDS");
+    tcase_set_timeout(tcase, 280 + (seconds ? atof(seconds) : 0));
     tcase_add_test(tcase, whatever_a_connection_lives_through_nothing_is_lost_doubled_or_left);
     suite_add_tcase(suite, tcase);
     return fixture_run(suite);
