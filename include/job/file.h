@@ -132,6 +132,19 @@ JOB_API int job_file_read(struct job_file *file, struct job_file_op *op, struct 
                           uint64_t offset, job_file_done_fn *done);
 
 /**
+ * Reads what the kernel has in memory, at once, and never sleeps: for a task, which then has the bytes in its own cache, where reads by the
+ * loop would leave them in the loop's. What is not in memory is read by job_file_read(), or by a reader.
+ *
+ * @param file    stays open meanwhile: the task was submitted for its handle
+ * @param buf     the bytes go behind what it holds
+ * @param len     at most 1 GiB, and the room of the buf
+ * @return how many bytes came, perhaps fewer than wanted; 0: the end; -EAGAIN: the first of them is not in memory, or that cannot be known
+ *         (O_DIRECT, pipes, some file systems); -EINVAL: an argument; -EBADF: not open; -EIO and what else preadv2(2) says
+ * Thread: any.
+ */
+JOB_API int job_file_read_now(const struct job_file *file, struct job_buf *buf, size_t len, uint64_t offset);
+
+/**
  * Writes all bytes of a buf. Writes of one file that are in flight together may reach it in any order. With O_DIRECT each segment must
  * begin on a page, and lengths be multiples of the block size.
  *

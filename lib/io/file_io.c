@@ -67,6 +67,26 @@ int job_file_read(struct job_file *file, struct job_file_op *op, struct job_buf 
     return err;
 }
 
+int job_file_read_now(const struct job_file *file, struct job_buf *buf, size_t len, uint64_t offset)
+{
+    size_t room = 0;
+    struct iovec vector = {.iov_base = job_buf_room(buf, &room), .iov_len = len};
+    if (!file || !buf || len == 0 || len > FILE_LEN_MAX || len > room || offset > INT64_MAX - len)
+        return -EINVAL;
+    if (handle_state(&file->handle) == HANDLE_NONE || file->job_fd < 0)
+        return -EBADF;
+    if (!is_seekable(file) || (file->job_flags & FILE_DIRECT))
+        return -EAGAIN;
+    ssize_t n;
+    do
+        n = preadv2(file->job_fd, &vector, 1, (off_t)offset, RWF_NOWAIT);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return errno == EOPNOTSUPP ? -EAGAIN : -errno;
+    (void)job_buf_extend(buf, (size_t)n);   /* no more than there was room for */
+    return (int)n;
+}
+
 int job_file_write(struct job_file *file, struct job_file_op *op, struct job_buf **buf, uint64_t offset,
                    job_file_done_fn *done)
 {

@@ -1,10 +1,12 @@
-/* hash.c — one file: open, read ahead by one chunk, digest on the pool, close; and small files, loaded whole, many to a task.
+/* hash.c — one file: what is in memory is read and hashed by the pool, the rest is read ahead by the loop; small files many to a task.
  *
- *      open ──▶ read ──▶ ready ──▶ task ──▶ … ──▶ the last task ──▶ closed: done
- *                 ▲__________________|            while a chunk is with the task, the next one is read
+ *      open ──▶ task: read a piece, hash it, and the next … ──▶ the end ───────────────────▶ closed: done
+ *                 └── not in memory ──▶ reader ──▶ a buf ──▶ task ──▶ … ──▶ its end ────────▲
+ *                                          ▲___________________|   read ahead meanwhile
  *
- * When memory or descriptors are short, a sum waits until another one has given some back. One can always go on, since it holds nothing
- * then.
+ * Bytes that a pool thread copies out of the kernel are in its core's cache when it hashes them; those that the loop reads are in
+ * another's. When memory or descriptors are short, a sum waits until another one has given some back. One can always go on, since it holds
+ * nothing then.
  */
 #include "jobsum.h"
 
@@ -58,8 +60,6 @@ static void finish(struct sum *sum, int error)
 {
     if (error && !sum->error)
         sum->error = error;
-    sum->has_end = true;
-    job_buf_free(&sum->ready);
     job_file_close(&sum->file, closed);   /* after what is still read or hashed */
 }
 
@@ -86,40 +86,75 @@ void sums_feed_starved(struct jobsum *jobsum)
     }
 }
 
-static bool digest_one(struct sum *sum)
+/* What has been read for it. */
+static int digest_given(struct sum *sum)
 {
     int ok = 1;
     for (const struct job_buf *at = sum->hashed; at && ok; at = job_buf_next(at))
         ok = EVP_DigestUpdate(sum->context, job_buf_data(at), job_buf_segment_len(at));
-    if (ok && sum->is_last)
-        ok = EVP_DigestFinal_ex(sum->context, sum->digest, NULL);
-    return ok;
+    return ok ? 0 : -ENOMEM;   /* what else OpenSSL may lack */
+}
+
+/* What the kernel has in memory, as far as that goes, or for long enough. */
+static int digest_cached(struct sum *sum, struct job_task *task)
+{
+    struct job_buf_options options = {.page_aligned = true};
+    struct job_buf *buf = NULL;
+    int n = job_buf_alloc(job_runtime_arena(sum->jobsum->runtime), HOT_BYTES, &options, &buf);
+    for (size_t done = 0; n >= 0 && done < HOT_TASK_BYTES && !sum->is_last && !job_task_is_cancelled(task);) {
+        (void)job_buf_truncate(buf, 0);
+        n = job_file_read_now(&sum->file, buf, HOT_BYTES, sum->offset);
+        sum->is_last = n == 0;
+        if (n > 0 && !EVP_DigestUpdate(sum->context, job_buf_data(buf), (size_t)n))
+            n = -ENOMEM;
+        if (n > 0) {
+            done += (size_t)n;
+            sum->offset += (uint64_t)n;
+        }
+    }
+    job_buf_free(&buf);
+    return n < 0 ? n : 0;
 }
 
 static void digest(struct job_task *task)   /* a pool thread; one at a time of each sum */
 {
     for (struct sum *sum = job_container_of(task, struct sum, task); sum; sum = sum->next_batched) {
-        if (!digest_one(sum))
-            sum->error = ENOMEM;   /* what else OpenSSL may lack */
+        int err = sum->hashed ? digest_given(sum) : digest_cached(sum, task);
+        if (err == 0 && sum->is_last && !EVP_DigestFinal_ex(sum->context, sum->digest, NULL))
+            err = -ENOMEM;
+        if (err < 0 && sum->hashed)
+            sum->error = -err;
+        else if (err < 0)
+            job_task_set_status(task, err);   /* of one that reads by itself, and is alone: perhaps it goes on otherwise */
     }
 }
 
 static void was_hashed(struct sum *sum)
 {
-    sum->jobsum->progress.bytes += job_buf_len(sum->hashed);
+    sum->offset += job_buf_len(sum->hashed);
     job_buf_free(&sum->hashed);
-    sum->is_hashing = false;
+    sum->jobsum->progress.bytes += sum->offset - sum->counted;
+    sum->counted = sum->offset;
 }
+
+static void start_reader(struct sum *sum);
 
 static void digested(struct job_task *task, int status)
 {
     struct sum *sum = job_container_of(task, struct sum, task);
     struct jobsum *jobsum = sum->jobsum;
+    bool was_given = sum->hashed != NULL;
     was_hashed(sum);
     if (job_handle_is_closing(&sum->file.handle))
         return;
-    if (status < 0 || sum->error || sum->is_last)
-        finish(sum, status < 0 ? -status : sum->error);
+    if (status == -EAGAIN)
+        start_reader(sum);
+    else if (status == -ENOMEM && !was_given && starve(sum))
+        return;
+    else if (status < 0 || sum->error || sum->is_last)
+        finish(sum, -status);
+    else if (was_given)
+        job_reader_resume(&sum->reader);
     else
         go_on(sum);
     sums_feed_starved(jobsum);
@@ -131,51 +166,33 @@ static void submit(struct job_task *task)
     int err = job_submit(sum->jobsum->pool, task, &sum->file.handle);
     if (err == -EAGAIN)
         err = job_task_when_writable(task, submit);
-    if (err < 0) {
-        sum->is_hashing = false;
+    if (err < 0)
         finish(sum, -err);
-    }
 }
 
-/* The end comes with the last chunk, or with an empty one behind it. */
-static void hash_more(struct sum *sum)
+static void had_data(struct job_reader *reader, struct job_buf **in)
 {
-    if (sum->is_hashing || (!sum->ready && !sum->has_end))
-        return;
-    sum->hashed = job_buf_take(&sum->ready);
-    sum->is_hashing = true;
-    sum->is_last = sum->has_end;
+    struct sum *sum = job_container_of(reader, struct sum, reader);
+    job_reader_pause(reader);   /* one buf at a time with the task; the next ones wait here */
+    sum->hashed = job_buf_take(in);
     submit(&sum->task);
 }
 
-static void was_read(struct job_file_op *op, int status, struct job_buf **buf)
+static void had_all(struct job_reader *reader, int status)
 {
-    struct sum *sum = job_container_of(op, struct sum, op);
-    sum->is_reading = false;
+    struct sum *sum = job_container_of(reader, struct sum, reader);
     if (job_handle_is_closing(&sum->file.handle))
         return;
-    if (status < 0) {
-        finish(sum, -status);
-        return;
-    }
-    sum->offset += op->count;
-    sum->has_end = sum->is_stream ? op->count == 0 : op->count < sum->wanted;
-    sum->ready = job_buf_take(buf);
-    go_on(sum);
+    if (status == 0 && !EVP_DigestFinal_ex(sum->context, sum->digest, NULL))
+        status = -ENOMEM;
+    finish(sum, -status);
 }
 
-static void read_more(struct sum *sum)
+static void start_reader(struct sum *sum)
 {
-    struct job_buf *none = NULL;
-    if (sum->is_reading || sum->ready || sum->has_end)
-        return;
-    uint64_t rest = sum->size > sum->offset ? sum->size - sum->offset : 0;
-    sum->wanted = sum->is_stream || rest >= CHUNK_BYTES ? CHUNK_BYTES : rest + 1;   /* one more shows the end */
-    uint64_t offset = sum->is_stream ? JOB_FILE_CURRENT : sum->offset;
-    int err = job_file_read(&sum->file, &sum->op, &none, (size_t)sum->wanted, offset, was_read);
-    sum->is_reading = err == 0;
-    if (err == -ENOMEM && starve(sum))
-        return;
+    static const struct job_reader_events events = {had_data, had_all};
+    struct job_reader_options options = {.offset = sum->is_stream ? JOB_FILE_CURRENT : sum->offset};
+    int err = job_reader_start(&sum->reader, &sum->file, &options, &events);
     if (err < 0)
         finish(sum, -err);
 }
@@ -184,13 +201,10 @@ static void go_on(struct sum *sum)
 {
     if (sum->is_done || job_handle_is_closing(&sum->file.handle))
         return;
-    if (!job_handle_loop(&sum->file.handle)) {
+    if (!job_handle_loop(&sum->file.handle))
         open_file(sum);
-        return;
-    }
-    hash_more(sum);
-    if (!job_handle_is_closing(&sum->file.handle))
-        read_more(sum);
+    else
+        submit(&sum->task);
 }
 
 static void begin_reading(struct sum *sum)
@@ -203,10 +217,12 @@ static void begin_reading(struct sum *sum)
         finish(sum, -err);
         return;
     }
-    sum->size = S_ISREG(status.stx_mode) ? status.stx_size : 0;
     sum->is_stream = sum->is_stream || !(S_ISREG(status.stx_mode) || S_ISBLK(status.stx_mode));
-    sum->jobsum->progress.known_bytes += sum->size;
-    go_on(sum);
+    sum->jobsum->progress.known_bytes += S_ISREG(status.stx_mode) ? status.stx_size : 0;
+    if (sum->is_stream)
+        start_reader(sum);
+    else
+        go_on(sum);
 }
 
 static void opened(struct job_file *file, int status)

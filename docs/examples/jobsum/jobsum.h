@@ -2,7 +2,7 @@
  *
  *      source (arguments and trees, or check files) ──▶ sums, in the order of output ──▶ hash (read ahead, digest on the pool) ──▶ output
  *
- * At most SUMS_MAX sums are on their way, each with at most two chunks, so memory does not depend on the files, nor on their number.
+ * At most SUMS_MAX sums are on their way, each with at most three bufs, so memory does not depend on the files, nor on their number.
  */
 #ifndef JOBSUM_H
 #define JOBSUM_H
@@ -15,7 +15,8 @@ enum {
     SUMS_MAX = 256,
     LOAD_BYTES = 60000,       /* up to that size a file is loaded whole, and hashed together with others */
     BATCH = 16,
-    CHUNK_BYTES = 258048,     /* fits with its headroom into a slot of 256 KiB */
+    HOT_BYTES = 65536,        /* of a file in memory, read and hashed at a time: what fits into a core's cache */
+    HOT_TASK_BYTES = 4 << 20, /* of one task: some milliseconds */
     DIGEST_BYTES = 32,
     OUTPUT_FLUSH = 16384,     /* fewer lines wait for more, but on a terminal */
     OUTPUT_MAX = 1 << 20,     /* of lines that nobody takes: then no more files are begun */
@@ -60,15 +61,15 @@ struct sum {
 
     struct job_file file;
     struct job_file_op op;
+    struct job_reader reader;
     struct job_task task;
     EVP_MD_CTX *context;
-    struct job_buf *ready;    /* read, and not yet with the task */
-    struct job_buf *hashed;   /* with the task */
+    struct job_buf *hashed;   /* with the task; NULL: the task reads by itself */
     struct sum *next_batched; /* the task is for these as well */
-    uint64_t offset, size, wanted;
+    uint64_t offset;          /* up to there it has been hashed; the task's, while it runs */
+    uint64_t counted;         /* of that, in the progress */
     bool is_stream;           /* it has no offsets: standard input, a pipe */
-    bool is_reading, is_hashing, has_end;
-    bool is_last;             /* of the chunk that is with the task: digest() may not look at has_end */
+    bool is_last;             /* nothing comes behind what has been given to the task, or what it has read */
     struct sum *next_starved;
 };
 

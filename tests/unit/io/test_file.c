@@ -65,6 +65,55 @@ START_TEST(a_read_goes_behind_what_the_buf_holds)
 }
 END_TEST
 
+START_TEST(what_is_in_memory_is_read_at_once)
+{
+    struct job_buf *buf = NULL;
+    make_file("a", 100000);
+    ck_assert_int_eq(open_file("a", O_RDONLY), 0);
+    ck_assert_ok(job_buf_alloc(job_runtime_arena(runtime), 120000, NULL, &buf));
+
+    ck_assert_int_eq(job_file_read_now(&file, buf, 60000, 0), 60000);
+    ck_assert_int_eq(job_file_read_now(&file, buf, 60000, 60000), 40000);
+    check_pattern(buf, 0, 100000);
+    ck_assert_int_eq(job_file_read_now(&file, buf, 10000, 100000), 0);
+    ck_assert_int_eq(job_file_read_now(&file, buf, (size_t)1 << 20, 0), -EINVAL);   /* there is no such room */
+    ck_assert_int_eq(job_file_read_now(&file, buf, 10, UINT64_MAX), -EINVAL);
+    ck_assert_uint_eq(job_buf_len(buf), 100000);
+
+    job_buf_free(&buf);
+    close_file();
+    ck_assert_int_eq(job_file_read_now(&file, buf, 10, 0), -EINVAL);
+}
+END_TEST
+
+START_TEST(what_may_have_to_wait_is_not_read_at_once)
+{
+    struct job_buf *buf = NULL;
+    int fds[2];
+    struct job_buf_options aligned = {.page_aligned = true};
+    ck_assert_ok(job_buf_alloc(job_runtime_arena(runtime), 8192, &aligned, &buf));
+    ck_assert_int_eq(job_file_read_now(&file, buf, 10, 0), -EBADF);   /* never opened */
+    ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
+    ck_assert_ok(job_file_adopt(loop, &file, fds[0]));
+    ck_assert_int_eq(job_file_read_now(&file, buf, 10, 0), -EAGAIN);
+    close(fds[1]);
+    close_file();
+    make_file("a", 8192);
+    if (open_file("a", O_RDONLY | O_DIRECT) == 0)
+        ck_assert_int_eq(job_file_read_now(&file, buf, 8192, 0), -EAGAIN);
+    close_file();
+
+    ck_assert_int_eq(open_file("a", O_RDWR), 0);   /* written to the disk, and gone from memory if the file system likes that */
+    ck_assert_int_eq(fsync(job_file_descriptor(&file)), 0);
+    ck_assert_int_eq(posix_fadvise(job_file_descriptor(&file), 0, 0, POSIX_FADV_DONTNEED), 0);
+    int n = job_file_read_now(&file, buf, 8192, 0);
+    ck_assert(n == -EAGAIN || n == 8192);
+    ck_assert_uint_eq(job_buf_len(buf), n > 0 ? 8192 : 0);
+    job_buf_free(&buf);
+    close_file();
+}
+END_TEST
+
 START_TEST(many_segments_are_written_in_order)
 {
     struct job_buf *whole = NULL;
@@ -291,6 +340,8 @@ int main(void)
     tcase_add_test(tcase, what_was_written_is_read);
     tcase_add_test(tcase, a_read_beyond_the_end_is_short_and_one_behind_it_is_empty);
     tcase_add_test(tcase, a_read_goes_behind_what_the_buf_holds);
+    tcase_add_test(tcase, what_is_in_memory_is_read_at_once);
+    tcase_add_test(tcase, what_may_have_to_wait_is_not_read_at_once);
     tcase_add_test(tcase, many_segments_are_written_in_order);
     tcase_add_test(tcase, direct_reads_and_writes_go_by_aligned_bufs);
     tcase_add_test(tcase, appends_go_to_the_end);
