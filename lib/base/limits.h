@@ -69,6 +69,7 @@ enum {
     RECEIVE_SHARE = 64,                                  /* a receive may bring a 64th of an arena, divided by their number: decision 033 */
     RECEIVE_SLOT_BYTES_DEFAULT = 16384,
     RECEIVE_SLOTS_MAX = 1 << 15,                         /* the kernel's limit for a buffer ring */
+    SUBMIT_DISK = 4,                                     /* requests to files a system call: docs/decisions/011 */
     SEND_SEGMENTS = LIMIT(8, 2),                         /* of a buf in one send; unmeasured */
     INFLIGHT_MAX = 1 << 20,                              /* ops of one loop */
 

@@ -37,6 +37,7 @@ struct ring_engine {
     struct list starved;
     struct list aborted;
     unsigned wait_flags;
+    unsigned disk_unsubmitted;   /* requests to files among what waits for the next system call */
     int wake_fd;
     uint64_t wake_count;      /* the kernel writes the eventfd's sum here */
     bool may_cap;             /* FEATURE_RECEIVE_CAP, until this kernel refuses it */
