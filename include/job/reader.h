@@ -7,7 +7,8 @@
  * library's, and the file's `closed` comes after its `end`. Several may read one file at a time, each where it is.
  *
  * Memory: at most `depth` bufs of `chunk_bytes` are read or wait. What `data` has taken is no longer the reader's to count: pause until it
- * is freed, and the sum has a bound. A reader that is refused memory waits until some is freed, and goes on.
+ * is freed, and the sum has a bound. Readers leave the arena's reserve to those who work on what they read; one that is refused memory
+ * waits until some is freed, and goes on.
  */
 #ifndef JOB_READER_H
 #define JOB_READER_H

@@ -27,6 +27,7 @@ enum {
     CHUNK_DIRECT_DEFAULT = 262144,
     CHUNK_MAX = 1 << 30,
     DEPTH_DEFAULT = 2,             /* one is read while one is used */
+    LEAVES_RESERVE = 4,            /* an arena that has so many chunks beside its reserve is large enough to leave that */
     PROBE_BYTES = 4096,            /* behind the size that the file says it has; also of files of /proc, which say none */
     DIRECT_BYTES = 4096,           /* no device has larger blocks */
 };
@@ -182,18 +183,27 @@ static int wait_for_room(struct job_reader *reader, struct job_reader_read *read
     return 0;
 }
 
+/* As receive rings do, readers leave the arena's reserve to those who work on what has been read; but not where the arena is so small that
+ * they would never get anything. */
+static int alloc_chunk(struct job_arena *arena, size_t len, const struct job_buf_options *options, struct job_buf **buf)
+{
+    uint64_t reserve = load_relaxed(&arena->reserve);   /* a bound: orders nothing */
+    bool is_large = arena->limit > reserve && arena->limit - reserve >= LEAVES_RESERVE * len;
+    return is_large && arena_spare(arena) < len ? -ENOMEM : job_buf_alloc(arena, len, options, buf);
+}
+
 /* False: not now. What asked for memory is called when there is some; meanwhile a free read may be told and then try again. */
 static bool allocate(struct job_reader *reader, size_t len, struct job_buf **buf, int *err)
 {
     struct job_buf_options options = {.page_aligned = has(reader, READER_DIRECT)};
     struct job_arena *arena = loop_of(reader)->arena;
-    *err = job_buf_alloc(arena, len, &options, buf);
+    *err = alloc_chunk(arena, len, &options, buf);
     if (*err != -ENOMEM)
         return true;
     if (reader->job_count > 0)
         return false;
     memory_wait(loop_of(reader), wait_of(reader));
-    *err = job_buf_alloc(arena, len, &options, buf);   /* once more: it may have come before we waited */
+    *err = alloc_chunk(arena, len, &options, buf);   /* once more: it may have come before we waited */
     return *err != -ENOMEM;
 }
 

@@ -420,6 +420,26 @@ static void small_arena_setup(void)
     home = (struct job_timer){0};
 }
 
+static void some_is_left(void)
+{
+    struct job_buf *buf = NULL;
+    ck_assert_ok(job_buf_alloc(job_runtime_arena(runtime), 1 << 20, NULL, &buf));
+    job_buf_free(&buf);
+}
+
+START_TEST(it_leaves_the_reserve_to_those_who_work)
+{
+    make_file("a", 20 << 20);
+    ck_assert_int_eq(open_file("a", O_RDONLY), 0);
+    start(&(struct job_reader_options){.depth = 8, .chunk_bytes = 1 << 20});
+    at_data = some_is_left;
+    run();
+    ck_assert_int_eq(end_status, 0);
+    ck_assert_uint_eq(told, 20 << 20);
+    close_file();
+}
+END_TEST
+
 START_TEST(what_cannot_be_started_is_refused)
 {
     static const struct job_reader_events no_data = {NULL, end}, no_end = {data, NULL};
@@ -482,6 +502,7 @@ int main(void)
     tcase_add_checked_fixture(small, small_arena_setup, teardown);
     tcase_set_timeout(small, 60);
     tcase_add_test(small, without_memory_it_waits_and_goes_on);
+    tcase_add_test(small, it_leaves_the_reserve_to_those_who_work);
     suite_add_tcase(suite, small);
     return fixture_run(suite);
 }
