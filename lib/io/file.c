@@ -56,7 +56,8 @@ static void file_closed(struct job_handle *handle)
         handle_tell_closed(handle);
 }
 
-static const struct handle_kind file_kind = {"file", file_closing, file_closed, file_cancel};
+static const struct handle_kind file_kind = {
+    .name = "file", .close = file_closing, .closed = file_closed, .cancel = file_cancel};
 
 static int file_init(struct job_loop *loop, struct job_file *file)
 {

@@ -202,7 +202,7 @@ static void listener_closed(struct job_handle *handle)
         handle_tell_closed(handle);
 }
 
-static const struct handle_kind listener_kind = {"listener", listener_closing, listener_closed, NULL};
+static const struct handle_kind listener_kind = {.name = "listener", .close = listener_closing, .closed = listener_closed};
 
 static void listener_init(struct job_listener *listener, const struct job_listener_options *options, int fd,
                           uint16_t port)

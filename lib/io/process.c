@@ -171,7 +171,7 @@ static void process_closed(struct job_handle *handle)
         handle_tell_closed(handle);
 }
 
-static const struct handle_kind process_kind = {"process", process_closing, process_closed};
+static const struct handle_kind process_kind = {.name = "process", .close = process_closing, .closed = process_closed};
 
 static void run_spawn(struct job_task *task)
 {

@@ -110,7 +110,7 @@ static void signal_closed(struct job_handle *base)
         handle_tell_closed(base);
 }
 
-static const struct handle_kind signal_kind = {"signal", signal_closing, signal_closed, NULL};
+static const struct handle_kind signal_kind = {.name = "signal", .close = signal_closing, .closed = signal_closed};
 
 /* -EPERM unless all of them are blocked in this thread. */
 static int check_blocked(const int *numbers, size_t count)

@@ -105,7 +105,8 @@ static bool stream_cancel_all(struct job_handle *handle)
     return job_stream_cancel(job_container_of(handle, struct job_stream, handle), JOB_STREAM_ALL) == 0;
 }
 
-static const struct handle_kind stream_kind = {"stream", stream_closing, stream_closed, stream_cancel_all};
+static const struct handle_kind stream_kind = {
+    .name = "stream", .close = stream_closing, .closed = stream_closed, .cancel = stream_cancel_all};
 
 /* The rest of an open has failed: the descriptor is the caller's. */
 void stream_abandon(struct job_stream *stream)

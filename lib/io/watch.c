@@ -191,7 +191,7 @@ static void watch_closed(struct job_handle *handle)
         handle_tell_closed(handle);
 }
 
-static const struct handle_kind watch_kind = {"watch", watch_closing, watch_closed};
+static const struct handle_kind watch_kind = {.name = "watch", .close = watch_closing, .closed = watch_closed};
 
 int job_watch_open(struct job_loop *loop, struct job_watch *watch,
                    void (*changed)(struct job_watch *watch, struct job_watch_entry *entry,

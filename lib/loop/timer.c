@@ -63,7 +63,7 @@ static void timer_closed(struct job_handle *handle)
         handle_tell_closed(handle);
 }
 
-static const struct handle_kind timer_kind = {"timer", timer_closing, timer_closed, NULL};
+static const struct handle_kind timer_kind = {.name = "timer", .close = timer_closing, .closed = timer_closed};
 
 int job_timer_open(struct job_loop *loop, struct job_timer *timer, void (*fired)(struct job_timer *timer))
 {
