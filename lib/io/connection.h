@@ -13,4 +13,7 @@ struct job_connection {
     struct job_buf *waiting;     /* received, not yet told */
 };
 
+struct job_connection *connection_new(struct root *root);   /* NULL: no memory */
+void connection_free(struct job_connection *connection);    /* of which nothing is left */
+
 #endif

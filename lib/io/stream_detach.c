@@ -11,26 +11,8 @@
  */
 #include <errno.h>
 
-#include "base/alloc.h"
-#include "base/sys.h"
 #include "io/connection.h"
 #include "io/stream.h"
-
-static struct job_connection *connection_new(struct root *root)
-{
-    struct job_connection *connection = alloc_zeroed(root, sizeof *connection);
-    if (!connection)
-        return NULL;
-    connection->root = root;
-    connection->fd = -1;
-    return connection;
-}
-
-static void connection_free(struct job_connection *connection)
-{
-    assert(connection->fd < 0 && !connection->waiting);
-    alloc_free(connection->root, connection);
-}
 
 static int check_detach(const struct job_stream *stream)
 {
@@ -127,22 +109,4 @@ int job_stream_attach(struct job_loop *loop, struct job_stream *stream, struct j
     *connection = NULL;
     stream_later(stream, STREAM_LATER_RESUME);   /* what waits, and then it receives; if there is no room for that yet it tries again */
     return 0;
-}
-
-size_t job_connection_waiting(const struct job_connection *connection)
-{
-    return connection ? job_buf_len(connection->waiting) : 0;
-}
-
-void job_connection_close(struct job_connection **pointer)
-{
-    struct job_connection *connection = pointer ? *pointer : NULL;
-    if (!connection)
-        return;
-    *pointer = NULL;
-    job_buf_free(&connection->waiting);
-    (void)sys_close(connection->fd);
-    (void)fetch_sub_relaxed(&connection->root->fds, 1);   /* ledger: orders nothing */
-    connection->fd = -1;
-    connection_free(connection);
 }
