@@ -73,7 +73,7 @@ START_TEST(P29_a_sleeping_receiver_is_woken_once_however_many_posts_come)
     static struct inbox_node nodes[100];
     struct counted counted = {.sleeper.wake = count_wake};
     bool was_armed;
-    inbox_init(&inbox, 200, 1000);
+    inbox_init(&inbox, 200, 1000, NULL);
     for (unsigned round = 1; round <= 3; round++) {
         ck_assert(inbox_arm(&inbox, &counted.sleeper));
         for (unsigned i = 0; i < 100; i++)
