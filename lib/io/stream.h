@@ -37,19 +37,19 @@ enum stream_flag {
     STREAM_RESET = 1 << 7,          /* closes by a reset */
     STREAM_FULL = 1 << 8,           /* above the high mark, `writable` not yet told */
     STREAM_SENT_OWED = 1 << 9,      /* something was queued since `sent` was told */
+    STREAM_FINISHING = 1 << 10,     /* closes when all is sent and the peer has ended; tells the user but `sent` nothing more */
+    STREAM_CONNECTING = 1 << 11,    /* the receive operation connects */
     STREAM_OWES_ROOM = 1 << 12,     /* something was refused: `writable` comes */
     STREAM_SENDS_CANCELLED = 1 << 13,   /* some of what was queued was dropped: `sent` says so */
     STREAM_EXPECT_CANCELLED = 1 << 14,  /* job_exact is given up when the kernel gives it back */
-    STREAM_CONNECTING = 1 << 11,    /* the receive operation connects */
-    STREAM_LEAVING = 1 << 13,       /* is being detached: starts nothing and tells nothing more */
-    STREAM_FINISHING = 1 << 10,     /* closes when all is sent and the peer has ended; tells the user but `sent` nothing more */
+    STREAM_LEAVING = 1 << 15,       /* is being detached: starts nothing and tells nothing more */
 
     /* what job_later is to do */
     STREAM_LATER = 1 << 16,         /* it is queued */
     STREAM_LATER_FLUSH = 1 << 17,   /* start to send */
     STREAM_LATER_RESUME = 1 << 18,  /* deliver what waited, and receive again */
-    STREAM_LATER_CONNECT = 1 << 20, /* connect(2) said at once how it went */
     STREAM_LATER_FINISH = 1 << 19,  /* look whether all is done */
+    STREAM_LATER_CONNECT = 1 << 20, /* connect(2) said at once how it went */
     STREAM_LATER_ROOM = 1 << 21,    /* tell `writable` */
     STREAM_LATER_NOTICE = 1 << 22,  /* tell notices */
     STREAM_LATER_DETACH = 1 << 23,  /* hand the connection over */
