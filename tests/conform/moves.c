@@ -22,7 +22,7 @@ struct mover {
     struct peer peer;
     uint64_t received;
     unsigned ends;
-    bool is_over;
+    bool is_leaving, is_over;
 };
 
 struct moves {
@@ -49,7 +49,7 @@ static void on_data(struct job_stream *stream, struct job_buf **in)
     struct mover *mover = place_of(stream)->mover;
     struct scenario *scenario = mover->of->scenario;
     must(scenario, stream == &mover->places[mover->at].stream && !mover->connection);
-    must(scenario, !mover->is_over && place_of(stream)->ends == 0);
+    must(scenario, !mover->is_leaving && !mover->is_over && place_of(stream)->ends == 0);
     verify(scenario, *in, mover->peer.key, &mover->received);
     int err = job_stream_send(stream, in);
     must(scenario, err == 0 || (scenario->may_break && *in));
@@ -63,7 +63,7 @@ static void on_end(struct job_stream *stream, int status)
     struct mover *mover = place_of(stream)->mover;
     struct scenario *scenario = mover->of->scenario;
     must(scenario, stream == &mover->places[mover->at].stream && !mover->connection);
-    must(scenario, !mover->is_over && place_of(stream)->ends == 0);
+    must(scenario, !mover->is_leaving && !mover->is_over && place_of(stream)->ends == 0);
     must(scenario, status == 0 || scenario->may_break);
     place_of(stream)->ends++;
     mover->ends++;
@@ -96,6 +96,8 @@ static void on_detached(struct job_stream *stream, struct job_connection **conne
     struct mover *mover = place_of(stream)->mover;
     struct scenario *scenario = mover->of->scenario;
     must(scenario, stream == &mover->places[mover->at].stream && !mover->is_over && !mover->connection);
+    must(scenario, mover->is_leaving);
+    mover->is_leaving = false;
     if (scenario->may_break && below(scenario, 50) == 0) {   /* nobody takes it */
         mover->is_over = true;
         return;
@@ -123,6 +125,7 @@ static void leave(struct scenario *scenario, struct mover *mover)
         return;
     int err = job_stream_detach(&place->stream, on_detached);
     must(scenario, err == 0 || err == -EBUSY || err == -EALREADY || err == -ECANCELED || scenario->may_break);
+    mover->is_leaving |= err == 0;
 }
 
 static void disturb(struct scenario *scenario, struct mover *mover)
