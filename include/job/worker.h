@@ -165,7 +165,8 @@ JOB_API void job_inside_exit(struct job_inside *inside, int code);
  * return. Costs a load or two. Thread: the worker's. */
 JOB_API bool job_inside_is_stopping(const struct job_inside *inside);
 
-/** As job_inside_exit() with code 1, after its parent was told of the error. The first one counts.
+/** As job_inside_exit() with code 1, after its parent was told of the error (by the code alone while the worker's loop closes). The first
+ * one counts.
  * @param err   a negative errno
  * @param text  copied, cut to 1023 bytes; NULL: none
  * Thread: the worker's. */

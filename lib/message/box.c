@@ -153,10 +153,10 @@ int sender_post(struct sender *sender, const struct job_post *post, const struct
     if (err < 0)
         return err;
     err = claim(box, &charge, stamp);
-    if (err < 0) {
+    if (err == -EAGAIN)
         sender->refused_bytes = charge;
+    if (err < 0)
         return err;
-    }
     struct job_message *message = take_message(sender);
     if (!message) {
         err = -ENOMEM;

@@ -295,6 +295,7 @@ int job_end_receive(struct job_end *end, struct job_message **out, int64_t timeo
         return err;
     box_retain(end->in);
     end_kept(end, message->charge);
+    end_flush(end);   /* this thread may not come back for long */
     *out = message;
     return 0;
 }

@@ -86,6 +86,8 @@ void rpc_watch(struct rpc *rpc)
     if (!node || rpc->look.at_ns != 0 || rpc->overdue_ns == UINT64_MAX)
         return;
     const struct job_rpc_call *call = container_of((void *const *)node, struct job_rpc_call, job_node[0]);
+    if (rpc->overdue_ns >= UINT64_MAX - call->job_since_ns)
+        return;   /* no clock says that much */
     deadline_set_within(rpc_loop(rpc), &rpc->look, call->job_since_ns + rpc->overdue_ns, rpc->overdue_ns / 4);
 }
 

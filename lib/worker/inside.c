@@ -62,7 +62,7 @@ static void post_control(struct worker_record *record, struct job_message *messa
 {
     message->kind = MESSAGE_CONTROL;
     struct job_end *end = record->end ? record->end : record->inside.port.job_end;
-    if (end)
+    if (end && end->out.box)   /* shut while the loop closes: the parent is told the code alone */
         (void)inbox_push(&end->out.box->inbox, &message->node);   /* closed: the parent does not want to know */
 }
 

@@ -370,7 +370,8 @@ int job_worker_post(struct job_worker *worker, const struct job_post *post)
     if (!worker || handle_state(&worker->handle) == HANDLE_NONE)
         return -EINVAL;
     int err = job_port_post(&worker->job_port, post);
-    return err == -ECANCELED && !handle_is_open(&worker->handle) ? -ESRCH : err;
+    bool has_ended = err == -EPIPE || (err == -ECANCELED && !handle_is_open(&worker->handle));
+    return has_ended ? -ESRCH : err;
 }
 
 int job_worker_stop(struct job_worker *worker)

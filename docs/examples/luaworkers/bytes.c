@@ -71,7 +71,7 @@ static int bytes_make(lua_State *lua)
 static size_t position(lua_Integer at, size_t len, size_t least)
 {
     if (at < 0)
-        at = (size_t)-at > len ? 0 : (lua_Integer)len + at + 1;
+        at = 0 - (size_t)at > len ? 0 : (lua_Integer)len + at + 1;
     return (size_t)at < least ? least : (size_t)at > len ? len + 1 : (size_t)at;
 }
 

@@ -95,6 +95,7 @@ static void on_closed(struct job_worker *worker)
     struct child *child = child_of(worker);
     struct isolate *isolate = child->isolate;
     budget_discharge(isolate, child->memory_bytes);
+    child->memory_bytes = 0;
     luaL_unref(isolate->lua, LUA_REGISTRYINDEX, child->callbacks);
     child_release(child);
     isolate_release(isolate);
@@ -188,6 +189,7 @@ static int make(lua_State *lua)
     if (err < 0) {
         luaL_unref(lua, LUA_REGISTRYINDEX, child->callbacks);
         budget_discharge(isolate, child->memory_bytes);
+        child->memory_bytes = 0;
         return library_result(lua, err);
     }
     child->owners++;
@@ -217,8 +219,11 @@ static int id(lua_State *lua)
 static int collected(lua_State *lua)
 {
     struct child *child = check(lua);
-    if (child)
-        child_release(child);
+    if (!child)
+        return 0;
+    if (child->owners == 1)   /* closed, and it is 0; or never opened, since Lua had no memory half-way */
+        budget_discharge(isolate_of(lua), child->memory_bytes);
+    child_release(child);
     return 0;
 }
 

@@ -35,6 +35,21 @@ START_TEST(the_room_of_what_was_received_comes_back)
 }
 END_TEST
 
+START_TEST(each_message_that_is_received_makes_room_at_once)
+{
+    struct job_message *message = NULL;
+    open_channel(&(struct job_channel_options){.messages_max = 3});
+    for (unsigned i = 0; i < 3; i++)
+        ck_assert_ok(end_post_number(ends[0], i));
+    for (unsigned i = 3; i < 10; i++) {
+        ck_assert_int_eq(end_post_number(ends[0], i), -EAGAIN);
+        ck_assert_ok(job_end_receive(ends[1], &message, 0));   /* and does not come back for long */
+        ck_assert_ok(end_post_number(ends[0], i));
+        job_message_free(&message);
+    }
+}
+END_TEST
+
 static void wait_on_loop(struct job_call *call)
 {
     struct job_message *message = NULL;
@@ -90,6 +105,27 @@ START_TEST(a_sender_is_told_of_room_once_and_its_box_lives_until_the_last_sender
     ck_assert_int_eq(job_loop_run(loop), 0);
     ck_assert_uint_eq(b.received, 3);
     ck_assert_uint_eq(b.closed, 1);
+}
+END_TEST
+
+START_TEST(a_sender_waits_for_room_for_what_was_refused_and_not_for_what_never_fits)
+{
+    static const char bytes[4000];
+    struct job_sender *sender = NULL;
+    struct job_post most = {.bytes = bytes, .len = 1200}, never = {.bytes = bytes, .len = sizeof bytes};
+    open_channel(&(struct job_channel_options){.bytes_max = 2000});
+    told = 0;
+    ck_assert_ok(job_end_sender(ends[0], &sender));
+    ck_assert_ok(job_port_open(loop, &b.port, &ends[1], &events));
+    ck_assert_ok(job_sender_post(sender, &most));
+    ck_assert_int_eq(job_sender_post(sender, &most), -EAGAIN);
+    ck_assert_int_eq(job_sender_post(sender, &never), -EMSGSIZE);
+    ck_assert_ok(job_sender_when_writable(sender, loop, sender_told, &told));
+
+    turns(5);
+
+    ck_assert_uint_eq(told, 1);
+    job_sender_close(&sender);
 }
 END_TEST
 
@@ -174,6 +210,8 @@ int main(void)
     tcase_add_test(tcase, the_room_of_what_was_received_comes_back);
     tcase_add_test(tcase, a_loop_thread_may_not_wait_for_a_message);
     tcase_add_test(tcase, a_sender_is_told_of_room_once_and_its_box_lives_until_the_last_sender);
+    tcase_add_test(tcase, a_sender_waits_for_room_for_what_was_refused_and_not_for_what_never_fits);
+    tcase_add_test(tcase, each_message_that_is_received_makes_room_at_once);
     tcase_add_test(tcase, a_loop_that_closes_ends_the_waits_of_senders);
     tcase_add_test(tcase, a_sender_that_is_closed_while_its_answer_is_on_the_way_is_not_called);
     tcase_add_test(tcase, bad_options_and_arguments_are_refused);

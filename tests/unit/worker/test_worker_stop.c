@@ -356,6 +356,41 @@ static void ends_too_slowly(void)
     MUST(w.messages == 2 && w.exits == 1 && w.left == 0 && w.closed == 1);
 }
 
+/* `fails_late` is in the queue when the loop begins to close: the worker's port is shut before it runs. */
+static struct job_inside *failing;
+static struct job_call posts_late, fails_late;
+
+static void fail_late(struct job_call *call)
+{
+    (void)call;
+    job_inside_fail(failing, -EDOM, "too late to be told");
+}
+
+static void post_late(struct job_call *call)
+{
+    (void)call;
+    ck_assert_ok(job_loop_call(job_inside_loop(failing), &fails_late));
+}
+
+static void ends_and_calls(struct job_inside *inside, struct job_message *start)
+{
+    (void)start;
+    failing = inside;
+    posts_late = (struct job_call){.run = post_late};
+    fails_late = (struct job_call){.run = fail_late};
+    job_inside_exit(inside, 3);
+    ck_assert_ok(job_loop_call(job_inside_loop(inside), &posts_late));
+}
+
+START_TEST(who_fails_while_its_loop_closes_is_told_by_its_code)
+{
+    open_worker(&w, ends_and_calls, NULL);
+    run_to_end(&w);
+    ck_assert_uint_eq(w.errors, 0);
+    ck_assert_int_eq(w.code, 1);
+}
+END_TEST
+
 static bool post_is_stopping;   /* behind job_inside_exit() */
 
 static void runs_until_it_is_asked_to_stop(struct job_inside *inside, struct job_message *start)
@@ -421,6 +456,7 @@ int main(void)
     tcase_add_test(tcase, a_stuck_worker_is_told_once_and_holds_up_neither_run_nor_close);
     tcase_add_test(tcase, a_callback_that_goes_on_for_long_can_see_that_its_worker_shall_end);
     tcase_add_test(tcase, a_worker_whose_time_is_up_with_nothing_left_to_wait_for_is_closed);
+    tcase_add_test(tcase, who_fails_while_its_loop_closes_is_told_by_its_code);
     tcase_add_test(tcase, closing_the_parents_loop_stops_its_workers);
     suite_add_tcase(suite, tcase);
     return fixture_run(suite);
