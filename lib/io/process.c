@@ -326,6 +326,8 @@ static int check_kill(const struct job_process *process, int number)
 {
     if (!process || handle_state(&process->handle) == HANDLE_NONE || number < 0 || number > SIGNAL_MAX)
         return -EINVAL;
+    if (handle_state(&process->handle) == HANDLE_CLOSED)
+        return -ESRCH;   /* its loop may be gone */
     if (loop_check_thread(loop_of(process)) < 0)
         return -EPERM;
     return process->job_state == PROCESS_RUNNING ? 0 : -ESRCH;

@@ -57,8 +57,10 @@ CHILD static void child_reset_signals(void)
 CHILD static long child_move_one(struct spawn *spawn, unsigned i)
 {
     int from = spawn->from[i];
-    if (from < 0)
+    if (from < 0) {
+        (void)syscall(SYS_close, i);   /* nothing is meant to be there; most often nothing is */
         return 0;
+    }
     if (from == (int)i)
         return syscall(SYS_fcntl, from, F_SETFD, 0);
     return syscall(SYS_dup3, from, (int)i, 0);
@@ -96,11 +98,12 @@ CHILD static const char *child_candidate(struct spawn *spawn, const char **searc
     const char *at = *search;
     size_t len = 0;
     for (; at[len] != '\0' && at[len] != ':'; len++) {
-        if (len >= sizeof spawn->path - 2)
-            return NULL;
-        spawn->path[len] = at[len];
+        if (len < sizeof spawn->path - 2)
+            spawn->path[len] = at[len];
     }
     *search = at[len] == ':' ? at + len + 1 : NULL;
+    if (len > sizeof spawn->path - 2)
+        return NULL;
     if (len == 0)
         spawn->path[len++] = '.';
     spawn->path[len++] = '/';

@@ -40,13 +40,20 @@ static int use(struct spawn *spawn, unsigned i, int fd)
     return 0;
 }
 
+/* Ours may be closed; and what closes when a program starts is not meant for it: somebody else's who has got the number. */
+static int inherit(struct spawn *spawn, unsigned i)
+{
+    int flags = fcntl((int)i, F_GETFD);
+    if (flags >= 0 && (flags & FD_CLOEXEC) == 0)
+        spawn->from[i] = (int)i;
+    return 0;
+}
+
 static int make_one(struct spawn *spawn, unsigned i)
 {
     const struct job_process_stdio *stdio = &spawn->options.stdio[i];
     switch (stdio->how) {
-    case JOB_STDIO_INHERIT:
-        (void)use(spawn, i, (int)i);   /* ours may be closed */
-        return 0;
+    case JOB_STDIO_INHERIT: return inherit(spawn, i);
     case JOB_STDIO_NULL: return 0;     /* stdio_open_null() */
     case JOB_STDIO_STREAM: return make_pair(spawn, i);
     case JOB_STDIO_FD: return use(spawn, i, stdio->fd);
@@ -110,11 +117,17 @@ void stdio_abandon(struct spawn *spawn)
     }
 }
 
+static void hold(struct job_stream *stream)
+{
+    stream_set(stream, STREAM_HELD);
+    handle_hold(&stream->handle);
+}
+
 void stdio_hold(struct spawn *spawn)
 {
     for (unsigned i = 0; i < STDIO_COUNT; i++) {
         if (spawn->stream_fd[i] >= 0)
-            handle_hold(&spawn->options.stdio[i].stream->handle);
+            hold(spawn->options.stdio[i].stream);
     }
 }
 
@@ -124,8 +137,11 @@ void stdio_receive(struct spawn *spawn)
         struct job_stream *stream = spawn->options.stdio[i].stream;
         if (spawn->stream_fd[i] < 0)
             continue;
-        if (handle_is_open(&stream->handle))
+        stream_clear(stream, STREAM_HELD);
+        if (handle_is_open(&stream->handle)) {
             stream_later(stream, STREAM_LATER_RESUME);
+            stream_later(stream, STREAM_LATER_FLUSH);
+        }
         handle_release(&stream->handle);
     }
 }

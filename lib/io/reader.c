@@ -231,6 +231,8 @@ static bool start_read(struct job_reader *reader)
     read->job_state = err == 0 ? READ_IN_FLIGHT : READ_DONE;   /* a failure is told in its turn */
     read->job_status = err;
     reader->job_in_flight = (uint8_t)(reader->job_in_flight + (err == 0));
+    if (err < 0)
+        later(reader);   /* perhaps nothing is in flight whose end would tell it */
     return err == 0;
 }
 
@@ -390,6 +392,7 @@ void job_reader_resume(struct job_reader *reader)
     if (!is_ours(reader, "job_reader_resume") || !has(reader, READER_PAUSED))
         return;
     reader->job_flags &= ~(uint32_t)READER_PAUSED;
+    loop_unstall(loop_of(reader));   /* its mail may wait there for room, and what was read needs none */
     later(reader);
 }
 

@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <netdb.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -169,21 +170,26 @@ static bool is_text(const char *text, size_t max)
     return len > 0 && len <= max;
 }
 
+/* A number that getaddrinfo(3) would cut to 16 bits. */
+static bool is_no_port(const char *service)
+{
+    return service[strspn(service, "0123456789")] == '\0' && strtoul(service, NULL, 10) > UINT16_MAX;
+}
+
 static int check(struct job_handle *handle, const struct job_resolve *resolve,
                  const struct job_resolve_options *options, job_resolve_done_fn *done)
 {
     if (!handle || !resolve || !options || !done || handle_state(handle) == HANDLE_NONE)
         return -EINVAL;
-    if (!options->service || !is_text(options->service, SERVICE_MAX))
+    if (!options->service || !is_text(options->service, SERVICE_MAX) || is_no_port(options->service))
         return -EINVAL;
     if (options->host && !is_text(options->host, HOST_MAX))
         return -EINVAL;
     if (options->family != AF_UNSPEC && options->family != AF_INET && options->family != AF_INET6)
         return -EINVAL;
-    if (loop_check_thread(handle->job_loop) < 0)
-        return -EPERM;
-    if (!handle_is_open(handle))
-        return -ECANCELED;
+    int err = handle_check(handle);
+    if (err < 0)
+        return err;
     return resolve->job_state == RESOLVE_IDLE ? 0 : -EBUSY;
 }
 

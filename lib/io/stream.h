@@ -54,6 +54,8 @@ enum stream_flag {
     STREAM_LATER_NOTICE = 1 << 22,  /* tell notices */
     STREAM_LATER_DETACH = 1 << 23,  /* hand the connection over */
     STREAM_LATER_ALL = 0xFF << 16,
+
+    STREAM_HELD = 1 << 24,          /* of a program that has not started: receives, sends and tells nothing yet */
 };
 
 _Static_assert(sizeof(((struct job_stream *)0)->job_receive_op) >= sizeof(struct op), "op fits");

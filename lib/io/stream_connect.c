@@ -41,7 +41,7 @@ static void connected(struct job_stream *stream)
     stream->job_active_ns = stream->job_progress_ns = stream->handle.job_loop->now_ns;
     stream_timeout_update(stream);
     stream_later(stream, STREAM_LATER_RESUME);   /* receives; paused meanwhile: not */
-    if (stream_has_to_send(stream))
+    if (stream_has_to_send(stream) || stream_has(stream, STREAM_SENDS_CANCELLED))
         stream_later(stream, STREAM_LATER_FLUSH);
     stream_shut_if_wanted(stream);
     tell_connected(stream, 0);

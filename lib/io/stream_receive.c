@@ -126,7 +126,7 @@ static bool is_small(const struct job_stream *stream, const struct job_buf *buf)
 static bool may_deliver(const struct job_stream *stream)
 {
     bool is_held = stream_has(stream, STREAM_PAUSED) || stream_has(stream, STREAM_DELIVERING) ||
-                   stream_has(stream, STREAM_LEAVING);
+                   stream_has(stream, STREAM_LEAVING) || stream_has(stream, STREAM_HELD);
     return stream_may_tell(stream) && !is_held;
 }
 
@@ -141,7 +141,8 @@ static void tell_data(struct job_stream *stream, struct job_buf *buf)
 
 static void tell_end(struct job_stream *stream)
 {
-    if (!stream_has(stream, STREAM_ENDED) || stream_has(stream, STREAM_END_TOLD) || stream_has(stream, STREAM_LEAVING))
+    if (!stream_has(stream, STREAM_ENDED) || stream_has(stream, STREAM_END_TOLD) || stream_has(stream, STREAM_LEAVING) ||
+        stream_has(stream, STREAM_HELD))
         return;
     stream_set(stream, STREAM_END_TOLD);
     if (stream_may_tell(stream) && stream->job_events->end)
@@ -285,7 +286,8 @@ void stream_receive_resume(struct job_stream *stream)
 {
     stream_deliver(stream);
     bool is_wanted = handle_is_open(&stream->handle) && !stream_has(stream, STREAM_PAUSED);
-    bool is_held = stream_has(stream, STREAM_CONNECTING) || stream_has(stream, STREAM_LEAVING);
+    bool is_held = stream_has(stream, STREAM_CONNECTING) || stream_has(stream, STREAM_LEAVING) ||
+                   stream_has(stream, STREAM_HELD);
     if (is_wanted && !is_held && !stream_has(stream, STREAM_ENDED) &&
         !op_is_in_flight(stream_receive_op(stream)))
         receive_again(stream);

@@ -45,18 +45,20 @@ int handle_check(const struct job_handle *handle);
 /* The log hears that `call` was ignored. */
 void handle_tell_elsewhere(const struct job_handle *handle, const char *call);
 
+static inline enum handle_state handle_state(const struct job_handle *handle)
+{
+    return (enum handle_state)(handle->job_state & HANDLE_STATE_MASK);
+}
+
 /* May this thread use it? Says so in the log if not: for calls that return nothing. */
 static inline bool handle_is_here(const struct job_handle *handle, const char *call)
 {
+    if (handle_state(handle) == HANDLE_CLOSED)
+        return true;   /* its loop may be gone; whoever calls looks at the state, or touches the user's memory alone */
     if (!handle->job_loop || loop_check_thread(handle->job_loop) == 0)
         return true;
     handle_tell_elsewhere(handle, call);
     return false;
-}
-
-static inline enum handle_state handle_state(const struct job_handle *handle)
-{
-    return (enum handle_state)(handle->job_state & HANDLE_STATE_MASK);
 }
 
 static inline bool handle_is_open(const struct job_handle *handle)

@@ -187,6 +187,17 @@ START_TEST(without_arguments_it_gets_its_name_and_our_environment)
 }
 END_TEST
 
+START_TEST(its_streams_tell_nothing_before_it_has_started)
+{
+    const char *const arguments[] = {"sh", "-c", "echo abc", NULL};
+    struct job_process_options options = shell(arguments);
+    begin(&options);
+    ck_assert_ok(job_stream_expect(&output, 4));   /* on_data looks whether it has started */
+    run();
+    ck_assert_str_eq(text, "abc\n");
+}
+END_TEST
+
 START_TEST(bytes_go_through_it_and_come_back)
 {
     const char *const arguments[] = {"cat", NULL};
@@ -403,7 +414,8 @@ END_TEST
 
 START_TEST(path_is_searched_as_by_a_shell)
 {
-    char first[64], second[64], path[256], before[4096];
+    static char path[8192];
+    char first[64], second[64], before[4096];
     (void)snprintf(before, sizeof before, "%s", getenv("PATH"));
     (void)snprintf(first, sizeof first, "/tmp/test_process_a.%d", (int)getpid());
     (void)snprintf(second, sizeof second, "/tmp/test_process_b.%d", (int)getpid());
@@ -426,12 +438,20 @@ START_TEST(path_is_searched_as_by_a_shell)
     setenv("PATH", path, 1);
     fails_with(&options, -EACCES);
 
+    memset(path, 'a', 5000);   /* a place with a name that is too long */
+    (void)snprintf(path + 5000, sizeof path - 5000, ":%s", second);
+    setenv("PATH", path, 1);
+    starts = exits = closes = 0;
+    begin(&options);
+    run();
+    ck_assert_str_eq(text, "second\nsecond\n");
+
     setenv("PATH", "", 1);   /* an empty place: where we are */
     ck_assert_int_eq(chdir(second), 0);
     starts = exits = closes = 0;
     begin(&options);
     run();
-    ck_assert_str_eq(text, "second\nsecond\n");
+    ck_assert_str_eq(text, "second\nsecond\nsecond\n");
 
     setenv("PATH", before, 1);
     ck_assert_int_eq(unlink("tool") | chdir(first) | unlink("tool") | chdir("/"), 0);
@@ -810,6 +830,7 @@ int main(void)
     TCase *gets = add_case(suite, "what it gets");
     tcase_add_test(gets, it_gets_arguments_environment_and_directory);
     tcase_add_test(gets, without_arguments_it_gets_its_name_and_our_environment);
+    tcase_add_test(gets, its_streams_tell_nothing_before_it_has_started);
     tcase_add_test(gets, bytes_go_through_it_and_come_back);
     tcase_add_test(gets, null_is_empty_and_swallows);
     tcase_add_test(gets, standard_error_may_go_where_output_goes);

@@ -397,6 +397,8 @@ START_TEST(bad_arguments_change_nothing)
     ck_assert_int_eq(ask("", "80"), -EINVAL);
     ck_assert_int_eq(ask(long_host, "80"), -EINVAL);
     ck_assert_int_eq(ask("localhost", long_service), -EINVAL);
+    ck_assert_int_eq(ask("localhost", "65536"), -EINVAL);
+    ck_assert_int_eq(ask("localhost", "99999999999999999999999"), -EINVAL);
     options.family = AF_UNIX;
     ck_assert_int_eq(job_resolve_start(&home.handle, &resolve, &options, ended), -EINVAL);
     run();

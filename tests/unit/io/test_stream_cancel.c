@@ -365,6 +365,38 @@ static void refuse(struct job_listener *listener, struct job_incoming *incoming)
     job_listener_close(listener, NULL);
 }
 
+static void connected_and_stays(struct job_stream *s, int status)
+{
+    (void)s;
+    ck_assert_int_eq(status, 0);
+    connects++;
+}
+
+START_TEST(what_was_queued_while_it_connects_is_told_as_cancelled_once_it_is_connected)
+{
+    static const struct job_stream_events staying = {
+        .data = keeps, .sent = on_sent, .closed = on_closed, .connected = connected_and_stays};
+    static struct job_listener listener;
+    char address[JOB_ADDRESS_TEXT];
+    close_it();
+    run();
+    closes = 0;
+    ck_assert_ok(job_listener_open(loop, &listener, NULL, refuse));
+    ck_assert_ok(job_listener_address(&listener, address, sizeof address));
+    job_handle_unref(&listener.handle);
+    ck_assert_ok(job_stream_connect(loop, &stream, address, NULL, &staying));
+    queue(10);
+    ck_assert_int_eq(job_stream_cancel(&stream, JOB_STREAM_SEND), 0);
+    in_sent = close_it;
+
+    run();
+
+    ck_assert_uint_eq(connects, 1);
+    ck_assert_uint_eq(sents, 1);
+    ck_assert_int_eq(sent_status, -ECANCELED);
+}
+END_TEST
+
 START_TEST(a_connection_that_is_cancelled_says_so_once)
 {
     static struct job_listener listener;
@@ -488,6 +520,7 @@ int main(void)
     tcase_add_loop_test(tcase, what_was_gathered_comes_and_then_data_as_it_comes, 0, 4);
     tcase_add_loop_test(tcase, an_expected_length_of_which_nothing_has_come_ends_silently, 0, 2);
     tcase_add_test(tcase, a_cancel_that_meets_the_last_bytes_loses_none);
+    tcase_add_test(tcase, what_was_queued_while_it_connects_is_told_as_cancelled_once_it_is_connected);
     tcase_add_loop_test(tcase, a_connection_that_is_cancelled_says_so_once, 0, 2);
     tcase_add_test(tcase, cancel_of_all_ends_sends_and_queued_tasks_and_leaves_the_handle_open);
     tcase_add_test(tcase, cancel_of_all_ends_each_request_of_a_file);
