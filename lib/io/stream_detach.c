@@ -25,8 +25,8 @@ static int check_detach(const struct job_stream *stream)
         return stream->job_error;
     bool is_sending = stream_has_to_send(stream) || stream->job_queued > 0 || stream->job_place_count > 0 ||
                       stream->job_notices;
-    bool is_half_way = stream_has(stream, STREAM_CONNECTING) || stream_has(stream, STREAM_HELD) || stream_has(stream, STREAM_FINISHING) ||
-                       stream->job_expected > 0 || stream->job_exact;
+    bool is_half_way = stream_has(stream, STREAM_CONNECTING) || stream_has(stream, STREAM_HELD) ||
+                       stream_has(stream, STREAM_FINISHING) || stream->job_expected > 0 || stream->job_exact;
     return is_sending || is_half_way ? -EBUSY : 0;
 }
 

@@ -141,8 +141,8 @@ static void tell_data(struct job_stream *stream, struct job_buf *buf)
 
 static void tell_end(struct job_stream *stream)
 {
-    if (!stream_has(stream, STREAM_ENDED) || stream_has(stream, STREAM_END_TOLD) || stream_has(stream, STREAM_LEAVING) ||
-        stream_has(stream, STREAM_HELD))
+    bool is_held = stream_has(stream, STREAM_LEAVING) || stream_has(stream, STREAM_HELD);
+    if (!stream_has(stream, STREAM_ENDED) || stream_has(stream, STREAM_END_TOLD) || is_held)
         return;
     stream_set(stream, STREAM_END_TOLD);
     if (stream_may_tell(stream) && stream->job_events->end)

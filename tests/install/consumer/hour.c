@@ -41,8 +41,8 @@ int main(void)
         post_one(runtime, loop, &from, &to) < 0)
         return 1;
     uint64_t begin_ns = job_test_now();
-    if (job_loop_run(loop) < 0 || messages != 1 || job_test_now() - begin_ns < hour_ns || job_loop_close(&loop, 0) < 0 ||
-        job_runtime_close(&runtime) < 0)
+    if (job_loop_run(loop) < 0 || messages != 1 || job_test_now() - begin_ns < hour_ns ||
+        job_loop_close(&loop, 0) < 0 || job_runtime_close(&runtime) < 0)
         return 1;
     printf("libjob %s: a task came back\n", job_version());
     return 0;

@@ -135,6 +135,7 @@ enum { PAIRS = 40, PART = 4096, PARTS = 200 };
 struct end {
     struct job_stream stream;
     unsigned sent;
+    bool has_ended;            /* the peer has sent all */
     uint64_t received;
 };
 
@@ -150,7 +151,11 @@ static void send_more(struct end *end)
         ck_assert_ok(err);
         end->sent++;
     }
-    if (end->sent == PARTS)
+    if (end->sent < PARTS)
+        return;
+    if (end->has_ended)
+        ck_assert_ok(job_stream_finish(&end->stream, 0));
+    else
         ck_assert_ok(job_stream_shutdown(&end->stream));
 }
 
@@ -166,8 +171,11 @@ static void goes_on(struct job_stream *stream)
 
 static void ended(struct job_stream *stream, int status)
 {
+    struct end *end = job_container_of(stream, struct end, stream);
     ck_assert_int_eq(status, 0);
-    ck_assert_ok(job_stream_finish(stream, 0));
+    end->has_ended = true;
+    if (end->sent == PARTS)
+        ck_assert_ok(job_stream_finish(stream, 0));
 }
 
 START_TEST(both_ends_in_one_small_arena_get_everything)
