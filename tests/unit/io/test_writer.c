@@ -202,6 +202,49 @@ START_TEST(a_file_too_large_ends_it_as_well)
 }
 END_TEST
 
+static void write_piece(uint64_t from, size_t len)
+{
+    struct job_buf *buf = piece(from, len);
+    ck_assert_ok(job_writer_write(&writer, &buf));
+    written_in = from + len;
+}
+
+static unsigned calls;
+
+/* In the turn after the one that has given the first piece to a thread, before anything that the thread says. */
+static void write_another(struct job_call *call)
+{
+    ck_assert_uint_eq(job_writer_written(&writer), 0);
+    if (calls++ == 0)
+        ck_assert_ok(job_loop_call(loop, call));
+    else
+        write_piece(20000, 1000);
+}
+
+START_TEST(what_is_queued_behind_a_write_that_fails_stays_behind_it)
+{
+    struct rlimit before, limit;
+    struct job_call call = {.run = write_another};
+    ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &before), 0);
+    limit = before;
+    limit.rlim_cur = 10000;
+    signal(SIGXFSZ, SIG_IGN);
+    ck_assert_int_eq(open_file("a", O_RDWR | O_CREAT), 0);
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    start(NULL, 0, 1);
+    calls = 0;
+
+    write_piece(0, 20000);
+    ck_assert_ok(job_loop_call(loop, &call));
+    run();
+
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &before), 0);
+    check_failed("a", -EFBIG);
+    ck_assert_uint_eq(job_writer_written(&writer), 10000);
+    close_file();
+}
+END_TEST
+
 START_TEST(a_pipe_takes_it_at_its_pace_and_its_end_is_told)
 {
     enum { BYTES = 300000 };
@@ -325,6 +368,7 @@ int main(void)
     tcase_add_test(tcase, direct_writes_keep_their_blocks);
     tcase_add_test(tcase, a_full_disk_ends_it_and_the_rest_comes_back);
     tcase_add_test(tcase, a_file_too_large_ends_it_as_well);
+    tcase_add_test(tcase, what_is_queued_behind_a_write_that_fails_stays_behind_it);
     tcase_add_test(tcase, a_pipe_takes_it_at_its_pace_and_its_end_is_told);
     tcase_add_test(tcase, stop_and_close_end_it_once_in_each_state);
     tcase_add_test(tcase, one_that_has_nothing_to_write_lets_the_loop_return);
