@@ -365,6 +365,21 @@ static void refuse(struct job_listener *listener, struct job_incoming *incoming)
     job_listener_close(listener, NULL);
 }
 
+/* The stream is one that connects, and has something to send. */
+static void connect_with(const struct job_stream_events *connecting)
+{
+    static struct job_listener listener;
+    char address[JOB_ADDRESS_TEXT];
+    close_it();
+    run();
+    closes = 0;
+    ck_assert_ok(job_listener_open(loop, &listener, NULL, refuse));
+    ck_assert_ok(job_listener_address(&listener, address, sizeof address));
+    job_handle_unref(&listener.handle);
+    ck_assert_ok(job_stream_connect(loop, &stream, address, NULL, connecting));
+    queue(10);
+}
+
 static void connected_and_stays(struct job_stream *s, int status)
 {
     (void)s;
@@ -376,16 +391,7 @@ START_TEST(what_was_queued_while_it_connects_is_told_as_cancelled_once_it_is_con
 {
     static const struct job_stream_events staying = {
         .data = keeps, .sent = on_sent, .closed = on_closed, .connected = connected_and_stays};
-    static struct job_listener listener;
-    char address[JOB_ADDRESS_TEXT];
-    close_it();
-    run();
-    closes = 0;
-    ck_assert_ok(job_listener_open(loop, &listener, NULL, refuse));
-    ck_assert_ok(job_listener_address(&listener, address, sizeof address));
-    job_handle_unref(&listener.handle);
-    ck_assert_ok(job_stream_connect(loop, &stream, address, NULL, &staying));
-    queue(10);
+    connect_with(&staying);
     ck_assert_int_eq(job_stream_cancel(&stream, JOB_STREAM_SEND), 0);
     in_sent = close_it;
 
@@ -399,17 +405,7 @@ END_TEST
 
 START_TEST(a_connection_that_is_cancelled_says_so_once)
 {
-    static struct job_listener listener;
-    char address[JOB_ADDRESS_TEXT];
-    close_it();
-    run();
-    closes = 0;
-    ck_assert_ok(job_listener_open(loop, &listener, NULL, refuse));
-    ck_assert_ok(job_listener_address(&listener, address, sizeof address));
-    job_handle_unref(&listener.handle);
-    ck_assert_ok(job_stream_connect(loop, &stream, address, NULL, &keeping));
-    queue(10);
-
+    connect_with(&keeping);
     ck_assert_int_eq(_i ? job_handle_cancel(&stream.handle) : job_stream_cancel(&stream, JOB_STREAM_CONNECT), 0);
     ck_assert_uint_eq(connects, 0);
 
