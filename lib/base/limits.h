@@ -66,6 +66,7 @@ enum {
     RECEIVE_BURST_BYTES = LIMIT(262144, 8192),           /* of one stream before others' turn: 2 MiB a stream were 5 ms a turn */
     RECEIVE_SLOTS_GROWN = LIMIT(1024, 8),                /* what a receive ring that ran dry grows to; 512 busy peers: +20 % */
     RECEIVE_GROWN_SHARE = LIMIT(16, 2),                  /* but to no more than a 16th of its arena; unmeasured */
+    RECEIVE_GROWN_SPARE = 4,                             /* and only while a 4th of it is spare; unmeasured */
     RECEIVE_SHARE = 64,                                  /* a receive may bring a 64th of an arena, divided by their number: decision 033 */
     RECEIVE_SLOT_BYTES_DEFAULT = 16384,
     RECEIVE_SLOTS_MAX = 1 << 15,                         /* the kernel's limit for a buffer ring */

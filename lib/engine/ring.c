@@ -162,8 +162,6 @@ static void issue(struct ring_engine *ring, struct op *op)
     op->state = OP_KERNEL;
     prepare(ring, op, sqe);
     ring->disk_unsubmitted += op->kind == OP_READ_AT || op->kind == OP_WRITE_AT;
-    if (ring->disk_unsubmitted >= SUBMIT_DISK && ring->is_enabled)
-        submit_to_disk(ring);
 }
 
 static int ring_start(struct engine *engine, struct op *op)
@@ -178,6 +176,9 @@ static int ring_start(struct engine *engine, struct op *op)
         return err;
     engine->in_flight++;
     issue(ring, op);
+    /* Not in issue(): what a completion issues again waits for the next turn, or one that ends at once would keep reap() for ever. */
+    if (ring->disk_unsubmitted >= SUBMIT_DISK && ring->is_enabled)
+        submit_to_disk(ring);
     return 0;
 }
 

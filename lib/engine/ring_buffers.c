@@ -95,6 +95,8 @@ static bool lend_some(struct ring_buffers *buffers, struct shortage *shortage)
     int added = 0;
     while (buffers->available + (unsigned)added < buffers->wanted) {
         bool is_needed = buffers->available + (unsigned)added < buffers->count;   /* else it only wants more */
+        if (!is_needed && arena_spare(buffers->arena) < buffers->arena->limit / RECEIVE_GROWN_SPARE)
+            break;   /* an idle loop gives nothing back: who reads files waits for what is spare */
         struct slot *slot = slot_take_spare(buffers->arena, buffers->class, is_needed, shortage);
         if (!slot)
             break;

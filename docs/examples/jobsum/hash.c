@@ -63,11 +63,19 @@ static void finish(struct sum *sum, int error)
     job_file_close(&sum->file, closed);   /* after what is still read or hashed */
 }
 
-/* False: nobody has anything to give back. */
+static unsigned starving(const struct jobsum *jobsum)
+{
+    unsigned count = 0;
+    for (const struct sum *sum = jobsum->starved; sum; sum = sum->next_starved)
+        count++;
+    return count;
+}
+
+/* False: nobody has anything to give back; who starves has not either. */
 static bool starve(struct sum *sum)
 {
     struct jobsum *jobsum = sum->jobsum;
-    if (jobsum->in_flight <= 1 || jobsum->input == sum)
+    if (jobsum->in_flight <= 1 + starving(jobsum) || jobsum->input == sum)
         return false;
     sum->next_starved = jobsum->starved;
     jobsum->starved = sum;
