@@ -418,7 +418,8 @@ static void ask_back(struct side *side, struct job_message *message)
     hold(side, message);
     for (unsigned i = 0; i < 4 && side->held_count == 1; i++)
         ck_assert_ok(ask(side, 8 + i, "back"));
-    ck_assert_int_eq(ask(side, 12, "one more"), -EAGAIN);
+    if (side->held_count == 1)   /* later some may have been delivered */
+        ck_assert_int_eq(ask(side, 12, "one more"), -EAGAIN);
     ck_assert_ok(answer(side, side->held_count - 1, 0, "into a's full queue"));
 }
 
