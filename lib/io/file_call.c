@@ -34,7 +34,7 @@ enum {
 };
 
 #define AGAIN_IF_INTERRUPTED(call)                                                                                     \
-    ({                                                                                                                 \
+    __extension__({                                                                                                    \
         long again_rc;                                                                                                 \
         do                                                                                                             \
             again_rc = (long)(call);                                                                                   \

@@ -253,8 +253,10 @@ static void receive_completed(struct op *op, const struct completion *completion
     struct job_stream *stream = job_container_of(op, struct job_stream, job_receive_op);
     struct job_buf *buf = completion->buf;
     assert((buf != NULL) == (completion->res > 0));
-    if (completion->res == -ENOBUFS && completion->more)
-        return stream_hangup_watch(stream);   /* it goes on when there is memory */
+    if (completion->res == -ENOBUFS && completion->more) {
+        stream_hangup_watch(stream);   /* it goes on when there is memory */
+        return;
+    }
     if (!stream_may_tell(stream) || stream_has(stream, STREAM_END_TOLD))
         job_buf_free(&buf);   /* after a failed send the cancel may come too late for some data: none is told after `end` */
     else if (buf)

@@ -140,8 +140,10 @@ void stream_flush(struct job_stream *stream)
     bool is_held = stream_has(stream, STREAM_CONNECTING) || stream_has(stream, STREAM_HELD);
     if (op_is_in_flight(stream_send_op(stream)) || is_held)
         return;
-    if (stream->job_error < 0)
-        return fail_sending(stream, stream->job_error);
+    if (stream->job_error < 0) {
+        fail_sending(stream, stream->job_error);
+        return;
+    }
     if (!take_next(stream)) {
         if (stream->job_queued == 0)   /* else the rest waits behind a place */
             all_sent(stream);

@@ -10,7 +10,7 @@ if(TARGET job_test)   # a component of its own, for packages of their own
   install(FILES include/job/test.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/job COMPONENT test)
   install(EXPORT jobTestTargets NAMESPACE job:: DESTINATION ${package_folder} COMPONENT test)
 endif()
-configure_package_config_file(cmake/jobConfig.cmake.in jobConfig.cmake INSTALL_DESTINATION ${package_folder})
+configure_package_config_file(tools/cmake/jobConfig.cmake.in jobConfig.cmake INSTALL_DESTINATION ${package_folder})
 # Before 1.0 a minor version may change names.
 write_basic_package_version_file(jobConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/jobConfig.cmake ${CMAKE_CURRENT_BINARY_DIR}/jobConfigVersion.cmake
@@ -29,7 +29,7 @@ foreach(folder INCLUDEDIR LIBDIR)
     set(JOB_PC_${folder} ${CMAKE_INSTALL_${folder}})
   endif()
 endforeach()
-configure_file(cmake/job.pc.in job.pc @ONLY)
+configure_file(tools/cmake/job.pc.in job.pc @ONLY)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/job.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 
 install(FILES tools/gdb/job.py DESTINATION ${CMAKE_INSTALL_DATADIR}/libjob/gdb)
