@@ -115,6 +115,13 @@ void stream_abandon(struct job_stream *stream)
     handle_abandon(&stream->handle);
 }
 
+static bool is_unix(int fd)
+{
+    int domain = 0;
+    socklen_t len = sizeof domain;
+    return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 && domain == AF_UNIX;
+}
+
 int stream_open(struct job_loop *loop, struct job_stream *stream, int fd, const struct job_stream_events *events)
 {
     int err = handle_open(loop, &stream->handle, sizeof *stream, &stream_kind);
@@ -122,6 +129,8 @@ int stream_open(struct job_loop *loop, struct job_stream *stream, int fd, const 
         return err;
     stream->job_events = events;
     stream->job_fd = fd;
+    if (is_unix(fd))
+        stream_set(stream, STREAM_UNIX);
     list_init((struct list *)stream->job_node);
     list_init((struct list *)stream->job_admitted);
     list_init((struct list *)stream->job_places);

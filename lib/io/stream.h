@@ -56,6 +56,7 @@ enum stream_flag {
     STREAM_LATER_ALL = 0xFF << 16,
 
     STREAM_HELD = 1 << 24,          /* of a program that has not started: receives, sends and tells nothing yet */
+    STREAM_UNIX = 1 << 25,          /* its receive may miss the end (stream_hangup.c) */
 };
 
 _Static_assert(sizeof(((struct job_stream *)0)->job_receive_op) >= sizeof(struct op), "op fits");
@@ -114,6 +115,7 @@ void stream_connect_failed(struct job_stream *stream, int err);
 /* stream_receive.c */
 int stream_receive_start(struct job_stream *stream);
 void stream_receive_cancel(struct job_stream *stream);
+void stream_receive_renew(struct job_stream *stream);             /* the one in flight may have missed the end */
 void stream_receive_arrived(struct job_stream *stream, size_t len);   /* counts */
 void stream_receive_ended(struct job_stream *stream, int res);
 void stream_deliver(struct job_stream *stream);
@@ -124,7 +126,7 @@ void stream_fail(struct job_stream *stream, int err);             /* the stream 
 void stream_open_settle(struct job_stream *stream);               /* gives the open buf away if nobody else uses its slot */
 
 /* stream_hangup.c */
-void stream_hangup_watch(struct job_stream *stream);              /* nobody receives now */
+void stream_hangup_watch(struct job_stream *stream);              /* nobody receives now, or on a Unix socket */
 void stream_hangup_cancel(struct job_stream *stream);
 
 /* stream_send.c */

@@ -1,9 +1,13 @@
-/* stream_hangup.c — a connection that breaks while nobody receives from it.
+/* stream_hangup.c — a connection that breaks while nobody receives from it, and the end that a receive may miss.
  *
  * A paused stream has no receive in flight once something has arrived, and a receive without memory waits inside the engine: neither would
  * ever hear that the peer has reset the connection, and would hold what it has for it. So a poll that asks for nothing but what is always
- * told, an error or a hang-up, is armed then. It costs nothing until it ends, so it stays armed until the stream closes. An orderly end is
- * no business of it: that waits behind the data.
+ * told is armed then. It costs nothing until it ends, so it stays armed until the stream closes.
+ *
+ * An orderly end is told too. It waits behind the data, so nobody needs it but the receive of a Unix socket, with which the poll is armed:
+ * the kernel counts 128 wakes of a receive of many completions that it has not come to, and forgets those that follow while it is at work
+ * (6.18 does). No data is lost by that, but the end behind them, which nothing follows. A receive that begins anew finds it. A TCP socket
+ * says with the last data that something comes.
  */
 #include <errno.h>
 
@@ -20,6 +24,9 @@ static void hangup_completed(struct op *op, const struct completion *completion)
         JOB_MARK(stream_broke_unreceived);
         stream_fail(stream, -err);
         stream_finish_step(stream);
+    } else if (completion->res > 0 && stream_has(stream, STREAM_UNIX)) {
+        stream_clear(stream, STREAM_UNIX);   /* a receive that begins from now on finds the end */
+        stream_receive_renew(stream);
     }
     stream_detach_step(stream);
     handle_release(&stream->handle);
@@ -35,7 +42,7 @@ void stream_hangup_watch(struct job_stream *stream)
     op->completed = hangup_completed;
     op->kind = OP_POLL;
     op->fd = stream->job_fd;
-    op->poll.events = 0;
+    op->poll.events = 0;   /* an error, a hang-up and the end are told unasked */
     if (loop->engine->type->start(loop->engine, op) == 0)   /* else it hears of it when it receives again */
         handle_hold(&stream->handle);
 }

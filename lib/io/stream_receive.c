@@ -31,6 +31,8 @@ int stream_receive_start(struct job_stream *stream)
     int err = loop->engine->type->start(loop->engine, op);
     if (err == 0)
         handle_hold(&stream->handle);
+    if (err == 0 && stream_has(stream, STREAM_UNIX))
+        stream_hangup_watch(stream);
     return err;
 }
 
@@ -39,6 +41,13 @@ void stream_receive_cancel(struct job_stream *stream)
     struct engine *engine = stream->handle.job_loop->engine;
     if (op_is_in_flight(stream_receive_op(stream)))
         engine->type->cancel(engine, stream_receive_op(stream));
+}
+
+void stream_receive_renew(struct job_stream *stream)
+{
+    struct op *op = stream_receive_op(stream);
+    if (op_is_in_flight(op) && op->kind == OP_RECEIVE && !stream_has(stream, STREAM_ENDED))
+        stream_receive_cancel(stream);   /* ended so, and not paused, it begins anew */
 }
 
 static struct list *open_node(struct job_stream *stream)

@@ -33,13 +33,19 @@ static char *answers_of(const struct job_test_options *kernel, size_t piece_len,
     return answers;
 }
 
+/* Which of them come how often depends on the seed, and on how often the loop sleeps. */
+static bool has_each_fault(const struct job_test_counts *counts)
+{
+    return counts->shortened > 0 && counts->late > 0 && counts->interrupted > 0;
+}
+
 START_TEST(whatever_the_kernel_does_the_answers_are_the_same)
 {
     struct job_test_counts counts, sum = {0};
     uint64_t state = job_test_seed("gzserve_kernel");
     char *wanted = answers_of(NULL, 0, strlen(requests) - strlen("GET /nowhere/at/all HTTP/1.0\r\n\r\n"));
 
-    for (unsigned i = 0; i < fixture_rounds("ROUNDS", 200); i++) {
+    for (unsigned i = 0; i < fixture_rounds("ROUNDS", 200) || !has_each_fault(&sum); i++) {
         struct job_test_options kernel = {.seed = job_test_random(&state), .has_faults = true};
         char *got = answers_of(&kernel, job_test_random(&state) % 64, strlen(requests) - strlen("GET /nowhere/at/all HTTP/1.0\r\n\r\n"));
         ck_assert_msg(strcmp(got, wanted) == 0, "kernel %llu: %s", (unsigned long long)kernel.seed, got);
@@ -49,9 +55,6 @@ START_TEST(whatever_the_kernel_does_the_answers_are_the_same)
         sum.late += counts.late;
         sum.interrupted += counts.interrupted;
     }
-    ck_assert_uint_gt(sum.shortened, 0);
-    ck_assert_uint_gt(sum.late, 0);
-    ck_assert_uint_gt(sum.interrupted, 0);
     free(wanted);
 }
 END_TEST

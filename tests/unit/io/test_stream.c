@@ -1,4 +1,5 @@
 /* test_stream.c — receive, send, pause, half-close, failure and close of a stream, against a peer with blocking sockets. */
+#include "base/atomic.h"
 #include "support/fixture.h"
 
 enum { BIG = 3 << 20 };
@@ -440,6 +441,31 @@ static void *peer_sends_bytes(void *arg)
     return NULL;
 }
 
+static void on_closed_stop(struct job_stream *stream)
+{
+    on_closed(stream);
+    job_loop_stop(loop);
+}
+
+static const struct job_stream_events stopping = {.data = on_data, .end = on_end, .closed = on_closed_stop};
+
+struct flood {
+    size_t count;
+    atomic_u32 sent;
+    int fd;
+};
+
+static void *peer_floods(void *arg)
+{
+    struct flood *flood = arg;
+    for (uint32_t i = 0; i < flood->count; i++) {
+        fixture_write(flood->fd, "x", 1);
+        store_release(&flood->sent, i + 1);   /* pairs with load_acquire in the_end_behind_a_flood_of_small_sends_is_heard */
+    }
+    shutdown(flood->fd, SHUT_WR);
+    return NULL;
+}
+
 /* Bytes that are kept one by one: the slots that they occupy stay below four times their number (and one slot to begin with). */
 START_TEST(a_peer_that_sends_single_bytes_costs_at_most_four_times_its_bytes)
 {
@@ -456,6 +482,36 @@ START_TEST(a_peer_that_sends_single_bytes_costs_at_most_four_times_its_bytes)
     job_arena_stats(job_runtime_arena(runtime), &after);
     assert_pattern(side.kept, count);
     ck_assert_uint_le(job_buf_segments(side.kept), count / 1024);
+}
+END_TEST
+
+/* The kernel counts up to 128 wakes of a receive that has not run; it runs while the last of the peer's calls wake it. */
+START_TEST(the_end_behind_a_flood_of_small_sends_is_heard)
+{
+    enum { ROUNDS = 20, SENDS = 140, AHEAD = 130 };
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        struct side other = {.close_on_end = true};
+        struct flood flood = {.count = SENDS};
+        int fds[2];
+        pthread_t thread;
+        fixture_pair(fds);
+        flood.fd = fds[0];
+        ck_assert_ok(job_stream_adopt(loop, &other.stream, fds[1], &stopping));
+        job_loop_stop(loop);
+        ck_assert_int_eq(job_loop_run(loop), 1);   /* the receive is the kernel's */
+        ck_assert_int_eq(pthread_create(&thread, NULL, peer_floods, &flood), 0);
+        while (load_acquire(&flood.sent) < AHEAD)   /* pairs with store_release in peer_floods */
+            sched_yield();
+
+        ck_assert_int_eq(job_loop_run(loop), 1);
+
+        pthread_join(thread, NULL);
+        ck_assert_uint_eq(other.received, SENDS);
+        ck_assert_uint_eq(other.ends, 1);
+        ck_assert_int_eq(other.end_status, 0);
+        close(fds[0]);
+    }
+    job_stream_close(&side.stream);
 }
 END_TEST
 
@@ -549,6 +605,7 @@ int main(void)
     tcase_add_test(tcase, many_small_writes_share_slots_and_are_copied_once);
     tcase_add_test(tcase, written_bytes_are_copied_and_arrive_in_order_with_sent_bufs);
     tcase_add_test(tcase, a_peer_that_sends_single_bytes_costs_at_most_four_times_its_bytes);
+    tcase_add_test(tcase, the_end_behind_a_flood_of_small_sends_is_heard);
     tcase_add_test(tcase, the_copy_counter_stays_zero_for_receives_of_an_eighth_of_a_slot_and_more);
     tcase_add_test(tcase, bad_arguments_change_nothing);
     tcase_add_test(tcase, a_buf_of_another_runtime_is_refused_behind_queued_ones_and_stays_with_its_owner);

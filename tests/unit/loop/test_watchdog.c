@@ -30,6 +30,10 @@ static unsigned reports_seen(void)
 static void held(void *arg, const struct job_held *what)
 {
     ck_assert_ptr_eq(arg, &last);
+    if (what->depth == 0 && load_relaxed(&stacks) > 0) {   /* one with its stack is looked at */
+        store_release(&reports, reports_seen() + 1);
+        return;
+    }
     last = *what;
     (void)snprintf(last_kind, sizeof last_kind, "%s", what->kind);
     (void)snprintf(last_thread, sizeof last_thread, "%s", what->thread);
@@ -38,6 +42,12 @@ static void held(void *arg, const struct job_held *what)
     if (what->depth > 0)
         store_release(&stacks, load_relaxed(&stacks) + 1);   /* pairs with load_acquire in hold_until_stack; nobody else writes it */
     store_release(&reports, reports_seen() + 1);   /* pairs with load_acquire in reports_seen */
+}
+
+/* Nobody writes to `last` from here on. */
+static void close_watchdog(void)
+{
+    ck_assert_int_eq(job_watchdog_close(&watchdog), 0);
 }
 
 static void open_watchdog(int signal)
@@ -60,7 +70,7 @@ static void teardown(void)
 {
     ck_assert_int_eq(job_pool_close(&pool), 0);
     ck_assert_int_eq(job_loop_close(&loop, 0), 0);
-    ck_assert_int_eq(job_watchdog_close(&watchdog), 0);
+    close_watchdog();
     fixture_close(runtime);
 }
 
@@ -106,6 +116,7 @@ static void run_timer(void (*fired)(struct job_timer *))
     ck_assert_ok(job_timer_open(loop, &timer, fired));
     ck_assert_ok(job_timer_start(&timer, 0));
     ck_assert_int_eq(job_loop_run(loop), 0);
+    close_watchdog();
 }
 
 START_TEST(a_callback_that_holds_its_loop_is_named_while_it_does_with_its_stack)
@@ -136,11 +147,11 @@ static void holds_for_three_reports(struct job_timer *t)
 
 START_TEST(it_is_told_again_whenever_the_time_has_doubled)
 {
-    open_watchdog(SIGNAL);
+    open_watchdog(-1);
 
     run_timer(holds_for_three_reports);
 
-    ck_assert_uint_eq(last.reports, 3);
+    ck_assert_uint_ge(last.reports, 3);
     ck_assert_uint_ge(last.held_ns, 4 * LIMIT_NS);
 }
 END_TEST
@@ -174,7 +185,6 @@ START_TEST(a_thread_that_blocks_the_signal_is_told_without_a_stack_and_the_signa
 
     run_timer(blocks_signals_and_holds);
     ck_assert_uint_eq(last.depth, 0);
-    ck_assert_int_eq(job_watchdog_close(&watchdog), 0);
 
     sigemptyset(&none);
     (void)pthread_sigmask(SIG_SETMASK, &none, NULL);   /* a signal that is still pending would end the process */
@@ -205,6 +215,7 @@ START_TEST(a_task_that_exceeds_its_limit_is_named_too)
     ck_assert_ok(job_task_init(&task, pool, holds_the_pool, task_done));
     ck_assert_ok(job_submit(pool, &task, NULL));
     sem_wait(&ended);
+    close_watchdog();
 
     ck_assert_str_eq(last_thread, "heavy/0");
     ck_assert_str_eq(last_kind, "task");
