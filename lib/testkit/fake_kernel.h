@@ -1,6 +1,6 @@
 /* fake_kernel.h — io_uring without a kernel: what a test links instead of liburing's exported half.
  *
- * liburing's inline half runs unchanged on rings that the fake owns, so lib/engine/ring.c is tested as it ships. Requests work on real
+ * liburing's inline half runs unchanged on rings that the fake owns, so lib/engine/ring*.c are tested as it ships. Requests work on real
  * descriptors, without blocking, inside io_uring_enter2(): all that happens is a function of the seed and of what the test does to the
  * other ends. What the kernel may do on a bad day is a rate below. What the engine may not do ends the program with the seed and a
  * sentence: a submission entry used after it was given away, a descriptor closed or a buffer written under a request, an entry that
