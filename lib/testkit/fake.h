@@ -74,6 +74,7 @@ struct fake_ring {
     struct list requests, held, backlog;
     uint64_t step;
     uint64_t fruitless;           /* enters since something was moved or it slept */
+    int64_t fruitless_since_ms;   /* of real time, once they are many */
     uint64_t last_key;            /* of a request that has ended */
     struct pollfd *polled;
     size_t polled_capacity;
