@@ -58,7 +58,7 @@ struct job_task {
     struct job_region *job_regions[4];
     uint32_t job_region_count;
     uint32_t job_reserved0;
-    uint64_t job_queued_ns;            /* since when it waits, in a pool that sheds; 0: it is not shed */
+    uint64_t job_queued_ns;            /* since when it waits, by its loop's time; 0: it is not shed */
     uint64_t job_reserved1;
 };
 

@@ -80,6 +80,7 @@ static struct loop_lane *lane_new(struct job_loop *loop, struct job_pool *pool)
     record->loop = loop;
     record->pool = pool;
     record->lane->owner = record;
+    stats_part_thread(loop->root->stats, record->lane->part, loop->line);
     record->lane->room_mail.job_deliver = room_arrived;
     list_init(&record->node);
     list_init(&record->waiting);
@@ -256,6 +257,7 @@ static int submit_for_handle(struct job_pool *pool, struct job_task *task, struc
     task->job_home = &loop->mailbox;
     task->job_pool = pool;
     task->job_mail.job_deliver = deliver_done;
+    task->job_queued_ns = loop->now_ns;
     list_push_back((struct list *)handle->job_tasks, task_node(task));   /* before a pool thread can end it */
     loop->tasks_out++;
     loop->tasks_uncounted++;

@@ -11,6 +11,8 @@
 #include "queue/deque.h"
 #include "queue/mailbox.h"
 
+struct stats_part;
+
 enum lane_use { LANE_FREE, LANE_USED };
 
 struct lane {
@@ -21,6 +23,7 @@ struct lane {
     struct mailbox *home;
     struct job_mail room_mail;      /* job_deliver is the loop's */
     void *owner;                    /* the loop's record of this lane */
+    struct stats_part *part;        /* what it has submitted; pool.c */
     /* any thread */
     atomic_u32 use;                 /* enum lane_use */
     atomic_u32 is_room_wanted;      /* set by the loop, taken by the consumer that makes room */

@@ -37,6 +37,7 @@ struct blocking_thread {
     struct job_pool *pool;
     pthread_t thread;
     struct stats_line *line;
+    struct stats_part *part;
     bool is_gone;                 /* under the lock: it only has to be joined */
 };
 
@@ -115,12 +116,14 @@ static int start_thread(struct job_pool *pool)
     thread->pool = pool;
     list_init(&thread->node);
     thread->line = line_claim(root, LINE_POOL_THREAD, name);
-    int err = thread->line ? 0 : -ENOMEM;
+    thread->part = stats_part_claim(root, STATS_PART_THREAD, pool->shown, thread->line);
+    int err = thread->line && thread->part ? 0 : -ENOMEM;
     (void)fetch_add_relaxed(&blocking->free, 1);   /* before it runs: it takes itself off */
     if (err == 0)
         err = pool_spawn(pool, &thread->thread, blocking_main, thread);
     if (err < 0) {
         (void)fetch_sub_relaxed(&blocking->free, 1);
+        stats_part_release(root, pool->shown, thread->part);
         line_release(root, thread->line);
         alloc_free(root, thread);
         return err;
@@ -242,7 +245,9 @@ static void *blocking_main(void *arg)
     bool has_cache = cache_attach(root->arena) == 0;   /* without one it works, more slowly */
     struct job_task *task;
     while ((task = next_task(thread))) {
-        line_run(line, (uint64_t)(uintptr_t)task->job_run, root->now_ns());
+        uint64_t now = root->now_ns();
+        stats_part_begin(thread->part, task->job_queued_ns, now);
+        line_run(line, (uint64_t)(uintptr_t)task->job_run, now);
         pool_run_task(pool, NULL, task);
         store_relaxed(&line->running, 0);   /* figures for people: no order */
         line_count(line, COUNTER_TASKS_RUN, 1);
@@ -250,6 +255,7 @@ static void *blocking_main(void *arg)
     }
     if (has_cache)
         cache_detach(root->arena);
+    stats_part_release(root, pool->shown, thread->part);
     line_release(root, line);
     *self() = (struct self){0};
     (void)fetch_sub_relaxed(&root->threads, 1);   /* ledger */

@@ -85,8 +85,10 @@ static int start(struct job_pool *pool, struct pool_thread *place, struct pool_t
     list_init(&carrier->node);
     list_init(&carrier->spare);
     carrier->line = line_claim(pool->root, LINE_POOL_THREAD, name);
-    int err = carrier->line ? pool_spawn(pool, &carrier->thread, carrier_main, carrier) : -ENOMEM;
+    carrier->part = stats_part_claim(pool->root, STATS_PART_THREAD, pool->shown, carrier->line);
+    int err = carrier->line && carrier->part ? pool_spawn(pool, &carrier->thread, carrier_main, carrier) : -ENOMEM;
     if (err < 0) {
+        stats_part_release(pool->root, pool->shown, carrier->part);
         line_release(pool->root, carrier->line);
         alloc_free(pool->root, carrier);
         return err;
@@ -139,6 +141,7 @@ static void hold(struct carrier *carrier, struct pool_thread *place)
 {
     carrier->place = place;
     place->line = carrier->line;
+    place->part = carrier->part;
     place->now_ns = carrier->pool->root->now_ns();   /* not what its last holder has seen */
     place->untimed = 0;
     self()->pool_thread = place;

@@ -10,6 +10,7 @@
 struct job_pool;
 struct pool_thread;
 struct stats_line;
+struct stats_part;
 
 /* Of a place (struct pool_thread). */
 enum place_state { PLACE_HELD, PLACE_OFFERED };
@@ -19,6 +20,7 @@ struct carrier {
     struct job_pool *pool;
     pthread_t thread;
     struct stats_line *line;
+    struct stats_part *part;
     /* the thread itself */
     struct pool_thread *place;    /* NULL: it has lent it, or waits for one */
     struct pool_thread *lent;     /* to try to take back */

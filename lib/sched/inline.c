@@ -26,7 +26,7 @@ static void run_one(struct job_task *task)
 void inline_submit(struct job_pool *pool, struct job_task *task)
 {
     struct self *me = self();
-    (void)fetch_add_relaxed(&pool->submitted, 1);       /* a count: orders nothing */
+    (void)fetch_add_relaxed(&pool->shown->submitted, 1);   /* a count: orders nothing */
     (void)fetch_add_relaxed(&pool->inline_active, 1);   /* close comes after this call */
     struct inline_run *outer = me->inline_run;
     if (outer) {

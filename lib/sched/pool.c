@@ -36,17 +36,22 @@ static void note_ahead(struct pool_thread *thread, struct job_mail *mail)
 /* What comes from outside waits from now on; what a task forks belongs to work that has begun. */
 static void note_queued(struct job_pool *pool, struct lane *lane, struct job_task *task)
 {
-    if (!shed_is_on(&pool->shed))
+    if (!shed_is_on(&pool->shed)) {
+        if (!lane)
+            task->job_queued_ns = 0;   /* a loop has put its time there */
         return;
+    }
     struct pool_thread *thread = self()->pool_thread;
     bool is_forked = !lane && thread && thread->pool == pool;
     task->job_queued_ns = is_forked ? 0 : pool->root->now_ns();
 }
 
-static bool is_too_late(struct job_pool *pool, const struct job_task *task)
+static bool is_too_late(struct pool_thread *thread, const struct job_task *task)
 {
-    return shed_is_on(&pool->shed) && task->job_queued_ns > 0 &&
-           shed_is_too_late(&pool->shed, task->job_queued_ns, pool->root->now_ns());
+    struct job_pool *pool = thread->pool;
+    if (!shed_is_on(&pool->shed) || task->job_queued_ns == 0)
+        return false;
+    return shed_is_too_late(&pool->shed, task->job_queued_ns, pool->root->now_ns());
 }
 
 static void count_end(struct job_pool *pool, struct pool_thread *thread, int status, bool is_run)
@@ -60,6 +65,7 @@ static void count_end(struct job_pool *pool, struct pool_thread *thread, int sta
         line_count(thread->line, COUNTER_TASKS_CANCELLED, 1);
     } else {
         counter_add(&thread->shed, 1);
+        counter_add(&thread->part->shed, 1);
         line_count(thread->line, COUNTER_TASKS_SHED, 1);
     }
 }
@@ -69,7 +75,7 @@ void pool_run_task(struct job_pool *pool, struct pool_thread *thread, struct job
     int status = 0;
     annotate_take(task);
     bool is_run = task_begin(task) == TASK_OWES_RUN && !pool_is_stopping(pool);
-    if (is_run && thread && is_too_late(pool, task)) {
+    if (is_run && thread && is_too_late(thread, task)) {
         is_run = false;
         status = -ETIME;
     } else if (is_run) {
@@ -99,7 +105,7 @@ void pool_run_task(struct job_pool *pool, struct pool_thread *thread, struct job
 static void submit_without_lane(struct job_pool *pool, struct job_task *task)
 {
     struct pool_thread *thread = self()->pool_thread;
-    (void)fetch_add_relaxed(&pool->submitted, 1);   /* a count: orders nothing */
+    (void)fetch_add_relaxed(&pool->shown->submitted, 1);   /* a count: orders nothing */
     if (pool->blocking) {
         blocking_post(pool, &task->job_mail);
         return;
@@ -123,7 +129,10 @@ int pool_submit(struct job_pool *pool, struct lane *lane, struct job_task *task)
         submit_without_lane(pool, task);
     } else if (!lane_push(lane, task)) {
         (void)fetch_add_relaxed(&pool->refused, 1);   /* a count: orders nothing */
+        counter_add(&lane->part->refused, 1);
         return -EAGAIN;
+    } else {
+        counter_add(&lane->part->submitted, 1);
     }
     return 0;
 }
@@ -161,6 +170,11 @@ static struct lane *add_lane(struct job_pool *pool)
     struct lane *lane = count < POOL_LANES_MAX ? lane_open(pool->root, pool->lane_capacity) : NULL;
     if (!lane)
         return NULL;
+    lane->part = stats_part_claim(pool->root, STATS_PART_LOOP, pool->shown, NULL);   /* who it is, the loop says */
+    if (!lane->part) {
+        lane_free(pool->root, lane);
+        return NULL;
+    }
     store_relaxed(&lane->use, LANE_USED);               /* published with the count */
     pool->lanes[count] = lane;
     store_release(&pool->lane_count, count + 1);        /* pairs with load_acquire in find_in_lanes and pool_has_work */
@@ -248,6 +262,11 @@ static int pool_init(struct job_pool *pool, struct root *root, const struct job_
     park_init(&pool->park, pool->thread_count);
     mailbox_init(&pool->inbox, no_wake);
     carriers_init(&pool->carriers, options->blocked_limit ? options->blocked_limit : BLOCKING_THREADS_DEFAULT);
+    unsigned threads_max = is_blocking && options->workers == 0 ? BLOCKING_THREADS_DEFAULT : workers;
+    pool->shown = stats_pool_claim(root, pool->name, pool->lane_capacity, is_inline ? 0 : threads_max,
+                                   options->shed_target_ns);
+    if (!pool->shown)
+        return -ENOMEM;
     if (pool->thread_count == 0)
         return 0;
     pool->threads = alloc_lines(root, (pool->thread_count + 1) * sizeof *pool->threads);
@@ -277,8 +296,11 @@ static void pool_free(struct job_pool *pool)
 {
     struct root *root = pool->root;
     unsigned count = load_relaxed(&pool->lane_count);   /* nobody else has the pool */
-    for (unsigned i = 0; i < count; i++)
+    for (unsigned i = 0; i < count; i++) {
+        stats_part_release(root, pool->shown, pool->lanes[i]->part);
         lane_free(root, pool->lanes[i]);
+    }
+    stats_pool_release(root, pool->shown);
     blocking_free(pool);
     carriers_fini(&pool->carriers);
     alloc_free(root, pool->affinity);
@@ -387,6 +409,7 @@ int job_pool_close(struct job_pool **pointer)
     pool_threads_join(pool);
     cancel_rest(pool);
     arena_unhold_outputs(pool->root->arena, outputs_bytes(pool));
+    stats_pool_close(pool->shown);
     store_release(&pool->is_closed, 1);   /* pairs with load_acquire in is_closed (loop/submit.c) */
     (void)fetch_sub_relaxed(&pool->root->users, 1);   /* ledger */
     *pointer = NULL;
@@ -407,7 +430,7 @@ void job_pool_stats(const struct job_pool *pool, struct job_pool_stats *stats)
         return;
     /* A snapshot: each word for itself. */
     *stats = (struct job_pool_stats){
-        .submitted = load_relaxed(&pool->submitted),
+        .submitted = load_relaxed(&pool->shown->submitted),
         .run = load_relaxed(&pool->inline_run),
         .cancelled = load_relaxed(&pool->inline_cancelled),
         .refused = load_relaxed(&pool->refused),

@@ -14,6 +14,7 @@
 #include "sched/carrier.h"
 #include "sched/shed.h"
 #include "sched/task.h"
+#include "stats/segment.h"
 
 /* What makes a thread one of a pool's workers: a place, which it may lend to another one (carrier.c). */
 struct pool_thread {
@@ -23,7 +24,8 @@ struct pool_thread {
     /* who lends it, and who takes it */
     atomic_u32 state;            /* enum place_state */
     /* the thread that holds it; thieves steal from the deque */
-    struct stats_line *line;     /* the thread's */
+    struct stats_line *line;     /* the thread's, as the next */
+    struct stats_part *part;
     unsigned tick;               /* tasks since it last looked at the lanes first */
     unsigned next_victim;
     uint64_t spin_ns;            /* adaptive: how long searching has paid lately */
@@ -54,6 +56,7 @@ struct job_pool {
     struct pool_thread *threads; /* the places, and one that stands for all threads without */
     struct budget budget;
     struct carriers carriers;    /* its threads, but a blocking one's */
+    struct stats_pool *shown;    /* what jobctl sees; counts what was submitted without a lane */
 
     /* any thread */
     struct shed shed;
@@ -69,8 +72,7 @@ struct job_pool {
     atomic_u32 inline_active;    /* tasks submitted and not ended; inline.c */
     pthread_mutex_t lock;        /* opening lanes */
     /* any thread, and written often: not beside what the threads read */
-    atomic_u64 submitted __attribute__((aligned(CACHE_LINE)));
-    atomic_u64 refused;
+    atomic_u64 refused __attribute__((aligned(CACHE_LINE)));
     atomic_u64 inline_run, inline_cancelled;   /* by threads without a record: submitters, a blocking pool's, who closes it */
 };
 

@@ -217,6 +217,7 @@ static void begin_task(struct pool_thread *thread, const struct job_task *task)
     if (thread->untimed >= thread->together || (is_watched && thread->untimed > 0))
         time_tasks(thread);
     thread->untimed++;
+    stats_part_begin(thread->part, task->job_queued_ns, thread->now_ns);
     line_run(thread->line, (uint64_t)(uintptr_t)task->job_run, thread->now_ns);
 }
 
@@ -253,6 +254,7 @@ void *carrier_main(void *arg)
         place = work(carrier, place, &cpu_ns);
     if (has_cache)
         cache_detach(arena);
+    stats_part_release(pool->root, pool->shown, carrier->part);
     line_release(pool->root, carrier->line);
     *self() = (struct self){0};
     (void)fetch_sub_relaxed(&pool->root->threads, 1);   /* ledger */

@@ -1,7 +1,7 @@
 /* record.c — takes and gives back records of the segment, and changes what changes while it is open.
  *
- * A record that is taken and given back (a line, an arena, a queue, a worker) is read by another process at any time, without a lock.
- * Its first word is free (0), STATS_CLAIMED, or a kind.
+ * A record that is taken and given back (a line, an arena, a queue, a worker, a pool, a part of one) is read by another process at any
+ * time, without a lock. Its first word is free (0), STATS_CLAIMED, or a kind.
  *
  *   writer 1 free → claimed, by compare-and-swap     reader a kind, acquire; free or claimed ends it
  *          2 generation + 1                                 b generation
@@ -17,6 +17,7 @@
  */
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/root.h"
 #include "stats/stats.h"
 
@@ -160,6 +161,112 @@ void stats_worker_leave_loop(struct stats_worker *worker)
 {
     if (worker)
         store_relaxed(&worker->thread, 0);   /* as above */
+}
+
+/* 0: a private one. */
+static uint32_t number_of_pool(const struct stats *stats, const struct stats_pool *pool)
+{
+    bool is_shown = stats && pool >= stats->pools && pool < stats->pools + STATS_POOLS_MAX;
+    return is_shown ? (uint32_t)(pool - stats->pools) + 1 : 0;
+}
+
+static struct stats_pool *find_pool(struct stats *stats)
+{
+    for (unsigned i = 0; stats && i < STATS_POOLS_MAX; i++) {
+        struct stats_pool *pool = &stats->pools[i];
+        if (stats_record_claim(&pool->kind, &pool->generation))
+            return pool;
+    }
+    return NULL;
+}
+
+struct stats_pool *stats_pool_claim(struct root *root, const char *name, uint32_t limit, uint32_t workers,
+                                    uint64_t shed_target_ns)
+{
+    struct stats_pool *pool = workers > 0 ? find_pool(root->stats) : NULL;
+    if (!pool)
+        pool = alloc_lines(root, sizeof *pool);
+    if (!pool)
+        return NULL;
+    store_relaxed(&pool->submitted, 0);   /* word by word, and no order, as in clear_arena() */
+    store_relaxed(&pool->begun, 0);
+    store_relaxed(&pool->shed, 0);
+    store_relaxed(&pool->unseen, 0);
+    memset(pool->name, 0, sizeof pool->name);
+    strncpy(pool->name, name, sizeof pool->name - 1);
+    pool->limit = limit;
+    pool->workers = workers;
+    pool->shed_target_ns = shed_target_ns;
+    pool->opened_ns = root->now_ns();
+    store_release(&pool->kind, (uint32_t)STATS_POOL_OPEN);   /* pairs with load_acquire in word32 (reader.c) */
+    return pool;
+}
+
+void stats_pool_release(struct root *root, struct stats_pool *pool)
+{
+    if (!pool)
+        return;
+    if (number_of_pool(root->stats, pool) > 0)
+        store_release(&pool->kind, (uint32_t)STATS_POOL_FREE);   /* pairs with cas_acq_rel in stats_record_claim */
+    else
+        alloc_free(root, pool);
+}
+
+static struct stats_part *find_part(struct stats *stats)
+{
+    for (unsigned i = 0; i < STATS_PARTS_MAX; i++) {
+        struct stats_part *part = &stats->parts[i];
+        if (stats_record_claim(&part->kind, &part->generation))
+            return part;
+    }
+    return NULL;
+}
+
+struct stats_part *stats_part_claim(struct root *root, enum stats_part_kind kind, struct stats_pool *pool,
+                                    const struct stats_line *line)
+{
+    uint32_t number = number_of_pool(root->stats, pool);
+    struct stats_part *part = number > 0 ? find_part(root->stats) : NULL;
+    if (!part) {
+        part = alloc_lines(root, sizeof *part);
+        if (!part)
+            return NULL;
+        (void)fetch_add_relaxed(&pool->unseen, 1);   /* a count: orders nothing */
+    }
+    store_relaxed(&part->thread, line && number > 0 ? number_of_line(root->stats, line) : 0);   /* as in stats_pool_claim() */
+    store_relaxed(&part->submitted, 0);
+    store_relaxed(&part->refused, 0);
+    store_relaxed(&part->begun, 0);
+    store_relaxed(&part->shed, 0);
+    store_relaxed(&part->waited_ns, 0);
+    part->pool = number;
+    store_release(&part->kind, (uint32_t)kind);   /* pairs with load_acquire in word32 (reader.c) */
+    return part;
+}
+
+static bool is_shown_part(const struct stats *stats, const struct stats_part *part)
+{
+    return stats && part >= stats->parts && part < stats->parts + STATS_PARTS_MAX;
+}
+
+void stats_part_release(struct root *root, struct stats_pool *pool, struct stats_part *part)
+{
+    if (!part)
+        return;
+    (void)fetch_add_relaxed(&pool->begun, load_relaxed(&part->begun));   /* counts, and this thread's own: no order */
+    (void)fetch_add_relaxed(&pool->shed, load_relaxed(&part->shed));
+    if (is_shown_part(root->stats, part)) {
+        store_release(&part->kind, (uint32_t)STATS_PART_FREE);   /* pairs with cas_acq_rel in stats_record_claim */
+        return;
+    }
+    (void)fetch_sub_relaxed(&pool->unseen, 1);   /* as above */
+    alloc_free(root, part);
+}
+
+void stats_part_thread(const struct stats *stats, struct stats_part *part, const struct stats_line *line)
+{
+    if (is_shown_part(stats, part))
+        store_relaxed(&part->thread, number_of_line(stats, line));   /* a figure for people: no order */
 }
 
 void stats_set_features(struct stats *stats, uint32_t available, uint32_t disabled)

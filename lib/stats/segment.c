@@ -36,6 +36,8 @@ static uint32_t lay_out(struct stats_header *header)
     end = add_table(header, STATS_TABLE_ARENAS, sizeof(struct stats_arena), STATS_ARENAS_MAX, end);
     end = add_table(header, STATS_TABLE_QUEUES, sizeof(struct stats_queue), STATS_QUEUES_MAX, end);
     end = add_table(header, STATS_TABLE_WORKERS, sizeof(struct stats_worker), STATS_WORKERS_MAX, end);
+    end = add_table(header, STATS_TABLE_POOLS, sizeof(struct stats_pool), STATS_POOLS_MAX, end);
+    end = add_table(header, STATS_TABLE_PARTS, sizeof(struct stats_part), STATS_PARTS_MAX, end);
     end = add_table(header, STATS_TABLE_COUNTER_NAMES, STATS_NAME_BYTES, COUNTER_COUNT, end);
     end = add_table(header, STATS_TABLE_WAIT_NAMES, STATS_NAME_BYTES, JOB_WAIT_COUNT, end);
     end = add_table(header, STATS_TABLE_KIND_NAMES, STATS_NAME_BYTES, LINE_KINDS, end);
@@ -123,6 +125,8 @@ int stats_open(struct root *root, const char *name, struct stats **out)
     stats->arenas = table_at(header, STATS_TABLE_ARENAS);
     stats->queues = table_at(header, STATS_TABLE_QUEUES);
     stats->workers = table_at(header, STATS_TABLE_WORKERS);
+    stats->pools = table_at(header, STATS_TABLE_POOLS);
+    stats->parts = table_at(header, STATS_TABLE_PARTS);
     uint64_t magic;
     memcpy(&magic, STATS_MAGIC, sizeof magic);
     store_release((atomic_u64 *)header->magic, magic);   /* last, pairs with the reader's load: it sees the rest */

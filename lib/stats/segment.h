@@ -19,8 +19,8 @@
 
 enum {
     STATS_MAJOR = 1,
-    STATS_MINOR = 1,
-    STATS_TABLES = 8,
+    STATS_MINOR = 2,
+    STATS_TABLES = 16,
     STATS_NAME_BYTES = 32,
     STATS_ARENAS_MAX = LIMIT(32, 4),   /* unmeasured: arenas beyond these are not shown */
 };
@@ -39,6 +39,8 @@ enum stats_table_kind {
     STATS_TABLE_ARENAS,          /* struct stats_arena */
     STATS_TABLE_QUEUES,          /* struct stats_queue */
     STATS_TABLE_WORKERS,         /* struct stats_worker */
+    STATS_TABLE_POOLS,           /* struct stats_pool */
+    STATS_TABLE_PARTS,           /* struct stats_part */
 };
 
 struct stats_table {
@@ -138,9 +140,49 @@ struct stats_worker {
     uint64_t reserved[6];
 } __attribute__((aligned(64)));
 
+enum stats_pool_kind { STATS_POOL_FREE, STATS_POOL_OPEN, STATS_POOL_CLOSED };
+
+/* What a pool says of itself. How many tasks wait is `submitted` here and of all its parts, less `begun` of both: each thread counts in a
+ * part of its own, by plain stores, so a task pays for no shared word that it would not write anyway. */
+struct stats_pool {
+    /* written once by claim, published by kind */
+    atomic_u32 kind;             /* enum stats_pool_kind */
+    atomic_u32 generation;       /* one more for each claim */
+    char name[STATS_NAME_BYTES];
+    uint64_t opened_ns;
+    uint32_t limit;              /* tasks that may wait of each loop */
+    uint32_t workers;            /* threads; of a blocking pool at most */
+    uint64_t shed_target_ns;     /* 0: nothing is ever too late */
+    /* any thread */
+    atomic_u64 submitted;        /* without a loop, and by the pool's own threads */
+    atomic_u64 begun, shed;      /* by threads that have gone */
+    atomic_u32 unseen;           /* parts that the table had no room for: the sums are of the others */
+    uint32_t reserved;
+    uint64_t reserved_more[4];
+} __attribute__((aligned(64)));
+
+enum stats_part_kind { STATS_PART_FREE, STATS_PART_LOOP, STATS_PART_THREAD };
+
+/* What one thread has done with one pool. */
+struct stats_part {
+    /* written once by claim, published by kind */
+    atomic_u32 kind;             /* enum stats_part_kind */
+    atomic_u32 generation;       /* one more for each claim */
+    uint32_t pool;               /* 1 + the number of the pool's record */
+    atomic_u32 thread;           /* 1 + the number of the thread's record; 0: none, or it is not shown */
+    /* a loop */
+    atomic_u64 submitted, refused;
+    /* a thread of the pool */
+    atomic_u64 begun, shed;
+    atomic_u64 waited_ns;        /* the last of a loop's tasks that it took out, by times that may be a turn, or some short tasks, old */
+    uint64_t reserved;
+} __attribute__((aligned(64)));
+
+_Static_assert(sizeof(struct stats_pool) == 128 && offsetof(struct stats_pool, submitted) == 64, "layout");
+_Static_assert(sizeof(struct stats_part) == 64 && offsetof(struct stats_part, waited_ns) == 48, "layout");
 _Static_assert(sizeof(struct stats_queue) == 192 && offsetof(struct stats_queue, used) == 128, "layout");
 _Static_assert(sizeof(struct stats_worker) == 128 && offsetof(struct stats_worker, state) == 76, "layout");
-_Static_assert(sizeof(struct stats_header) == 256 && offsetof(struct stats_header, tables) == 128, "layout");
+_Static_assert(sizeof(struct stats_header) == 384 && offsetof(struct stats_header, tables) == 128, "layout");
 _Static_assert(sizeof(struct stats_line) % 64 == 0 && sizeof(struct stats_arena) == 128, "layout");
 
 struct root;
@@ -178,6 +220,35 @@ void stats_worker_release(struct stats_worker *worker);
 void stats_worker_enter(struct stats_worker *worker, enum stats_worker_state state);
 /* Its loop goes: the record of that will be another's. */
 void stats_worker_leave_loop(struct stats_worker *worker);
+
+/* For a pool; a private record that nobody sees when there is no segment or no room in it, or the pool has no threads. NULL: no memory.
+ * Any thread. */
+struct stats_pool *stats_pool_claim(struct root *root, const char *name, uint32_t limit, uint32_t workers,
+                                    uint64_t shed_target_ns);
+void stats_pool_release(struct root *root, struct stats_pool *pool);   /* NULL is fine */
+
+/* For a loop or a thread of the pool; private as above. */
+struct stats_part *stats_part_claim(struct root *root, enum stats_part_kind kind, struct stats_pool *pool,
+                                    const struct stats_line *line);
+/* Nobody counts in it any more; what it has counted of the pool's own threads stays in the pool's sums. NULL is fine. */
+void stats_part_release(struct root *root, struct stats_pool *pool, struct stats_part *part);
+
+/* The loop that submits from now on. */
+void stats_part_thread(const struct stats *stats, struct stats_part *part, const struct stats_line *line);
+
+/* The thread takes out a task that waited since queued_ns; 0: nobody knows. */
+static inline void stats_part_begin(struct stats_part *part, uint64_t queued_ns, uint64_t now_ns)
+{
+    counter_add(&part->begun, 1);
+    if (queued_ns > 0)
+        store_relaxed(&part->waited_ns, now_ns > queued_ns ? now_ns - queued_ns : 0);   /* a figure for people: no order */
+}
+
+/* Closed: no reader shows it, although who still holds a part of it may count. */
+static inline void stats_pool_close(struct stats_pool *pool)
+{
+    store_release(&pool->kind, (uint32_t)STATS_POOL_CLOSED);   /* pairs with load_acquire in word32 (reader.c) */
+}
 
 /* Who receives is on this loop from now on; NULL: on none. */
 void stats_queue_receiver(const struct stats *stats, struct stats_queue *queue, const struct stats_line *line);

@@ -14,6 +14,8 @@ struct stats {
     struct stats_arena *arenas;   /* STATS_ARENAS_MAX */
     struct stats_queue *queues;   /* STATS_QUEUES_MAX */
     struct stats_worker *workers; /* STATS_WORKERS_MAX */
+    struct stats_pool *pools;     /* STATS_POOLS_MAX */
+    struct stats_part *parts;     /* STATS_PARTS_MAX */
     size_t size;
     int fd;
 };

@@ -14,6 +14,7 @@
 #include <sys/syscall.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define REQUIRE(call)                                                                                                  \
@@ -111,6 +112,45 @@ static void start_long_task(struct job_timer *timer)
 static void start_many_tasks(struct job_timer *timer)
 {
     submit(task_for_ever, NULL, &timer->handle, 7);   /* two run, five wait */
+}
+
+static void task_of_20_ms(struct job_task *task)
+{
+    struct timespec begin, now;
+    (void)task;
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    do
+        clock_gettime(CLOCK_MONOTONIC, &now);
+    while ((now.tv_sec - begin.tv_sec) * 1000000000 + now.tv_nsec - begin.tv_nsec < 20000000);
+}
+
+/* Three pools more, each in its own state: one is full, one sheds, in one a task had to wait. */
+static void start_in_four_pools(struct job_timer *timer)
+{
+    static struct job_pool *full, *late, *single;
+    static struct job_task few[16], lone[2], many[4], pair[2];
+    start_many_tasks(timer);
+    REQUIRE(job_pool_open(runtime, &full, &(struct job_pool_options){.workers = 1, .name = "full", .queue_limit = 4}));
+    struct job_pool_options sheds = {.workers = 1, .name = "late", .shed_target_ns = 1000000};
+    REQUIRE(job_pool_open(runtime, &late, &sheds));
+    int err = 0;
+    for (unsigned i = 0; err == 0; i++) {
+        REQUIRE(job_task_init(&few[i], full, task_for_ever, NULL));
+        err = job_submit(full, &few[i], &timer->handle);
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        REQUIRE(job_task_init(&lone[i], full, task_for_ever, NULL));
+        REQUIRE(job_submit(full, &lone[i], NULL));
+    }
+    for (unsigned i = 0; i < 4; i++) {
+        REQUIRE(job_task_init(&many[i], late, i < 3 ? task_quick : task_for_ever, NULL));
+        REQUIRE(job_submit(late, &many[i], NULL));
+    }
+    REQUIRE(job_pool_open(runtime, &single, &(struct job_pool_options){.workers = 1, .name = "single"}));
+    for (unsigned i = 0; i < 2; i++) {
+        REQUIRE(job_task_init(&pair[i], single, i == 0 ? task_of_20_ms : task_for_ever, NULL));
+        REQUIRE(job_submit(single, &pair[i], &timer->handle));
+    }
 }
 
 static void start_task_with_done(struct job_timer *timer)
@@ -393,6 +433,7 @@ int main(int argc, char **argv)
         {"task", start_long_task},  {"tasks", start_many_tasks},           {"done", start_task_with_done},
         {"close-pool", close_pool}, {"done-alone", start_task_without_handle},
         {"workers", ready_with_workers}, {"stuck", stop_a_worker}, {"channel", open_channel}, {"brief", come_and_go},
+        {"pools", start_in_four_pools},
     };
     static const struct { const char *mode; void (*run)(void); } others[] = {
         {"two", two_runtimes}, {"fork", forked},          {"zombie", zombie}, {"shrinking", shrinking},

@@ -228,6 +228,40 @@ START_TEST(tasks_that_wait_for_a_thread_are_counted)
 }
 END_TEST
 
+#define POOL(name) ".runtimes[0].pools[] | select(.name == \"" name "\") | "
+
+START_TEST(each_pool_says_what_waits_for_it)
+{
+    start("pools", NULL);
+
+    stat_until("[" POOL("work") ".running, .waiting, .submitted, .begun, .threads, .queue_limit, .refused] == [2, 5, 7, 2, 2, 8, 0]");
+    stat_until("[" POOL("full") ".running == 1 and .begun == 1 and .waiting == .submitted - 1 and .submitted >= 6 and .refused == 1 "
+               "and .queue_limit == 4 and .workers == 1 and .shed_target_ns == null] == [true]");
+    stat_until("[" POOL("late") ".running, .waiting, .begun, .submitted, .shed_target_ns] == [1, 0, 4, 4, 1000000]");
+    stat_until("[" POOL("single") ".running == 1 and .begun == 2 and .waited_s >= 0.02] == [true]");
+    ck_assert(holds("[" POOL("full") ".loops[] | .name, .submitted >= 4, .refused] == [\"main\", true, 1]"));
+    ck_assert(holds("[" POOL("work") "has(\"begun_rate\")] == [false]"));
+    ck_assert_int_eq(run("%s stat %d", JOBCTL, (int)service.told), 0);
+    ck_assert(says("out", "LAST HAD WAITED"));
+}
+END_TEST
+
+START_TEST(a_pool_in_which_tasks_wait_and_none_begins_is_a_problem)
+{
+    start("pools", NULL);
+    stat_until("[" POOL("full") ".running] == [1]");
+
+    ck_assert_int_eq(run("%s stat %d --json --interval 0.05", JOBCTL, (int)service.told), 0);
+
+    ck_assert(holds("[.problems[] | select(.kind == \"pool_stands\") | .text | .[:9]] == [\"pool work\", \"pool full\"]"));
+    ck_assert(holds("[" POOL("full") ".begun_rate, .wait_s] == [0, null]"));
+    ck_assert(holds("[" POOL("late") ".begun_rate, .wait_s] == [0, 0]"));
+    ck_assert_int_eq(run("%s stat %d --interval 0.05", JOBCTL, (int)service.told), 0);
+    ck_assert(says("out", "stands"));
+    ck_assert(says("out", "tasks wait, and none has begun for"));
+}
+END_TEST
+
 START_TEST(a_done_callback_is_shown_as_the_users_function)
 {
     start("done", NULL);
@@ -598,6 +632,8 @@ int main(void)
     tcase_add_test(states, a_loop_that_waits_for_a_mutex_for_ever_is_named_with_its_function);
     tcase_add_test(states, a_long_task_is_named_and_its_loop_is_not_blamed);
     tcase_add_test(states, tasks_that_wait_for_a_thread_are_counted);
+    tcase_add_test(states, each_pool_says_what_waits_for_it);
+    tcase_add_test(states, a_pool_in_which_tasks_wait_and_none_begins_is_a_problem);
     tcase_add_test(states, a_done_callback_is_shown_as_the_users_function);
     tcase_add_test(states, a_done_callback_on_a_pool_thread_is_shown_too);
     tcase_add_test(states, a_loop_that_closes_a_pool_waits_for_its_threads);

@@ -16,7 +16,7 @@
 #include "symbol.h"
 #include "text.h"
 
-enum { LINES = 3, ARENAS = 2, QUEUES = 2, WORKERS = 2, NAMES = 6, SEGMENT_MAX = 4096 };
+enum { LINES = 3, ARENAS = 2, QUEUES = 2, WORKERS = 2, POOLS = 2, PARTS = 3, NAMES = 6, SEGMENT_MAX = 4096 };
 
 /* What was tried, so that a run that tries nothing does not pass. */
 static unsigned tried, parsed;
@@ -42,6 +42,10 @@ static size_t write_segment(uint8_t *bytes)
     end = add_table(header, STATS_TABLE_QUEUES, sizeof(struct stats_queue), QUEUES, end);
     uint32_t workers = end;
     end = add_table(header, STATS_TABLE_WORKERS, sizeof(struct stats_worker), WORKERS, end);
+    uint32_t pools = end;
+    end = add_table(header, STATS_TABLE_POOLS, sizeof(struct stats_pool), POOLS, end);
+    uint32_t parts = end;
+    end = add_table(header, STATS_TABLE_PARTS, sizeof(struct stats_part), PARTS, end);
     uint32_t names = end;
     end = add_table(header, STATS_TABLE_COUNTER_NAMES, STATS_NAME_BYTES, NAMES, end);
     end = add_table(header, STATS_TABLE_WAIT_NAMES, STATS_NAME_BYTES, NAMES, end);
@@ -77,6 +81,21 @@ static size_t write_segment(uint8_t *bytes)
         worker->id = 90 + i;
         worker->thread = worker->arena = worker->queue = i + 1;
         snprintf(worker->name, sizeof worker->name, "worker %u", i);
+    }
+    for (unsigned i = 0; i < POOLS; i++) {
+        struct stats_pool *pool = (struct stats_pool *)(void *)(bytes + pools) + i;
+        pool->kind = STATS_POOL_OPEN + i;
+        pool->limit = 16;
+        pool->submitted = 3;
+        snprintf(pool->name, sizeof pool->name, "pool %u", i);
+    }
+    for (unsigned i = 0; i < PARTS; i++) {
+        struct stats_part *part = (struct stats_part *)(void *)(bytes + parts) + i;
+        part->kind = i == 0 ? STATS_PART_LOOP : STATS_PART_THREAD;
+        part->pool = 1;
+        part->thread = i + 1;
+        part->submitted = i == 0 ? 40 : 0;
+        part->begun = i == 0 ? 0 : 12;
     }
     header->size = end;
     return end;
@@ -118,6 +137,10 @@ static void check_snapshot(const struct snapshot *snapshot)
         check_name(snapshot->arenas[i].name);
     MUST(snapshot->queue_count <= READER_QUEUES_MAX);
     MUST(snapshot->worker_count <= READER_WORKERS_MAX);
+    MUST(snapshot->pool_count <= READER_POOLS_MAX);
+    MUST(snapshot->part_count <= READER_PARTS_MAX);
+    for (size_t i = 0; i < snapshot->pool_count; i++)
+        check_name(snapshot->pools[i].name);
     for (size_t i = 0; i < snapshot->queue_count; i++)
         check_name(snapshot->queues[i].name);
     for (size_t i = 0; i < snapshot->worker_count; i++) {
@@ -178,6 +201,18 @@ START_TEST(a_whole_segment_is_read_as_it_was_written)
     ck_assert_str_eq(snapshot.workers[1].state, "state 4711");
     ck_assert_uint_eq(snapshot.workers[1].id, 91);
     ck_assert_uint_eq(snapshot.workers[1].arena, 2);
+    ck_assert_uint_eq(snapshot.pool_count, POOLS);
+    ck_assert_str_eq(snapshot.pools[1].name, "pool 1");
+    ck_assert_uint_eq(snapshot.pools[1].record, 2);
+    ck_assert(!snapshot.pools[0].is_closed && snapshot.pools[1].is_closed);
+    ck_assert_uint_eq(snapshot.pools[0].limit, 16);
+    ck_assert_uint_eq(snapshot.pools[0].submitted, 3);
+    ck_assert_uint_eq(snapshot.part_count, PARTS);
+    ck_assert(snapshot.parts[0].is_loop && !snapshot.parts[1].is_loop);
+    ck_assert_uint_eq(snapshot.parts[0].submitted, 40);
+    ck_assert_uint_eq(snapshot.parts[2].begun, 12);
+    ck_assert_uint_eq(snapshot.parts[2].pool, 1);
+    ck_assert_uint_eq(snapshot.parts[2].thread, 3);
     ck_assert_uint_eq(snapshot.threads[2].record, 3);
     ck_assert_str_eq(snapshot.threads[2].name, "line 2");
     ck_assert_uint_eq(snapshot.threads[2].tid, 102);

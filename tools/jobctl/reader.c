@@ -60,6 +60,8 @@ static bool is_usable(struct bytes bytes, const struct stats_table *entry)
                         : entry->kind == STATS_TABLE_ARENAS  ? offsetof(struct stats_arena, reserved)
                         : entry->kind == STATS_TABLE_QUEUES  ? offsetof(struct stats_queue, reserved_more)
                         : entry->kind == STATS_TABLE_WORKERS ? offsetof(struct stats_worker, reserved)
+                        : entry->kind == STATS_TABLE_POOLS   ? offsetof(struct stats_pool, reserved)
+                        : entry->kind == STATS_TABLE_PARTS   ? offsetof(struct stats_part, reserved)
                                                              : 1;
     uint64_t end = entry->offset + (uint64_t)entry->stride * entry->count;   /* below 2^64: each has 32 bits */
     return entry->stride >= stride_min && end <= bytes.size;
@@ -157,6 +159,8 @@ void reader_copy(const void *shared, size_t size, void *copy)
     static const struct watched arena = {offsetof(struct stats_arena, generation), 0, 0};
     static const struct watched queue = {offsetof(struct stats_queue, generation), 0, 0};
     static const struct watched worker = {offsetof(struct stats_worker, generation), 0, 0};
+    static const struct watched pool = {offsetof(struct stats_pool, generation), 0, 0};
+    static const struct watched part = {offsetof(struct stats_part, generation), 0, 0};
     memset(copy, 0, size);
     copy_words(shared, size, copy);
     struct bytes bytes = {copy, size};
@@ -167,10 +171,14 @@ void reader_copy(const void *shared, size_t size, void *copy)
     struct table arenas = find_table(bytes, STATS_TABLE_ARENAS);
     struct table queues = find_table(bytes, STATS_TABLE_QUEUES);
     struct table workers = find_table(bytes, STATS_TABLE_WORKERS);
+    struct table pools = find_table(bytes, STATS_TABLE_POOLS);
+    struct table parts = find_table(bytes, STATS_TABLE_PARTS);
     copy_records(shared, bytes, copy, workers, &worker);
     copy_records(shared, bytes, copy, threads, &line);
     copy_records(shared, bytes, copy, arenas, &arena);
     copy_records(shared, bytes, copy, queues, &queue);
+    copy_records(shared, bytes, copy, pools, &pool);
+    copy_records(shared, bytes, copy, parts, &part);
 }
 
 static unsigned read_names(struct bytes bytes, enum stats_table_kind kind, reader_name *names, unsigned max)
@@ -215,30 +223,48 @@ static void read_thread(struct bytes bytes, const uint8_t *at, size_t stride, un
         thread->counters[i] = read_u64(at + offsetof(struct stats_line, counters) + i * sizeof(uint64_t));
 }
 
-static size_t count_live(struct bytes bytes, const struct table *table, size_t max)
+/* The records of a table that are somebody's, one after the other. */
+struct records {
+    struct table table;
+    size_t next;            /* 1 + the number of the last one given */
+    size_t left;
+};
+
+/* Zeroed memory for all of them; NULL: no memory. */
+static void *records_open(struct bytes bytes, enum stats_table_kind kind, size_t max, size_t size,
+                          struct records *records)
 {
-    size_t count = 0;
-    for (size_t i = 0; i < table->count && count < max; i++)
-        count += is_live(read_u32(record(bytes, table, i)));
-    return count;
+    *records = (struct records){.table = find_table(bytes, kind)};
+    for (size_t i = 0; i < records->table.count && records->left < max; i++)
+        records->left += is_live(read_u32(record(bytes, &records->table, i)));
+    return calloc(records->left + 1, size);   /* + 1: never of size 0 */
+}
+
+/* NULL: that was the last. */
+static const uint8_t *records_next(struct bytes bytes, struct records *records)
+{
+    while (records->left > 0) {
+        const uint8_t *at = record(bytes, &records->table, records->next++);
+        if (!is_live(read_u32(at)))
+            continue;
+        records->left--;
+        return at;
+    }
+    return NULL;
 }
 
 static bool read_threads(struct bytes bytes, struct snapshot *snapshot)
 {
-    struct table table = find_table(bytes, STATS_TABLE_THREADS);
-    size_t count = count_live(bytes, &table, READER_THREADS_MAX);
-    snapshot->threads = calloc(count + 1, sizeof *snapshot->threads);   /* + 1: never of size 0 */
-    if (!snapshot->threads)
-        return false;
-    for (size_t i = 0; i < table.count && snapshot->thread_count < count; i++) {
-        const uint8_t *at = record(bytes, &table, i);
-        if (!is_live(read_u32(at)))
-            continue;
+    struct records records;
+    const uint8_t *at;
+    snapshot->threads =
+        records_open(bytes, STATS_TABLE_THREADS, READER_THREADS_MAX, sizeof *snapshot->threads, &records);
+    while (snapshot->threads && (at = records_next(bytes, &records))) {
         struct reader_thread *thread = &snapshot->threads[snapshot->thread_count++];
-        read_thread(bytes, at, table.stride, snapshot->counter_count, thread);
-        thread->record = (uint32_t)i + 1;
+        read_thread(bytes, at, records.table.stride, snapshot->counter_count, thread);
+        thread->record = (uint32_t)records.next;
     }
-    return true;
+    return snapshot->threads != NULL;
 }
 
 static void read_arena(const uint8_t *at, struct reader_arena *arena)
@@ -255,20 +281,15 @@ static void read_arena(const uint8_t *at, struct reader_arena *arena)
 
 static bool read_arenas(struct bytes bytes, struct snapshot *snapshot)
 {
-    struct table table = find_table(bytes, STATS_TABLE_ARENAS);
-    size_t count = count_live(bytes, &table, READER_ARENAS_MAX);
-    snapshot->arenas = calloc(count + 1, sizeof *snapshot->arenas);   /* + 1: never of size 0 */
-    if (!snapshot->arenas)
-        return false;
-    for (size_t i = 0; i < table.count && snapshot->arena_count < count; i++) {
-        const uint8_t *at = record(bytes, &table, i);
-        if (!is_live(read_u32(at)))
-            continue;
+    struct records records;
+    const uint8_t *at;
+    snapshot->arenas = records_open(bytes, STATS_TABLE_ARENAS, READER_ARENAS_MAX, sizeof *snapshot->arenas, &records);
+    while (snapshot->arenas && (at = records_next(bytes, &records))) {
         struct reader_arena *arena = &snapshot->arenas[snapshot->arena_count++];
         read_arena(at, arena);
-        arena->record = (uint32_t)i + 1;
+        arena->record = (uint32_t)records.next;
     }
-    return true;
+    return snapshot->arenas != NULL;
 }
 
 static void read_queue(const uint8_t *at, struct reader_queue *queue)
@@ -288,20 +309,15 @@ static void read_queue(const uint8_t *at, struct reader_queue *queue)
 
 static bool read_queues(struct bytes bytes, struct snapshot *snapshot)
 {
-    struct table table = find_table(bytes, STATS_TABLE_QUEUES);
-    size_t count = count_live(bytes, &table, READER_QUEUES_MAX);
-    snapshot->queues = calloc(count + 1, sizeof *snapshot->queues);   /* + 1: never of size 0 */
-    if (!snapshot->queues)
-        return false;
-    for (size_t i = 0; i < table.count && snapshot->queue_count < count; i++) {
-        const uint8_t *at = record(bytes, &table, i);
-        if (!is_live(read_u32(at)))
-            continue;
+    struct records records;
+    const uint8_t *at;
+    snapshot->queues = records_open(bytes, STATS_TABLE_QUEUES, READER_QUEUES_MAX, sizeof *snapshot->queues, &records);
+    while (snapshot->queues && (at = records_next(bytes, &records))) {
         struct reader_queue *queue = &snapshot->queues[snapshot->queue_count++];
         read_queue(at, queue);
-        queue->record = (uint32_t)i + 1;
+        queue->record = (uint32_t)records.next;
     }
-    return true;
+    return snapshot->queues != NULL;
 }
 
 static void read_worker(const uint8_t *at, struct reader_worker *worker)
@@ -324,17 +340,66 @@ static void read_worker(const uint8_t *at, struct reader_worker *worker)
 
 static bool read_workers(struct bytes bytes, struct snapshot *snapshot)
 {
-    struct table table = find_table(bytes, STATS_TABLE_WORKERS);
-    size_t count = count_live(bytes, &table, READER_WORKERS_MAX);
-    snapshot->workers = calloc(count + 1, sizeof *snapshot->workers);   /* + 1: never of size 0 */
-    if (!snapshot->workers)
-        return false;
-    for (size_t i = 0; i < table.count && snapshot->worker_count < count; i++) {
-        const uint8_t *at = record(bytes, &table, i);
-        if (is_live(read_u32(at)))
-            read_worker(at, &snapshot->workers[snapshot->worker_count++]);
+    struct records records;
+    const uint8_t *at;
+    snapshot->workers =
+        records_open(bytes, STATS_TABLE_WORKERS, READER_WORKERS_MAX, sizeof *snapshot->workers, &records);
+    while (snapshot->workers && (at = records_next(bytes, &records))) {
+        struct reader_worker *worker = &snapshot->workers[snapshot->worker_count++];
+        read_worker(at, worker);
     }
-    return true;
+    return snapshot->workers != NULL;
+}
+
+static void read_pool(const uint8_t *at, struct reader_pool *pool)
+{
+    read_name(at + offsetof(struct stats_pool, name), STATS_NAME_BYTES, pool->name);
+    pool->is_closed = read_u32(at) == STATS_POOL_CLOSED;
+    pool->opened_ns = read_u64(at + offsetof(struct stats_pool, opened_ns));
+    pool->limit = read_u32(at + offsetof(struct stats_pool, limit));
+    pool->workers = read_u32(at + offsetof(struct stats_pool, workers));
+    pool->shed_target_ns = read_u64(at + offsetof(struct stats_pool, shed_target_ns));
+    pool->submitted = read_u64(at + offsetof(struct stats_pool, submitted));
+    pool->begun = read_u64(at + offsetof(struct stats_pool, begun));
+    pool->shed = read_u64(at + offsetof(struct stats_pool, shed));
+    pool->unseen = read_u32(at + offsetof(struct stats_pool, unseen));
+}
+
+static bool read_pools(struct bytes bytes, struct snapshot *snapshot)
+{
+    struct records records;
+    const uint8_t *at;
+    snapshot->pools = records_open(bytes, STATS_TABLE_POOLS, READER_POOLS_MAX, sizeof *snapshot->pools, &records);
+    while (snapshot->pools && (at = records_next(bytes, &records))) {
+        struct reader_pool *pool = &snapshot->pools[snapshot->pool_count++];
+        read_pool(at, pool);
+        pool->record = (uint32_t)records.next;
+    }
+    return snapshot->pools != NULL;
+}
+
+static void read_part(const uint8_t *at, struct reader_part *part)
+{
+    part->is_loop = read_u32(at) == STATS_PART_LOOP;
+    part->pool = read_u32(at + offsetof(struct stats_part, pool));
+    part->thread = read_u32(at + offsetof(struct stats_part, thread));
+    part->submitted = read_u64(at + offsetof(struct stats_part, submitted));
+    part->refused = read_u64(at + offsetof(struct stats_part, refused));
+    part->begun = read_u64(at + offsetof(struct stats_part, begun));
+    part->shed = read_u64(at + offsetof(struct stats_part, shed));
+    part->waited_ns = read_u64(at + offsetof(struct stats_part, waited_ns));
+}
+
+static bool read_parts(struct bytes bytes, struct snapshot *snapshot)
+{
+    struct records records;
+    const uint8_t *at;
+    snapshot->parts = records_open(bytes, STATS_TABLE_PARTS, READER_PARTS_MAX, sizeof *snapshot->parts, &records);
+    while (snapshot->parts && (at = records_next(bytes, &records))) {
+        struct reader_part *part = &snapshot->parts[snapshot->part_count++];
+        read_part(at, part);
+    }
+    return snapshot->parts != NULL;
 }
 
 static unsigned count_ignored(struct bytes bytes)
@@ -378,7 +443,7 @@ enum reader_result reader_parse(const void *memory, size_t size, struct snapshot
     snapshot->feature_count = read_names(bytes, STATS_TABLE_FEATURE_NAMES, snapshot->features, READER_FEATURES_MAX);
     snapshot->counter_count = read_names(bytes, STATS_TABLE_COUNTER_NAMES, snapshot->counters, READER_COUNTERS_MAX);
     if (read_threads(bytes, snapshot) && read_arenas(bytes, snapshot) && read_queues(bytes, snapshot) &&
-        read_workers(bytes, snapshot))
+        read_workers(bytes, snapshot) && read_pools(bytes, snapshot) && read_parts(bytes, snapshot))
         return READER_OK;
     reader_free(snapshot);
     return READER_NO_MEMORY;
@@ -390,12 +455,7 @@ void reader_free(struct snapshot *snapshot)
     free(snapshot->arenas);
     free(snapshot->queues);
     free(snapshot->workers);
-    snapshot->queues = NULL;
-    snapshot->workers = NULL;
-    snapshot->queue_count = 0;
-    snapshot->worker_count = 0;
-    snapshot->threads = NULL;
-    snapshot->arenas = NULL;
-    snapshot->thread_count = 0;
-    snapshot->arena_count = 0;
+    free(snapshot->pools);
+    free(snapshot->parts);
+    memset(snapshot, 0, sizeof *snapshot);
 }

@@ -19,6 +19,8 @@ enum {
     READER_ARENAS_MAX = 1024,
     READER_QUEUES_MAX = 4096,
     READER_WORKERS_MAX = 4096,
+    READER_POOLS_MAX = 1024,
+    READER_PARTS_MAX = 16384,
     READER_COUNTERS_MAX = 128,
     READER_FEATURES_MAX = 32,
 };
@@ -77,6 +79,23 @@ struct reader_worker {
     uint32_t thread, arena, queue;              /* records */
 };
 
+struct reader_pool {
+    uint32_t record;
+    reader_name name;
+    bool is_closed;
+    uint64_t opened_ns;
+    uint32_t limit, workers;
+    uint64_t shed_target_ns;                    /* 0: it does not shed */
+    uint64_t submitted, begun, shed;            /* what its parts do not have */
+    uint32_t unseen;                            /* parts that are not in the segment */
+};
+
+struct reader_part {
+    bool is_loop;                               /* else a thread of the pool */
+    uint32_t pool, thread;                      /* records */
+    uint64_t submitted, refused, begun, shed, waited_ns;
+};
+
 struct snapshot {
     uint32_t major, minor;
     uint32_t pid;                               /* as the process itself knows it */
@@ -96,6 +115,10 @@ struct snapshot {
     size_t queue_count;
     struct reader_worker *workers;
     size_t worker_count;
+    struct reader_pool *pools;
+    size_t pool_count;
+    struct reader_part *parts;
+    size_t part_count;
     unsigned ignored_tables;                    /* that did not fit into the segment, or whose records are too short */
 };
 

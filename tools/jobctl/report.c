@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "pools.h"
 #include "stats/segment.h"
 #include "text.h"
 
@@ -187,6 +188,15 @@ static void judge_worker(struct report *report, const struct snapshot *snapshot,
                     worker->name, worker->id);
 }
 
+/* Only two looks can tell a pool that stands from one that is busy. */
+static void judge_pool(struct report *report, const struct report_pool *pool)
+{
+    text_figure interval;
+    if (pool->has_rate && pool->waiting > 0 && pool->wait_ns == UINT64_MAX)
+        add_problem(report, "pool_stands", 0, "pool %s: %" PRIu64 " tasks wait, and none has begun for %s", pool->pool->name,
+                    pool->waiting, text_duration(report->interval_ns, interval));
+}
+
 static void judge(struct report *report)
 {
     const struct process *process = &report->target.process;
@@ -199,6 +209,8 @@ static void judge(struct report *report)
         const struct report_runtime *runtime = &report->runtimes[i];
         for (size_t j = 0; j < runtime->segment->snapshot.thread_count; j++)
             judge_thread(report, &runtime->threads[j]);
+        for (size_t j = 0; j < runtime->pool_count; j++)
+            judge_pool(report, &runtime->pools[j]);
         for (size_t j = 0; j < runtime->segment->snapshot.worker_count; j++)
             judge_worker(report, &runtime->segment->snapshot, &runtime->segment->snapshot.workers[j]);
     }
@@ -214,12 +226,14 @@ static int join_runtimes(struct report *report)
         size_t count = segment->snapshot.thread_count;
         runtime->segment = segment;
         runtime->threads = calloc(count + 1, sizeof *runtime->threads);   /* + 1: never of size 0 */
-        if (!runtime->threads)
-            return -ENOMEM;
+        runtime->pools = calloc(segment->snapshot.pool_count + 1, sizeof *runtime->pools);
         report->runtime_count++;
+        if (!runtime->threads || !runtime->pools)
+            return -ENOMEM;
         for (size_t j = 0; j < count; j++)
             join_thread(report, runtime, j);
         count_tasks(runtime);
+        pools_join(report, runtime);
     }
     return 0;
 }
@@ -254,8 +268,10 @@ int report_open(pid_t pid, uint64_t interval_ns, struct report *report)
 
 void report_close(struct report *report)
 {
-    for (unsigned i = 0; i < report->runtime_count; i++)
+    for (unsigned i = 0; i < report->runtime_count; i++) {
         free(report->runtimes[i].threads);
+        free(report->runtimes[i].pools);
+    }
     report->runtime_count = 0;
     target_free(&report->target);
     target_free(&report->before);

@@ -32,10 +32,25 @@ struct report_tasks {
     uint64_t refused;                     /* times that a pool was full */
 };
 
+/* One pool, as its record and those of its loops and threads say together. */
+struct report_pool {
+    const struct reader_pool *pool;
+    uint64_t submitted, begun, refused, shed;
+    bool is_whole;                        /* each of its loops and threads was in the segment */
+    uint64_t waiting;                     /* submitted and not begun; 0 unless it is whole */
+    unsigned threads, running;            /* that there are, and that run a task */
+    uint64_t waited_ns;                   /* the longest of what its threads' last tasks had waited */
+    bool has_rate;
+    uint64_t rate;                        /* tasks begun in a second since the look before */
+    uint64_t wait_ns;                     /* how long a task that comes now waits, at that rate; UINT64_MAX: nothing moves */
+};
+
 struct report_runtime {
     const struct target_segment *segment;
     struct report_tasks tasks;
     struct report_thread *threads;        /* snapshot.thread_count */
+    struct report_pool *pools;            /* those that are open */
+    size_t pool_count;
 };
 
 struct report_problem {

@@ -1,6 +1,7 @@
 /* stat_json.c — a report for programs. The keys are a promise: docs/man/jobctl.1.scd lists them. */
 #include "commands.h"
 #include "json.h"
+#include "pools.h"
 
 static void write_features(struct json *json, const struct snapshot *snapshot)
 {
@@ -120,6 +121,7 @@ static void write_runtime(struct json *json, const struct report *report, const 
     json_number(json, "running", runtime->tasks.running);
     json_number(json, "refused", runtime->tasks.refused);
     json_close(json, '}');
+    pools_write(json, report, runtime);
     json_open(json, "arenas", '[');
     for (size_t i = 0; i < snapshot->arena_count; i++)
         write_arena(json, &snapshot->arenas[i]);

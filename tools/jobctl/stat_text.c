@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "commands.h"
+#include "pools.h"
 #include "stats/line.h"
 #include "table.h"
 #include "text.h"
@@ -259,8 +260,8 @@ bool stat_print_text(const struct report *report)
         if (i > 0)
             (void)fputs("\n\n", stdout);
         print_head(report, runtime);
-        is_printed = print_arenas(&runtime->segment->snapshot) && print_threads(runtime) &&
-                     print_counters(report, runtime);
+        is_printed = print_arenas(&runtime->segment->snapshot) && pools_print(report, runtime) &&
+                     print_threads(runtime) && print_counters(report, runtime);
     }
     return is_printed;
 }

@@ -221,6 +221,56 @@ START_TEST(an_arena_says_what_it_has_and_its_record_is_used_again)
 }
 END_TEST
 
+START_TEST(what_a_thread_that_goes_has_begun_stays_in_its_pools_sum)
+{
+    struct stats_pool *pool = stats_pool_claim(&root, "work", 8, 2, 0);
+    struct stats_line *line = line_claim(&root, LINE_POOL_THREAD, "work/0");
+    struct stats_part *part = stats_part_claim(&root, STATS_PART_THREAD, pool, line);
+    counter_add(&part->begun, 5);
+    counter_add(&part->shed, 2);
+    ck_assert_uint_eq(part->pool, (uint32_t)(pool - root.stats->pools) + 1);
+    ck_assert_uint_eq(load_relaxed(&part->thread), (uint32_t)(line - root.stats->lines) + 1);
+
+    stats_part_release(&root, pool, part);
+
+    ck_assert_uint_eq(load_relaxed(&pool->begun), 5);
+    ck_assert_uint_eq(load_relaxed(&pool->shed), 2);
+    struct stats_part *again = stats_part_claim(&root, STATS_PART_LOOP, pool, NULL);
+    ck_assert_ptr_eq(again, part);
+    ck_assert_uint_eq(load_relaxed(&again->begun), 0);
+    ck_assert_uint_eq(load_relaxed(&again->thread), 0);
+    stats_part_thread(root.stats, again, line);
+    ck_assert_uint_eq(load_relaxed(&again->thread), (uint32_t)(line - root.stats->lines) + 1);
+    stats_part_release(&root, pool, again);
+    stats_pool_close(pool);
+    ck_assert_uint_eq(load_relaxed(&pool->kind), STATS_POOL_CLOSED);
+    stats_pool_release(&root, pool);
+    line_release(&root, line);
+}
+END_TEST
+
+START_TEST(parts_beyond_the_table_are_private_and_their_pool_says_how_many)
+{
+    static struct stats_part *parts[STATS_PARTS_MAX + 3];
+    struct stats_pool *pool = stats_pool_claim(&root, "work", 8, 2, 0), *inline_pool = stats_pool_claim(&root, "inline", 8, 0, 0);
+    for (unsigned i = 0; i < ARRAY_COUNT(parts); i++)
+        ck_assert_ptr_nonnull(parts[i] = stats_part_claim(&root, STATS_PART_LOOP, pool, NULL));
+
+    ck_assert_uint_eq(load_relaxed(&pool->unseen), 3);
+    stats_part_release(&root, pool, parts[STATS_PARTS_MAX + 1]);
+    ck_assert_uint_eq(load_relaxed(&pool->unseen), 2);
+    parts[STATS_PARTS_MAX + 1] = NULL;
+
+    for (unsigned i = 0; i < ARRAY_COUNT(parts); i++)
+        stats_part_release(&root, pool, parts[i]);
+    ck_assert_uint_eq(load_relaxed(&pool->unseen), 0);
+    stats_pool_release(&root, pool);
+    ck_assert(inline_pool < root.stats->pools || inline_pool >= root.stats->pools + STATS_POOLS_MAX);   /* it has no queue to show */
+    stats_pool_release(&root, inline_pool);
+    stats_pool_release(&root, NULL);
+}
+END_TEST
+
 enum { CLAIMERS = 4, CLAIMS = 20000 };
 
 static void *claim_and_release(void *arg)
@@ -282,6 +332,8 @@ int main(void)
     tcase_add_test(tcase, more_threads_than_lines_get_private_ones);
     tcase_add_test(tcase, without_a_segment_there_is_a_private_line_and_no_arena);
     tcase_add_test(tcase, an_arena_says_what_it_has_and_its_record_is_used_again);
+    tcase_add_test(tcase, what_a_thread_that_goes_has_begun_stays_in_its_pools_sum);
+    tcase_add_test(tcase, parts_beyond_the_table_are_private_and_their_pool_says_how_many);
     tcase_add_test(tcase, no_line_is_claimed_twice);
     tcase_add_test(tcase, no_descriptor_left_is_said_and_nothing_is_kept);
     suite_add_tcase(suite, tcase);
