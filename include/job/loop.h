@@ -9,6 +9,7 @@ JOB_BEGIN_DECLS
 struct job_loop;
 struct job_call;
 struct job_handle;
+struct job_task;
 
 /* What waits to be delivered on a loop: a node of the library's inside of calls, tasks and handles. Not for users. */
 struct job_mail {
@@ -17,14 +18,16 @@ struct job_mail {
     const void *job_ahead;   /* an address that will be read soon, or NULL: only ever prefetched */
 };
 
-/* What a loop that closes could not get rid of: a handle, or one of the operations that the kernel has not given back. Or a worker of it
- * that has ended and left such things behind: that is told when it is known, which may be long before the close. */
+/* What a loop that closes could not get rid of: a handle, then each of its tasks (of very many the first ones), and at last the operations
+ * that the kernel has not given back. Or a worker of it that has ended and left such things behind: that is told when it is known, which
+ * may be long before the close. */
 struct job_hung {
-    const char *what;             /* "stream", "timer", "worker" … for a handle, "receive", "send", "poll" … for an operation */
-    struct job_handle *handle;    /* NULL: an operation */
+    const char *what;             /* "stream", "timer", "worker" … for a handle, "task", or for an operation "receive", "send", "poll" … */
+    struct job_handle *handle;    /* it, or whose task it is; NULL: an operation */
     unsigned tasks, operations;   /* of the handle, not ended */
-    int fd;                       /* of the operation; -1: a handle */
-    uint64_t since_ns;            /* of CLOCK_MONOTONIC: when the operation was started, or the close of the handle's loop began */
+    int fd;                       /* of the operation; -1: none */
+    uint64_t since_ns;            /* of CLOCK_MONOTONIC: since the start of the operation, the submit of the task, or the loop's close */
+    struct job_task *task;        /* NULL: no task */
 };
 
 struct job_loop_options {

@@ -245,60 +245,6 @@ static struct job_handle *handle_of(struct list *node)
     return (struct job_handle *)((char *)node - offsetof(struct job_handle, job_node));
 }
 
-static uint64_t seconds_since(const struct job_loop *loop, uint64_t since_ns)
-{
-    return (loop->root->now_ns() - since_ns) / 1000000000U;
-}
-
-static void tell_hung(const struct job_loop *loop, const struct job_hung *hung)
-{
-    if (hung->handle)
-        log_write(&loop->root->log, JOB_LOG_ERROR, "loop %s: a %s cannot be closed: %u tasks and %u operations have not ended",
-                  loop->name, hung->what, hung->tasks, hung->operations);
-    else
-        log_write(&loop->root->log, JOB_LOG_ERROR,
-                  "loop %s: the kernel has not given back: %s on descriptor %d, started %llu s ago", loop->name, hung->what,
-                  hung->fd, (unsigned long long)seconds_since(loop, hung->since_ns));
-    if (loop->hung)
-        loop->hung(loop->hung_arg, hung);
-}
-
-void loop_leaves(struct job_loop *loop, const struct job_hung *hung)
-{
-    loop->left_behind++;
-    if (loop->hung)
-        loop->hung(loop->hung_arg, hung);
-}
-
-static void tell_hung_op(struct op *op, void *arg)
-{
-    static const char *const kinds[OP_KINDS] = {
-        [OP_NONE] = "none", [OP_ACCEPT] = "accept", [OP_RECEIVE] = "receive",
-        [OP_SEND] = "send", [OP_READ] = "read",     [OP_CLOSE] = "close",
-        [OP_POLL] = "poll", [OP_FILL] = "fill",     [OP_READ_AT] = "read of a file", [OP_WRITE_AT] = "write to a file",
-        [OP_SYNC] = "sync",
-    };
-    tell_hung(arg, &(struct job_hung){.what = kinds[op->kind], .fd = op->fd, .since_ns = op->since_ns});
-}
-
-static void tell_what_hangs(struct job_loop *loop)
-{
-    for (struct list *node = loop->handles.next; node != &loop->handles; node = node->next) {
-        struct job_handle *handle = handle_of(node);
-        unsigned tasks = 0;
-        const struct list *list = (struct list *)handle->job_tasks;
-        for (const struct list *task = list->next; task != list; task = task->next)
-            tasks++;
-        tell_hung(loop, &(struct job_hung){.what = ((const struct handle_kind *)handle->job_kind)->name,
-                                           .handle = handle,
-                                           .tasks = tasks,
-                                           .operations = handle->job_pending - tasks,
-                                           .fd = -1,
-                                           .since_ns = loop->closing_ns});
-    }
-    loop->engine->type->each(loop->engine, tell_hung_op, loop);
-}
-
 static void end_waits(struct job_loop *loop)
 {
     while (!list_is_empty(&loop->waits)) {
@@ -340,7 +286,7 @@ static int dispose(struct job_loop *loop, int drained)
     buf_free_kept(&loop->spare_open);
     arena_unstarve(loop->arena, &loop->memory_starved);
     if (drained < 0) {
-        tell_what_hangs(loop);
+        loop_tell_hung(loop);
         return -ETIMEDOUT;
     }
     lanes_close(loop);

@@ -144,6 +144,9 @@ void loop_fail(struct job_loop *loop, int err);
 /* A worker of this loop has ended, and something of it has not: `hung` is told, and the loop's close will not say 0. Loop thread. */
 void loop_leaves(struct job_loop *loop, const struct job_hung *hung);
 
+/* hung.c: after a drain that failed. */
+void loop_tell_hung(struct job_loop *loop);
+
 /* turn.c: one turn, which sleeps until until_ns at the latest. 0, or a negative errno when the engine fails for good. */
 int loop_turn(struct job_loop *loop, uint64_t until_ns);
 

@@ -235,6 +235,7 @@ static int submit_alone(struct job_pool *pool, struct job_task *task)
     task->job_home = NULL;
     task->job_pool = pool;
     task->job_mail.job_deliver = deliver_here;
+    task->job_queued_ns = 0;
     count_alone(pool->root, 1);
     int err = pool_submit(pool, NULL, task);   /* the inbox is never full, but a blocking pool may have no thread */
     if (err < 0) {

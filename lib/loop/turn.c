@@ -239,7 +239,7 @@ static int wait_for_completions(struct job_loop *loop, uint64_t until_ns)
         return 0;
     if (deadline > 0) {
         loop_leave_lanes(loop);
-        line_wait(loop->line, JOB_WAIT_KERNEL, loop->now_ns);
+        line_wait(loop->line, loop->is_closing ? JOB_WAIT_DRAIN : JOB_WAIT_KERNEL, loop->now_ns);
         line_count(loop->line, COUNTER_WAITS, 1);
     }
     int count = loop->engine->type->wait(loop->engine, deadline, loop->ready, COMPLETIONS_BATCH);

@@ -36,11 +36,8 @@ static void note_ahead(struct pool_thread *thread, struct job_mail *mail)
 /* What comes from outside waits from now on; what a task forks belongs to work that has begun. */
 static void note_queued(struct job_pool *pool, struct lane *lane, struct job_task *task)
 {
-    if (!shed_is_on(&pool->shed)) {
-        if (!lane)
-            task->job_queued_ns = 0;   /* a loop has put its time there */
-        return;
-    }
+    if (!shed_is_on(&pool->shed))
+        return;   /* the loop's own time suffices */
     struct pool_thread *thread = self()->pool_thread;
     bool is_forked = !lane && thread && thread->pool == pool;
     task->job_queued_ns = is_forked ? 0 : pool->root->now_ns();

@@ -20,6 +20,7 @@ enum job_wait {
     JOB_WAIT_MESSAGE,     /* a thread without a loop, for a message */
     JOB_WAIT_REGION,      /* a thread without a loop, for a cell of a region */
     JOB_WAIT_NOT_RUN,     /* a loop that no thread runs */
+    JOB_WAIT_DRAIN,       /* a loop that closes, for what is in flight */
     JOB_WAIT_COUNT,
 };
 

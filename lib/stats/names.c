@@ -40,7 +40,7 @@ static const char *const waits[] = {
     [JOB_WAIT_NONE] = "running",           [JOB_WAIT_KERNEL] = "kernel",         [JOB_WAIT_NO_WORK] = "no work",
     [JOB_WAIT_CPU_BUDGET] = "CPU budget",  [JOB_WAIT_THREAD_END] = "thread end", [JOB_WAIT_COMMIT] = "commit request",
     [JOB_WAIT_MESSAGE] = "message",        [JOB_WAIT_REGION] = "region",
-    [JOB_WAIT_NOT_RUN] = "not run",
+    [JOB_WAIT_NOT_RUN] = "not run",        [JOB_WAIT_DRAIN] = "drain",
 };
 _Static_assert(ARRAY_COUNT(waits) == JOB_WAIT_COUNT, "each reason has a name");
 

@@ -147,7 +147,8 @@ static uint64_t idle_ns(const struct stats_line *line, uint64_t now_ns)
 {
     uint64_t idle = load_relaxed(&line->counters[COUNTER_IDLE_NS]);   /* figures: each word for itself */
     uint64_t since = load_relaxed(&line->since_ns);
-    bool is_asleep = load_relaxed(&line->wait) == JOB_WAIT_KERNEL;
+    uint32_t wait = load_relaxed(&line->wait);
+    bool is_asleep = wait == JOB_WAIT_KERNEL || wait == JOB_WAIT_DRAIN;
     return is_asleep && now_ns > since ? idle + now_ns - since : idle;
 }
 

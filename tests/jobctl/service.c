@@ -153,6 +153,14 @@ static void start_in_four_pools(struct job_timer *timer)
     }
 }
 
+static void start_long_task_and_stop(struct job_timer *timer)
+{
+    start_long_task(timer);
+    while (turns == 0) {   /* as in close_pool() */
+    }
+    job_loop_stop(loop);
+}
+
 static void start_task_with_done(struct job_timer *timer)
 {
     submit(task_quick, done_for_ever, &timer->handle, 1);
@@ -331,6 +339,7 @@ static void run_with(const char *name, void (*fired)(struct job_timer *))
     REQUIRE(job_timer_start(&first, 0));
     REQUIRE(job_timer_start(&idle, 86400000000000U));
     REQUIRE(job_loop_run(loop));
+    (void)job_loop_close(&loop, 3600000000000U);   /* drain: what was started does not end */
 }
 
 static void two_runtimes(void)
@@ -433,7 +442,7 @@ int main(int argc, char **argv)
         {"task", start_long_task},  {"tasks", start_many_tasks},           {"done", start_task_with_done},
         {"close-pool", close_pool}, {"done-alone", start_task_without_handle},
         {"workers", ready_with_workers}, {"stuck", stop_a_worker}, {"channel", open_channel}, {"brief", come_and_go},
-        {"pools", start_in_four_pools},
+        {"pools", start_in_four_pools}, {"drain", start_long_task_and_stop},
     };
     static const struct { const char *mode; void (*run)(void); } others[] = {
         {"two", two_runtimes}, {"fork", forked},          {"zombie", zombie}, {"shrinking", shrinking},

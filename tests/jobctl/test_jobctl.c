@@ -287,6 +287,14 @@ START_TEST(a_loop_that_closes_a_pool_waits_for_its_threads)
 }
 END_TEST
 
+START_TEST(a_loop_that_cannot_be_closed_waits_for_what_is_in_flight)
+{
+    start("drain", NULL);
+
+    stat_until("[" THREADS "\"loop\") | .doing == \"waits\" and .wait == \"drain\" and .for_s >= 0] == [true]");
+}
+END_TEST
+
 START_TEST(a_stopped_process_is_read_as_any_other)
 {
     start("idle", NULL);
@@ -637,6 +645,7 @@ int main(void)
     tcase_add_test(states, a_done_callback_is_shown_as_the_users_function);
     tcase_add_test(states, a_done_callback_on_a_pool_thread_is_shown_too);
     tcase_add_test(states, a_loop_that_closes_a_pool_waits_for_its_threads);
+    tcase_add_test(states, a_loop_that_cannot_be_closed_waits_for_what_is_in_flight);
     tcase_add_test(states, a_stopped_process_is_read_as_any_other);
     tcase_add_test(states, rates_are_of_the_interval);
     tcase_add_test(states, two_runtimes_of_one_process_are_both_shown);

@@ -39,7 +39,8 @@ static uint64_t idle_ns(const struct snapshot *snapshot, const struct reader_thr
         if (strcmp(snapshot->counters[i], "idle_ns") == 0)
             idle = line->counters[i];
     }
-    bool is_asleep = line->wait_number == JOB_WAIT_KERNEL && line->since_ns < now_ns;
+    bool is_loops = line->wait_number == JOB_WAIT_KERNEL || line->wait_number == JOB_WAIT_DRAIN;
+    bool is_asleep = is_loops && line->since_ns < now_ns;
     return is_asleep ? idle + (now_ns - line->since_ns) : idle;   /* with the sleep that has not ended */
 }
 

@@ -1,6 +1,9 @@
 /* test_drain.c — job_loop_close(): each handle is told, and what cannot be drained is named. */
 #include <signal.h>
 
+#include "base/assert.h"
+#include "base/atomic.h"
+#include "base/limits.h"
 #include "support/fixture.h"
 
 static struct job_runtime *runtime;
@@ -10,7 +13,7 @@ static struct job_listener listener;
 static struct job_signal watcher;
 static struct job_stream stream;
 static unsigned told, hung_count;
-static struct job_hung hung[8];
+static struct job_hung hung[64];
 
 static void was_closed(struct job_handle *handle)
 {
@@ -53,9 +56,24 @@ static void is_hung(void *arg, const struct job_hung *what)
     hung[hung_count++] = *what;
 }
 
-static void swallow(void *arg, enum job_log_level level, const char *text)
+static char lines[8192];
+
+static void keep_line(void *arg, enum job_log_level level, const char *text)
 {
-    (void)arg, (void)level, (void)text;
+    size_t len = strlen(lines);
+    (void)arg, (void)level;
+    snprintf(lines + len, sizeof lines - len, "%s\n", text);
+}
+
+/* What the log says behind `before` is `after`. */
+static bool log_says(const char *before, const char *after)
+{
+    for (const char *at = lines; (at = strstr(at, before)); at++) {
+        const char *end = strchr(at, '\n'), *found = strstr(at, after);
+        if (found && found < end)
+            return true;
+    }
+    return false;
 }
 
 static void open_all(void)
@@ -63,7 +81,8 @@ static void open_all(void)
     int fds[2];
     struct job_loop_options options = {.hung = is_hung, .hung_arg = hung};
     told = hung_count = 0;
-    ck_assert_ok(job_runtime_open(&runtime, &(struct job_runtime_options){.log = swallow}));
+    lines[0] = '\0';
+    ck_assert_ok(job_runtime_open(&runtime, &(struct job_runtime_options){.log = keep_line}));
     ck_assert_ok(job_loop_open(runtime, &loop, &options));
     ck_assert_ok(job_timer_open(loop, &timer, fired));
     ck_assert_ok(job_listener_open(loop, &listener, NULL, accepted));
@@ -126,7 +145,58 @@ START_TEST(what_is_left_at_the_deadline_is_named_with_operation_descriptor_and_h
     ck_assert(has("receive", false, stream.job_fd, NULL));
     ck_assert(has("accept", false, listener.job_fd, NULL));
     ck_assert(has("read", false, watcher.job_fd, NULL));
+    ck_assert(log_says("loop loop: a stream cannot be closed, for 0.", ": 0 tasks and "));
+    char text[64];
+    snprintf(text, sizeof text, "receive on descriptor %d, started 0.", stream.job_fd);
+    ck_assert(log_says("the kernel has not given back: ", text));
     ck_assert_uint_eq(told, 0);   /* and what is leaked is never told */
+}
+END_TEST
+
+static atomic_u32 has_begun, may_end;
+static struct job_task tasks[HUNG_TASKS_MAX + 4];
+
+static void waits_for_us(struct job_task *task)
+{
+    (void)task;
+    store_release(&has_begun, 1);           /* pairs with load_acquire in the test */
+    while (!load_acquire(&may_end)) {       /* pairs with store_release in the test */
+    }
+}
+
+START_TEST(each_task_is_named_with_its_function_its_pool_and_what_it_does)
+{
+    struct job_pool *pool = NULL;
+    struct job_timer *of = &timer;
+    open_all();
+    ck_assert_ok(job_pool_open(runtime, &pool, &(struct job_pool_options){.workers = 1, .name = "slow", .queue_limit = 64}));
+    for (unsigned i = 0; i < ARRAY_COUNT(tasks); i++) {
+        ck_assert_ok(job_task_init(&tasks[i], pool, waits_for_us, NULL));
+        ck_assert_ok(job_submit(pool, &tasks[i], &of->handle));
+    }
+    while (!load_acquire(&has_begun)) {     /* pairs with store_release in waits_for_us */
+    }
+
+    ck_assert_int_eq(job_loop_close(&loop, 1), -ETIMEDOUT);
+
+    unsigned named = 0;
+    bool has_its_handle = false;
+    for (unsigned i = 0; i < hung_count; i++) {
+        bool is_task = strcmp(hung[i].what, "task") == 0;
+        ck_assert_int_eq(is_task, hung[i].task != NULL);
+        has_its_handle |= !is_task && hung[i].handle == &of->handle && hung[i].tasks == ARRAY_COUNT(tasks);
+        if (!is_task)
+            continue;
+        ck_assert(has_its_handle);          /* it came before them */
+        ck_assert_ptr_eq(hung[i].task, &tasks[named++]);
+        ck_assert_ptr_eq(hung[i].handle, &of->handle);
+        ck_assert_int_eq(hung[i].fd, -1);
+        ck_assert_uint_gt(hung[i].since_ns, 0);
+    }
+    ck_assert_uint_eq(named, HUNG_TASKS_MAX);   /* there are more, and they are counted */
+    ck_assert(log_says("a task of a timer has not ended: unit_io_drain+0x", "it runs on pool slow, submitted "));
+    ck_assert(log_says("a task of a timer has not ended: unit_io_drain+0x", "it waits in pool slow, submitted "));
+    store_release(&may_end, 1);             /* pairs with load_acquire in waits_for_us */
 }
 END_TEST
 
@@ -137,6 +207,7 @@ int main(void)
     tcase_set_timeout(tcase, 5);
     tcase_add_test(tcase, a_loop_that_closes_tells_every_kind_of_handle);
     tcase_add_test(tcase, a_close_that_names_a_function_calls_that_one_alone);
+    tcase_add_test(tcase, each_task_is_named_with_its_function_its_pool_and_what_it_does);
     tcase_add_test(tcase, what_is_left_at_the_deadline_is_named_with_operation_descriptor_and_handle);
     suite_add_tcase(suite, tcase);
     if (job_signals_block((int[]){SIGUSR1}, 1) < 0)
