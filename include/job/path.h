@@ -2,9 +2,10 @@
  *
  * Each runs on a thread of job_runtime_calls() and belongs to a handle, of any kind: `done` comes on the loop of that handle, its `closed`
  * after it, and closing the handle cancels what has not begun. Paths, and the directories that they begin at, must stay until `done`.
+ * job_path_load_now() alone is a plain call.
  *
- * All return 0, or -EINVAL: an argument; a directory of another loop or not open; -EBUSY: the op is in flight; -ECANCELED: the handle is
- * closing; -EAGAIN: 4096 calls of this loop wait; -ENOMEM; -EPERM: not the loop's thread. Nothing changes on error.
+ * All others return 0, or -EINVAL: an argument; a directory of another loop or not open; -EBUSY: the op is in flight; -ECANCELED: the
+ * handle is closing; -EAGAIN: 4096 calls of this loop wait; -ENOMEM; -EPERM: not the loop's thread. Nothing changes on error.
  */
 #ifndef JOB_PATH_H
 #define JOB_PATH_H
@@ -23,6 +24,25 @@ JOB_BEGIN_DECLS
  */
 JOB_API int job_path_load(struct job_handle *handle, struct job_file_op *op, const struct job_path *path, size_t limit,
                           job_file_done_fn *done);
+
+/**
+ * Reads a whole file that the kernel has in memory, at once, and waits for nothing: for a task that works on many small files, which then
+ * has the bytes in its own cache, and hands no file from thread to thread. What it refuses, for whatever reason, is loaded by
+ * job_path_load(). A large file of which some of the end is missing is read for nothing: see job_file_read_now() for those.
+ *
+ * Only the look-up and the reading are sure not to sleep; a network file system may ask its server when a file is opened. A FIFO of that
+ * name is opened for a moment, which its writer may notice.
+ *
+ * @param path   its directory stays open meanwhile, and may be of any loop
+ * @param limit  more bytes than that are -EFBIG; at most 1 GiB
+ * @param buf    receives one contiguous buf, empty for an empty file; unchanged on error. The caller owns it
+ * @return 0, or -EAGAIN: its path or some of its bytes are not in memory, or that cannot be known (/proc, some file systems), somebody
+ *         has a lease on it, it is no regular file, or the kernel would have to sleep to say what is wrong with it; -EFBIG; -ENOMEM; -EMFILE,
+ *         -ENFILE; -EINVAL: an argument; a directory that is not open; -ENOENT, -EACCES, -EIO and what else openat2(2) and preadv2(2) say
+ * Thread: any.
+ */
+JOB_API int job_path_load_now(struct job_arena *arena, const struct job_path *path, size_t limit,
+                              struct job_buf **buf);
 
 /**
  * Writes a whole file so that whoever opens the name finds the old content or the new, never a part, also after a crash: a temporary file

@@ -153,50 +153,50 @@ static struct job_arena *arena_of(struct job_file_op *op)
 }
 
 /* Room behind what was read: the buf grows by moving to one of twice the size. */
-static int grow(struct job_file_op *op, size_t limit)
+static int grow(struct job_buf **buf, size_t limit)
 {
-    size_t len = job_buf_len(op->job_buf), room;
-    (void)job_buf_room(op->job_buf, &room);
+    size_t len = job_buf_len(*buf), room;
+    (void)job_buf_room(*buf, &room);
     if (room > 0)
         return 0;
     struct job_buf *larger = NULL;
-    int err = job_buf_alloc(arena_of(op), min_size(limit + 1, max_size(2 * len, LOAD_FIRST_BYTES)), NULL, &larger);
+    size_t wanted = min_size(limit + 1, max_size(2 * len, LOAD_FIRST_BYTES));
+    int err = job_buf_alloc(job_buf_arena(*buf), wanted, NULL, &larger);
     if (err == 0)
-        err = job_buf_write(larger, job_buf_data(op->job_buf), len);
+        err = job_buf_write(larger, job_buf_data(*buf), len);
     if (err == 0)
-        job_buf_replace(&op->job_buf, &larger);
+        job_buf_replace(buf, &larger);
     job_buf_free(&larger);   /* NULL, unless something failed */
     return err;
 }
 
-/* To the end of the file, which may not be where its size says: it grows, it shrinks, or it is one of /proc. */
-static int read_to_end(struct job_file_op *op, int fd, size_t size, int flags)
+/* To the end of the file, which may not be where its size says: it grows, it shrinks, or it is one of /proc. `flags` of preadv2(2). */
+static int read_to_end(struct job_arena *arena, int fd, size_t size, size_t limit, int flags, struct job_buf **out)
 {
-    size_t limit = (size_t)op->job_len;
-    int err = job_buf_alloc(arena_of(op), min_size(size, limit) + 1, NULL, &op->job_buf);   /* 1: to see the end */
+    struct job_buf *buf = NULL;
+    int err = job_buf_alloc(arena, min_size(size, limit) + 1, NULL, &buf);   /* 1: to see the end */
     while (err == 0) {
-        size_t room;
-        err = grow(op, limit);
+        size_t room, len = job_buf_len(buf);
+        err = grow(&buf, limit);
         if (err < 0)
             break;
-        struct iovec vector = {.iov_base = job_buf_room(op->job_buf, &room)};
+        struct iovec vector = {.iov_base = job_buf_room(buf, &room)};
         vector.iov_len = room;
-        long n = AGAIN_IF_INTERRUPTED(preadv2(fd, &vector, 1, flags ? (off_t)op->count : -1, flags));
+        long n = AGAIN_IF_INTERRUPTED(preadv2(fd, &vector, 1, flags ? (off_t)len : -1, flags));
         if (n <= 0) {
             err = (int)n;
             break;
         }
-        op->count += (uint64_t)n;
-        (void)job_buf_extend(op->job_buf, (size_t)n);
-        if (op->count > limit)
+        (void)job_buf_extend(buf, (size_t)n);
+        len += (size_t)n;
+        if (len > limit)
             err = -EFBIG;
-        else if (op->count == size && (size_t)n < room)
+        else if (len == size && (size_t)n < room)
             break;   /* short, and where fstat(2) saw the end a moment ago */
     }
-    if (err < 0) {
-        job_buf_free(&op->job_buf);
-        op->count = 0;
-    }
+    if (err == 0)
+        *out = job_buf_take(&buf);
+    job_buf_free(&buf);   /* NULL, unless something failed */
     return err;
 }
 
@@ -206,30 +206,43 @@ static int call_load(struct job_file_op *op)
     int fd = open_path(&op->job_paths[0], O_RDONLY | O_NOCTTY, 0, 0);
     if (fd < 0)
         return fd;
+    size_t size = 0;
     int err = fstat(fd, &status) < 0 ? -errno : 0;
     if (err == 0 && S_ISREG(status.st_mode) && (uint64_t)status.st_size > op->job_len)
         err = -EFBIG;
+    else if (err == 0 && S_ISREG(status.st_mode))
+        size = (size_t)status.st_size;
     if (err == 0)
-        err = read_to_end(op, fd, S_ISREG(status.st_mode) && status.st_size > 0 ? (size_t)status.st_size : 0, 0);
+        err = read_to_end(arena_of(op), fd, size, (size_t)op->job_len, 0, &op->job_buf);
     (void)sys_close(fd);   /* nothing was written */
+    op->count = job_buf_len(op->job_buf);
     return err;
 }
 
-/* The whole file without sleeping: its path, its inode and its pages are in memory. */
-static int try_load(struct job_file_op *op)
+int file_load_now(struct job_arena *arena, const struct job_path *path, size_t limit, struct job_buf **buf)
 {
     struct stat status;
-    int fd = open_path(&op->job_paths[0], O_RDONLY | O_NOCTTY | O_NONBLOCK, 0, RESOLVE_CACHED);
+    int fd = open_path(path, O_RDONLY | O_NOCTTY | O_NONBLOCK, 0, RESOLVE_CACHED);
     if (fd < 0)
-        return -EAGAIN;    /* whatever it is: the thread says it */
-    int err = -EAGAIN;
-    bool is_file = fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0;
-    if (is_file && (uint64_t)status.st_size > op->job_len)
+        return fd;
+    int err = fstat(fd, &status) < 0 ? -errno : 0;
+    if (err == 0 && !S_ISREG(status.st_mode))
+        err = -EAGAIN;
+    else if (err == 0 && (uint64_t)status.st_size > limit)
         err = -EFBIG;
-    else if (is_file && status.st_size <= LOAD_TRY_BYTES)
-        err = read_to_end(op, fd, (size_t)status.st_size, RWF_NOWAIT);
+    if (err == 0)
+        err = read_to_end(arena, fd, (size_t)status.st_size, limit, RWF_NOWAIT, buf);
     (void)sys_close(fd);   /* nothing was written */
-    return err == 0 || err == -EFBIG ? err : -EAGAIN;
+    return err == -EOPNOTSUPP ? -EAGAIN : err;   /* a file system that cannot say what is in memory */
+}
+
+/* Whatever is wrong: the thread says it. */
+static int try_load(struct job_file_op *op)
+{
+    size_t limit = min_size((size_t)op->job_len, LOAD_TRY_BYTES);
+    int err = file_load_now(arena_of(op), &op->job_paths[0], limit, &op->job_buf);
+    op->count = job_buf_len(op->job_buf);
+    return err == 0 || (err == -EFBIG && limit == op->job_len) ? err : -EAGAIN;
 }
 
 /* Where the last part of a path begins. */
@@ -299,6 +312,19 @@ static int call_store(struct job_file_op *op)
     return sync_directory(path);
 }
 
+/* Most directories are small, and their lists may wait for long: a few of them would fill an arena. */
+static void shrink_list(struct job_file_op *op)
+{
+    struct job_buf *smaller = NULL;
+    size_t len = job_buf_len(op->job_buf);
+    if (len > LIST_BYTES / 4 || job_buf_segments(op->job_buf) > 1)
+        return;
+    if (job_buf_alloc(arena_of(op), len, NULL, &smaller) == 0 &&
+        job_buf_write(smaller, job_buf_data(op->job_buf), len) == 0)
+        job_buf_replace(&op->job_buf, &smaller);
+    job_buf_free(&smaller);   /* NULL, unless there was no memory: then it stays as it is */
+}
+
 static int call_list(struct job_file_op *op)
 {
     int fd = open_path(&op->job_paths[0], O_RDONLY | O_DIRECTORY, 0, 0);
@@ -326,6 +352,8 @@ static int call_list(struct job_file_op *op)
     (void)sys_close(fd);   /* nothing was written */
     if (n < 0)
         job_buf_free(&op->job_buf);
+    else
+        shrink_list(op);
     return (int)n;
 }
 

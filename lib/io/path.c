@@ -41,6 +41,16 @@ int job_path_load(struct job_handle *handle, struct job_file_op *op, const struc
     return 0;
 }
 
+int job_path_load_now(struct job_arena *arena, const struct job_path *path, size_t limit, struct job_buf **buf)
+{
+    if (!arena || !path || !path->name || !buf || limit > LOAD_MAX)
+        return -EINVAL;
+    const struct job_file *directory = path->directory;
+    if (directory && (handle_state(&directory->handle) == HANDLE_NONE || directory->job_fd < 0))
+        return -EINVAL;
+    return file_load_now(arena, path, limit, buf);
+}
+
 int job_path_store(struct job_handle *handle, struct job_file_op *op, const struct job_path *path, unsigned mode,
                    struct job_buf **buf, job_file_done_fn *done)
 {

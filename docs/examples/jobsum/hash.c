@@ -124,16 +124,45 @@ static int digest_cached(struct sum *sum, struct job_task *task)
     return n < 0 ? n : 0;
 }
 
+static int digest_end(struct sum *sum)
+{
+    return EVP_DigestFinal_ex(sum->context, sum->digest, NULL) ? 0 : -ENOMEM;
+}
+
 static void digest(struct job_task *task)   /* a pool thread; one at a time of each sum */
 {
+    struct sum *sum = job_container_of(task, struct sum, task);
+    int err = sum->hashed ? digest_given(sum) : digest_cached(sum, task);
+    if (err == 0 && sum->is_last)
+        err = digest_end(sum);
+    if (err < 0 && sum->hashed)
+        sum->error = -err;
+    else if (err < 0)
+        job_task_set_status(task, err);   /* of one that reads by itself: perhaps it goes on otherwise */
+}
+
+/* A whole file, if the kernel has all of it in memory. */
+static int digest_small(struct sum *sum)
+{
+    struct job_path path = {.name = sum->name};
+    struct job_buf *buf = NULL;
+    int err = job_path_load_now(job_runtime_arena(sum->jobsum->runtime), &path, NOW_BYTES, &buf);
+    if (err == 0 && !EVP_DigestUpdate(sum->context, job_buf_data(buf), job_buf_len(buf)))
+        err = -ENOMEM;
+    if (err == 0)
+        err = digest_end(sum);
+    sum->offset = job_buf_len(buf);
+    job_buf_free(&buf);
+    return err;
+}
+
+static void digest_batch(struct job_task *task)   /* a pool thread */
+{
     for (struct sum *sum = job_container_of(task, struct sum, task); sum; sum = sum->next_batched) {
-        int err = sum->hashed ? digest_given(sum) : digest_cached(sum, task);
-        if (err == 0 && sum->is_last && !EVP_DigestFinal_ex(sum->context, sum->digest, NULL))
-            err = -ENOMEM;
-        if (err < 0 && sum->hashed)
-            sum->error = -err;
-        else if (err < 0)
-            job_task_set_status(task, err);   /* of one that reads by itself, and is alone: perhaps it goes on otherwise */
+        int err = sum->hashed ? digest_given(sum) : digest_small(sum);
+        if (err == 0 && sum->hashed)
+            err = digest_end(sum);
+        sum->batch_error = err;
     }
 }
 
@@ -260,6 +289,7 @@ static int open_standard_input(struct sum *sum)
 static void open_file(struct sum *sum)
 {
     struct job_file_options options = {.path = {.name = sum->name}, .flags = O_RDONLY | O_NOCTTY};
+    (void)job_task_init(&sum->task, sum->jobsum->pool, digest, digested);   /* it may have been a batch's */
     int err = strcmp(sum->name, "-") == 0 ? open_standard_input(sum)
                                           : job_file_open(sum->jobsum->loop, &sum->file, &options, opened);
     if (err == 0 || ((err == -EMFILE || err == -ENFILE || err == -EAGAIN) && starve(sum)))
@@ -278,6 +308,8 @@ static void end_loaded(struct sum *sum)
     sum->jobsum->progress.files++;
 }
 
+static void load(struct sum *sum);
+
 static void batch_digested(struct job_task *task, int status)
 {
     struct sum *first = job_container_of(task, struct sum, task);
@@ -285,9 +317,16 @@ static void batch_digested(struct job_task *task, int status)
     for (struct sum *sum = first, *next; sum; sum = next) {
         next = sum->next_batched;
         sum->next_batched = NULL;
+        bool was_given = sum->hashed != NULL;
+        int err = status < 0 ? status : sum->batch_error;
+        if (err == 0)
+            jobsum->progress.known_bytes += sum->offset + job_buf_len(sum->hashed);
         was_hashed(sum);
-        if (status < 0)
-            sum->error = -status;
+        if (err < 0 && !was_given) {
+            load(sum);   /* as if it were cold, and so that it is told what is wrong */
+            continue;
+        }
+        sum->error = -err;
         end_loaded(sum);
     }
     sums_feed_starved(jobsum);
@@ -313,8 +352,21 @@ static void flush_batch(struct job_call *call)
     jobsum->batched = 0;
     if (!first)
         return;
-    (void)job_task_init(&first->task, jobsum->pool, digest, batch_digested);
+    (void)job_task_init(&first->task, jobsum->pool, digest_batch, batch_digested);
     submit_batch(&first->task);
+}
+
+static void add_to_batch(struct sum *sum)
+{
+    struct jobsum *jobsum = sum->jobsum;
+    sum->next_batched = jobsum->batch;
+    jobsum->batch = sum;
+    jobsum->flush.run = flush_batch;
+    jobsum->flush.data = jobsum;
+    if (++jobsum->batched == BATCH)
+        flush_batch(&jobsum->flush);
+    else
+        (void)job_loop_defer(jobsum->loop, &jobsum->flush);   /* it may wait already */
 }
 
 static void loaded(struct job_file_op *op, int status, struct job_buf **buf)
@@ -331,17 +383,18 @@ static void loaded(struct job_file_op *op, int status, struct job_buf **buf)
         jobsum_pump(jobsum);
         return;
     }
-    jobsum->progress.known_bytes += op->count;
     sum->hashed = job_buf_take(buf);
-    sum->is_last = true;
-    sum->next_batched = jobsum->batch;
-    jobsum->batch = sum;
-    jobsum->flush.run = flush_batch;
-    jobsum->flush.data = jobsum;
-    if (++jobsum->batched == BATCH)
-        flush_batch(&jobsum->flush);
-    else
-        (void)job_loop_defer(jobsum->loop, &jobsum->flush);   /* it may wait already */
+    add_to_batch(sum);
+}
+
+/* By a thread that may sleep. */
+static void load(struct sum *sum)
+{
+    struct job_path path = {.name = sum->name};
+    sum->offset = 0;
+    if (sum->batch_error == -EFBIG ||
+        job_path_load(&sum->jobsum->signal.handle, &sum->op, &path, LOAD_BYTES, loaded) < 0)
+        open_file(sum);
 }
 
 void sum_begin(struct sum *sum)
@@ -352,11 +405,11 @@ void sum_begin(struct sum *sum)
         sum->context = EVP_MD_CTX_new();
     if (!sum->context || !EVP_DigestInit_ex(sum->context, jobsum->sha256, NULL))
         abort();   /* OpenSSL has no memory for a context */
-    (void)job_task_init(&sum->task, jobsum->pool, digest, digested);
-    struct job_path path = {.name = sum->name};
     if (!enter_input(sum))
         return;
-    if (!sum->is_regular || job_path_load(&jobsum->signal.handle, &sum->op, &path, LOAD_BYTES, loaded) < 0)
+    if (sum->is_regular)
+        add_to_batch(sum);
+    else
         open_file(sum);
 }
 

@@ -13,7 +13,8 @@
 
 enum {
     SUMS_MAX = 256,
-    LOAD_BYTES = 60000,       /* up to that size a file is loaded whole, and hashed together with others */
+    NOW_BYTES = 250000,       /* up to that size a file in memory is hashed by a task together with others: one slot a pool thread */
+    LOAD_BYTES = 60000,       /* up to that size one that is not is loaded whole: there may be SUMS_MAX of them */
     BATCH = 16,
     HOT_BYTES = 65536,        /* of a file in memory, read and hashed at a time: what fits into a core's cache */
     HOT_TASK_BYTES = 4 << 20, /* of one task: some milliseconds */
@@ -66,6 +67,7 @@ struct sum {
     EVP_MD_CTX *context;
     struct job_buf *hashed;   /* with the task; NULL: the task reads by itself */
     struct sum *next_batched; /* the task is for these as well */
+    int batch_error;          /* why its batch has no digest of it */
     uint64_t offset;          /* up to there it has been hashed; the task's, while it runs */
     uint64_t counted;         /* of that, in the progress */
     bool is_stream;           /* it has no offsets: standard input, a pipe */

@@ -62,6 +62,27 @@ START_TEST(closing_while_the_open_is_under_way_leaks_no_descriptor)
 }
 END_TEST
 
+/* Its number may be another file's by then. */
+START_TEST(a_closed_file_has_no_descriptor)
+{
+    struct job_buf *buf = NULL;
+    make_file("a", 10);
+    ck_assert_int_eq(open_file("a", O_RDONLY), 0);
+    int fd = job_file_descriptor(&file);
+    ck_assert_int_ge(fd, 0);
+    close_file();
+    ck_assert_ok(job_buf_alloc(job_runtime_arena(runtime), 10, NULL, &buf));
+    int another = open("a", O_RDONLY | O_CLOEXEC);
+    ck_assert_int_eq(another, fd);
+
+    ck_assert_int_eq(job_file_descriptor(&file), -1);
+    ck_assert_int_eq(job_file_read_now(&file, buf, 10, 0), -EBADF);
+
+    close(another);
+    job_buf_free(&buf);
+}
+END_TEST
+
 START_TEST(a_fifo_without_a_writer_does_not_stop_the_loop)
 {
     struct job_file_options options = {.path = at("fifo"), .flags = O_RDONLY};
@@ -121,6 +142,7 @@ int main(void)
     tcase_add_test(tcase, an_open_that_fails_tells_why_and_is_closed_as_any_other);
     tcase_add_test(tcase, closing_ends_every_request_once_and_then_the_file);
     tcase_add_test(tcase, closing_while_the_open_is_under_way_leaks_no_descriptor);
+    tcase_add_test(tcase, a_closed_file_has_no_descriptor);
     tcase_add_test(tcase, a_fifo_without_a_writer_does_not_stop_the_loop);
     tcase_add_test(tcase, bad_arguments_are_refused);
     return fixture_run(suite);
