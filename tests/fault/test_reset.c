@@ -112,7 +112,7 @@ START_TEST(a_reset_is_told_once_or_closes_what_finishes_and_leaves_nothing)
     int fds[2], descriptors = fixture_descriptors();
     struct job_buf *late = NULL;
     state = (enum state)_i;
-    tcp_pair(fds);
+    fixture_tcp_pair(fds);
     stream_begin(fds, NULL, NULL);
     in_end = ended;
     in_sent = sent;

@@ -139,6 +139,29 @@ static inline int fixture_connect(uint16_t port)
     return fd;
 }
 
+/* A connected pair of TCP sockets. */
+static inline void fixture_tcp_pair(int fds[2])
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof address;
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(bind(listener, (struct sockaddr *)&address, len), 0);
+    ck_assert_int_eq(listen(listener, 1), 0);
+    ck_assert_int_eq(getsockname(listener, (struct sockaddr *)&address, &len), 0);
+    fds[0] = fixture_connect(ntohs(address.sin_port));
+    fds[1] = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    ck_assert_int_ge(fds[1], 0);
+    close(listener);
+}
+
+/* Closes a TCP socket by a reset. */
+static inline void fixture_reset(int fd)
+{
+    static const struct linger at_once = {.l_onoff = 1};
+    ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once), 0);
+    close(fd);
+}
+
 static inline int fixture_run(Suite *suite)
 {
     SRunner *runner = srunner_create(suite);

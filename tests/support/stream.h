@@ -67,21 +67,6 @@ static inline void on_closed(struct job_stream *s)
 static const struct job_stream_events events = {
     .data = on_data, .end = on_end, .sent = on_sent, .closed = on_closed, .writable = on_writable};
 
-/* A connected pair of TCP sockets. */
-static inline void tcp_pair(int fds[2])
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof address;
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    ck_assert_int_eq(bind(listener, (struct sockaddr *)&address, len), 0);
-    ck_assert_int_eq(listen(listener, 1), 0);
-    ck_assert_int_eq(getsockname(listener, (struct sockaddr *)&address, &len), 0);
-    fds[0] = fixture_connect(ntohs(address.sin_port));
-    fds[1] = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-    ck_assert_int_ge(fds[1], 0);
-    close(listener);
-}
-
 /* The stream of fds[1]. options: NULL or those of the runtime and the loop. */
 static inline void stream_begin(const int fds[2], const struct job_runtime_options *of_runtime,
                                 const struct job_loop_options *of_loop)
@@ -111,9 +96,7 @@ static inline void stream_done(void)
 /* The peer goes by a reset. */
 static inline void reset_peer(void)
 {
-    static const struct linger at_once = {.l_onoff = 1};
-    ck_assert_int_eq(setsockopt(peer, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once), 0);
-    close(peer);
+    fixture_reset(peer);
     peer = -1;
 }
 

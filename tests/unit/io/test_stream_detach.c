@@ -1,5 +1,6 @@
 /* test_stream_detach.c — connections that leave their stream: what goes along, what is refused, and where the descriptor is at each
  * moment. */
+#include "io/stream.h"
 #include "support/fixture.h"
 
 enum { TEXT_MAX = 256 };
@@ -65,11 +66,16 @@ static void stop_loop(struct job_timer *timer)
 
 #define run_until(condition)                                                                                           \
     do {                                                                                                               \
-        while (!(condition)) {                                                                                         \
-            ck_assert_ok(job_timer_start(&tick, 100000));                                                              \
-            ck_assert_ok(job_loop_run(loop));                                                                          \
-        }                                                                                                              \
+        while (!(condition))                                                                                           \
+            run_once();                                                                                                \
     } while (0)
+
+/* What was started is in the kernel afterwards. */
+static void run_once(void)
+{
+    ck_assert_ok(job_timer_start(&tick, 100000));
+    ck_assert_ok(job_loop_run(loop));
+}
 
 static void setup(void)
 {
@@ -305,6 +311,74 @@ START_TEST(data_and_an_end_that_come_while_it_leaves_go_along)
 }
 END_TEST
 
+/* Two streams of TCP: the peer of the one writes, then that of the other resets, and both are told in one turn: `data` of the first
+ * detaches the second, whose failure is on its way by then. */
+static struct side writes, breaks;
+
+static void detach_the_other(struct job_stream *stream, struct job_buf **in)
+{
+    on_data(stream, in);
+    ck_assert_uint_eq(breaks.ends, 0);
+    ck_assert_ok(job_stream_detach(&breaks.stream, on_detached));
+}
+
+static void open_two(int peers[2], void (*data)(struct job_stream *stream, struct job_buf **in))
+{
+    static struct job_stream_events of_first;
+    int fds[2];
+    of_first = (struct job_stream_events){.data = data, .closed = on_closed};
+    for (unsigned i = 0; i < 2; i++) {
+        struct side *side = i == 0 ? &writes : &breaks;
+        fixture_tcp_pair(fds);
+        peers[i] = fds[0];
+        memset(side, 0, sizeof *side);
+        ck_assert_ok(job_stream_adopt(loop, &side->stream, fds[1], i == 0 ? &of_first : &events));
+    }
+}
+
+/* It comes where the connection goes to, and nowhere else: the socket has told it, and will not again. */
+static void leave_and_arrive(const int peers[2])
+{
+    fixture_write(peers[0], "x", 1);
+    fixture_reset(peers[1]);
+    run_until(breaks.closed > 0);
+    ck_assert_uint_eq(breaks.ends, 0);
+    ck_assert_uint_eq(breaks.detached, 1);
+    ck_assert_uint_eq(job_connection_waiting(breaks.connection), 0);
+    ck_assert_ok(job_stream_attach(loop, &b.stream, &breaks.connection, &events));
+    run_until(b.ends > 0);
+    ck_assert_int_eq(b.status, -ECONNRESET);
+    ck_assert_int_eq(job_stream_status(&b.stream), -ECONNRESET);
+    ck_assert_int_eq(job_stream_write(&b.stream, "y", 1), -ECONNRESET);
+    ck_assert_uint_eq(b.len, 0);
+    close(peers[0]);
+}
+
+START_TEST(a_failure_that_comes_while_it_leaves_goes_along)
+{
+    int peers[2];
+    open_two(peers, detach_the_other);
+    run_once();   /* both receive */
+
+    leave_and_arrive(peers);
+}
+END_TEST
+
+/* It was paused with something that waits: that goes with the failure, as on a stream that stays. */
+START_TEST(a_failure_that_comes_while_a_paused_one_leaves_goes_along)
+{
+    int peers[2];
+    open_two(peers, detach_the_other);
+    job_stream_pause(&breaks.stream);
+    fixture_write(peers[1], "lost", 4);
+    run_until(job_stream_received(&breaks.stream) == 4);
+    run_until(!op_is_in_flight(stream_receive_op(&breaks.stream)) && op_is_in_flight(stream_hangup_op(&breaks.stream)));
+    run_once();   /* the poll for a reset is in the kernel */
+
+    leave_and_arrive(peers);
+}
+END_TEST
+
 START_TEST(a_close_while_it_leaves_closes_the_connection)
 {
     send_text("lost");
@@ -479,6 +553,8 @@ int main(void)
     tcase_add_test(tcase, a_stream_that_connects_or_has_failed_is_refused);
     tcase_add_test(tcase, a_stream_that_leaves_starts_nothing_more);
     tcase_add_test(tcase, data_and_an_end_that_come_while_it_leaves_go_along);
+    tcase_add_test(tcase, a_failure_that_comes_while_it_leaves_goes_along);
+    tcase_add_test(tcase, a_failure_that_comes_while_a_paused_one_leaves_goes_along);
     tcase_add_test(tcase, a_close_while_it_leaves_closes_the_connection);
     tcase_add_test(tcase, a_loop_that_closes_while_it_leaves_closes_the_connection);
     tcase_add_test(tcase, a_connection_that_nobody_takes_is_closed);

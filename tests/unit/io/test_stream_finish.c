@@ -8,7 +8,7 @@ static const uint64_t minute = 60000 * (uint64_t)MS;
 static void setup(void)
 {
     int fds[2];
-    tcp_pair(fds);
+    fixture_tcp_pair(fds);
     stream_begin(fds, NULL, NULL);
 }
 

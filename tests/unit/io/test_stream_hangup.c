@@ -20,7 +20,7 @@ static void setup(void)
     int fds[2];
     struct job_runtime_options options = {.memory_limit_bytes = 8U << 20, .log = fixture_log};
     struct job_loop_options loop_options = {.receive_slots = 4, .receive_slot_bytes = 4096};
-    tcp_pair(fds);
+    fixture_tcp_pair(fds);
     stream_begin(fds, &options, &loop_options);
     stream.job_events = &hoarding;
     in_end = close_it;
