@@ -151,7 +151,7 @@ void stream_places_empty(struct job_stream *stream);              /* what waits 
 
 /* stream_notice.c */
 void stream_notices_init(struct job_stream *stream);
-void stream_notices_tell(struct job_stream *stream, int status);  /* 0: those that have come true; else all */
+void stream_notices_tell(struct job_stream *stream, int status);  /* those that have come true; < 0: all, once the kernel reads nothing */
 void stream_notices_cancel(struct job_stream *stream, uint64_t behind);   /* those of bytes that will not be sent */
 void stream_notices_shift(struct job_stream *stream, uint32_t number, uint64_t len);   /* bytes have come into a place */
 

@@ -1,7 +1,8 @@
 /* stream_notice.c — what becomes of what was queued: two events, in memory of the user's.
  *
  * A notice remembers at which byte of the stream it stands. It has come true when so many were sent, and when no place is open that
- * was reserved before it: bytes that come into such a place move it on. One whose bytes were cancelled waits for those before it only.
+ * was reserved before it: bytes that come into such a place move it on. One whose bytes were cancelled waits for those before them only:
+ * for other notices, and for what the kernel has begun to send. Nor is a failure told while the kernel reads: its operation ends first.
  */
 #include <errno.h>
 
@@ -16,15 +17,17 @@ void stream_notices_init(struct job_stream *stream)
 void stream_notices_cancel(struct job_stream *stream, uint64_t behind)
 {
     for (struct job_notice *notice = stream->job_notices; notice; notice = notice->job_next) {
-        if (notice->job_at > behind)
-            notice->job_status = -ECANCELED;   /* told when those before it are */
+        if (notice->job_at <= behind)
+            continue;
+        notice->job_status = -ECANCELED;   /* told when those before it are */
+        notice->job_at = behind;           /* where the kernel stops to read what is its */
     }
 }
 
 void stream_notices_shift(struct job_stream *stream, uint32_t number, uint64_t len)
 {
     for (struct job_notice *notice = stream->job_notices; notice; notice = notice->job_next) {
-        if ((int32_t)(notice->job_number - number) >= 0)
+        if (notice->job_status == 0 && (int32_t)(notice->job_number - number) >= 0)
             notice->job_at += len;
     }
 }
@@ -43,9 +46,8 @@ static bool first_open(const struct job_stream *stream, uint32_t *number)
 static bool has_come_true(const struct job_stream *stream, const struct job_notice *notice)
 {
     uint32_t open;
-    if (notice->job_status < 0)
-        return true;
-    if (first_open(stream, &open) && (int32_t)(notice->job_number - open) >= 0)
+    bool may_wait_for_place = notice->job_status == 0 && first_open(stream, &open);
+    if (may_wait_for_place && (int32_t)(notice->job_number - open) >= 0)
         return false;
     return notice->job_at <= stream->job_sent;
 }
@@ -63,6 +65,8 @@ static void tell(struct job_stream *stream, struct job_notice *notice, int statu
 void stream_notices_tell(struct job_stream *stream, int status)
 {
     struct job_notice *notice;
+    if (op_is_in_flight(stream_send_op(stream)))
+        status = 0;   /* its end tells the failure */
     while ((notice = stream->job_notices) && (status < 0 || has_come_true(stream, notice))) {
         stream->job_notices = notice->job_next;
         if (!stream->job_notices)

@@ -91,6 +91,8 @@ int job_place_fill(struct job_place *place, struct job_buf **buf)
     int err = stream_check(stream);
     if (err < 0)
         return err;
+    if (stream->job_error < 0)
+        return -ECANCELED;   /* its places are forgotten as soon as the send in flight has ended */
     if (job_buf_arena(*buf)->root != stream->handle.job_loop->root)
         return -EINVAL;
     owner_check_slow(*buf);

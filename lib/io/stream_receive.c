@@ -220,6 +220,7 @@ void stream_fail(struct job_stream *stream, int err)
     if (stream->job_error == 0)
         stream->job_error = err;
     stream_receive_stop(stream, STREAM_ENDED);
+    stream_send_cancel(stream);   /* or a peer that reads nothing would hold it, and all behind it */
     bool has_some = stream_has_to_send(stream) || stream->job_place_count > 0 || stream->job_notices;
     if (has_some && handle_is_open(&stream->handle))
         stream_later(stream, STREAM_LATER_FLUSH);   /* which drops it, and says so */

@@ -227,6 +227,40 @@ START_TEST(notices_say_which_sends_were_cancelled_in_order)
 }
 END_TEST
 
+static unsigned released;
+
+static void note_released(struct job_notice *notice)
+{
+    (void)notice;
+    ck_assert_ptr_null(stream.job_sending);   /* the kernel has read what the notice is about */
+    released++;
+}
+
+static void cancels_half_of_a_notice(void)
+{
+    queue(1000);
+    notes[0] = (struct note){.notice = {.sent = note_sent, .released = note_released}, .status = 1};
+    ck_assert_ok(job_stream_notify(&stream, &notes[0].notice));   /* of what the kernel has, and of what is dropped now */
+    ck_assert_int_eq(job_stream_cancel(&stream, JOB_STREAM_SEND), 0);
+}
+
+START_TEST(a_cancelled_notice_waits_for_what_the_kernel_has_begun)
+{
+    told = released = 0;
+    queue(BIG);
+    in_sent = stop;
+
+    then(cancels_half_of_a_notice, nobody_is_told, NULL);
+
+    ck_assert_uint_eq(told, 1);
+    ck_assert_int_eq(notes[0].status, -ECANCELED);
+    ck_assert_uint_eq(released, 1);
+    ck_assert_uint_eq(job_stream_sent(&stream), BIG);
+    ck_assert_ok(job_stream_shutdown(&stream));
+    pthread_join(reader, NULL);
+}
+END_TEST
+
 START_TEST(places_stay_and_what_was_behind_them_goes)
 {
     struct job_place place;
@@ -510,6 +544,7 @@ int main(void)
     tcase_add_test(tcase, what_the_kernel_has_begun_goes_out_whole);
     tcase_add_test(tcase, writable_follows_when_a_cancel_has_emptied_a_full_queue);
     tcase_add_test(tcase, notices_say_which_sends_were_cancelled_in_order);
+    tcase_add_test(tcase, a_cancelled_notice_waits_for_what_the_kernel_has_begun);
     tcase_add_test(tcase, places_stay_and_what_was_behind_them_goes);
     tcase_add_loop_test(tcase, a_stream_that_finishes_or_shuts_down_does_so_without_the_rest, 0, 2);
     tcase_add_test(tcase, a_stream_that_has_failed_has_nothing_to_cancel);
