@@ -57,6 +57,7 @@ enum stream_flag {
 
     STREAM_HELD = 1 << 24,          /* of a program that has not started: receives, sends and tells nothing yet */
     STREAM_UNIX = 1 << 25,          /* its receive may miss the end (stream_hangup.c) */
+    STREAM_STARVED = 1 << 26,       /* its receive waits in the engine for memory */
 };
 
 _Static_assert(sizeof(((struct job_stream *)0)->job_receive_op) >= sizeof(struct op), "op fits");

@@ -13,12 +13,20 @@
 
 #include "io/stream.h"
 
+/* The socket says its error once. A receive in flight is to have it: that finds the data first, and the error behind it. Nor is it asked
+ * for where the connection is about to be another loop's. */
+static bool nobody_receives(const struct job_stream *stream)
+{
+    bool is_received = op_is_in_flight((const struct op *)stream->job_receive_op) && !stream_has(stream, STREAM_STARVED);
+    return handle_is_open(&stream->handle) && !stream_has(stream, STREAM_LEAVING) && !is_received;
+}
+
 static void hangup_completed(struct op *op, const struct completion *completion)
 {
     struct job_stream *stream = job_container_of(op, struct job_stream, job_hangup_op);
     int err = 0;
     socklen_t len = sizeof err;
-    if (completion->res > 0 && handle_is_open(&stream->handle))
+    if (completion->res > 0 && nobody_receives(stream))
         (void)getsockopt(stream->job_fd, SOL_SOCKET, SO_ERROR, &err, &len);
     if (err != 0) {
         JOB_MARK(stream_broke_unreceived);

@@ -264,9 +264,11 @@ static void receive_completed(struct op *op, const struct completion *completion
     struct job_buf *buf = completion->buf;
     assert((buf != NULL) == (completion->res > 0));
     if (completion->res == -ENOBUFS && completion->more) {
+        stream_set(stream, STREAM_STARVED);
         stream_hangup_watch(stream);   /* it goes on when there is memory */
         return;
     }
+    stream_clear(stream, STREAM_STARVED);
     if (!stream_may_tell(stream) || stream_has(stream, STREAM_END_TOLD))
         job_buf_free(&buf);   /* after a failed send the cancel may come too late for some data: none is told after `end` */
     else if (buf)
@@ -300,9 +302,12 @@ void stream_receive_resume(struct job_stream *stream)
     bool is_wanted = handle_is_open(&stream->handle) && !stream_has(stream, STREAM_PAUSED);
     bool is_held = stream_has(stream, STREAM_CONNECTING) || stream_has(stream, STREAM_LEAVING) ||
                    stream_has(stream, STREAM_HELD);
-    if (is_wanted && !is_held && !stream_has(stream, STREAM_ENDED) &&
-        !op_is_in_flight(stream_receive_op(stream)))
+    if (is_held || stream_has(stream, STREAM_ENDED) || op_is_in_flight(stream_receive_op(stream)))
+        return;
+    if (is_wanted)
         receive_again(stream);
+    else
+        stream_hangup_watch(stream);   /* which does nothing for one that is closed */
 }
 
 void job_stream_resume(struct job_stream *stream)
