@@ -16,7 +16,7 @@ struct job_signal {
     uint64_t job_info[16];
     int job_fd;
     uint32_t job_reserved0;
-    uint64_t job_reserved[2];
+    struct job_mail job_later;
 };
 
 /**

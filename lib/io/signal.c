@@ -60,6 +60,7 @@ static struct op *read_op(struct job_signal *handle)
 
 static void read_completed(struct op *op, const struct completion *completion);
 
+/* Holds the handle while the read is in flight. */
 static int read_start(struct job_signal *handle)
 {
     struct job_loop *loop = handle->handle.job_loop;
@@ -75,6 +76,34 @@ static int read_start(struct job_signal *handle)
     return err;
 }
 
+static void fails(struct job_signal *handle, int err)
+{
+    log_write(&handle->handle.job_loop->root->log, JOB_LOG_ERROR, "signals are no longer received: %s", job_strerror(err));
+}
+
+static void read_again(struct job_signal *handle);
+
+static void deliver_later(struct job_mail *mail)
+{
+    struct job_signal *handle = job_container_of(mail, struct job_signal, job_later);
+    if (handle_is_open(&handle->handle))
+        read_again(handle);
+    handle_release(&handle->handle);
+}
+
+/* The entry that the last read had in the table of operations may be somebody else's by now, who was started in a callback. */
+static void read_again(struct job_signal *handle)
+{
+    int err = read_start(handle);
+    if (err == -EAGAIN) {
+        handle->job_later.job_deliver = deliver_later;
+        handle_hold(&handle->handle);
+        loop_stall_mail(handle->handle.job_loop, &handle->job_later);
+    } else if (err < 0) {
+        fails(handle, err);
+    }
+}
+
 static void read_completed(struct op *op, const struct completion *completion)
 {
     struct job_signal *handle = job_container_of(op, struct job_signal, job_op);
@@ -82,12 +111,11 @@ static void read_completed(struct op *op, const struct completion *completion)
     const struct signalfd_siginfo *info = (const struct signalfd_siginfo *)handle->job_info;
     if (handle_is_open(&handle->handle) && completion->res == (int32_t)sizeof *info)
         LOOP_CALL(loop, handle->job_caught, (handle, (int)info->ssi_signo));
-    if (handle_is_open(&handle->handle)) {
-        bool has_failed = completion->res < 0 && completion->res != -EAGAIN && completion->res != -EINTR;
-        int err = has_failed ? completion->res : read_start(handle);   /* this op's entry has just become free */
-        if (err < 0)
-            log_write(&loop->root->log, JOB_LOG_ERROR, "signals are no longer received: %s", job_strerror(err));
-    }
+    bool has_failed = completion->res < 0 && completion->res != -EAGAIN && completion->res != -EINTR;
+    if (handle_is_open(&handle->handle) && has_failed)
+        fails(handle, completion->res);
+    else if (handle_is_open(&handle->handle))
+        read_again(handle);
     handle_release(&handle->handle);
 }
 
@@ -96,6 +124,8 @@ static void signal_closing(struct job_handle *base)
     struct job_signal *handle = job_container_of(base, struct job_signal, handle);
     if (op_is_in_flight(read_op(handle)))
         base->job_loop->engine->type->cancel(base->job_loop->engine, read_op(handle));
+    else
+        loop_unstall(base->job_loop);   /* it may wait there, and would for ever */
 }
 
 static void signal_closed(struct job_handle *base)

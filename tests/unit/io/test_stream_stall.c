@@ -1,4 +1,6 @@
 /* test_stream_stall.c — no room for one more operation: what begins says -EAGAIN, what is open waits for one to end. */
+#include <signal.h>
+
 #include "engine/inflight.h"
 #include "support/stream.h"
 
@@ -32,6 +34,7 @@ static const struct job_stream_events other_events = {.data = other_data};
 static void setup(void)
 {
     int fds[2];
+    ck_assert_ok(job_signals_block(&(int){SIGUSR1}, 1));   /* before the runtime: its helper is a thread */
     fixture_pair(fds);
     refusals = refused = others = 0;
     stream_begin(fds, NULL, NULL);
@@ -172,6 +175,64 @@ START_TEST(a_listener_accepts_when_there_is_room)
 }
 END_TEST
 
+static struct job_signal signal_handle;
+static unsigned caught_count;
+
+/* The table is full by the time the callback returns: what it has started took the entry that the read had. */
+static void caught(struct job_signal *handle, int number)
+{
+    ck_assert_int_eq(number, SIGUSR1);
+    if (++caught_count == 2) {
+        job_signal_close(handle, NULL);
+        stop();
+        return;
+    }
+    refusals = 3;
+    kill(getpid(), SIGUSR1);
+}
+
+START_TEST(signals_are_caught_again_when_an_operation_has_ended)
+{
+    const int number = SIGUSR1;
+    caught_count = 0;
+    ck_assert_ok(job_signal_open(loop, &signal_handle, &number, 1, caught));
+    kill(getpid(), SIGUSR1);
+
+    run();
+
+    ck_assert_uint_eq(caught_count, 2);
+    ck_assert_uint_eq(refused, 3);
+}
+END_TEST
+
+static void closes_the_signal(struct job_timer *t)
+{
+    refusals = 0;
+    job_signal_close(&signal_handle, NULL);
+    job_timer_close(t, NULL);
+}
+
+static void closes_while_it_waits(struct job_signal *handle, int number)
+{
+    (void)handle, (void)number;
+    refusals = UINT32_MAX;
+    job_stream_close(&other);   /* so that no operation ends by itself */
+    close_it();
+    ck_assert_ok(job_timer_open(loop, &timer, closes_the_signal));
+    ck_assert_ok(job_timer_start(&timer, 5 * MS));
+}
+
+START_TEST(close_ends_the_wait_of_a_signal)
+{
+    const int number = SIGUSR1;
+    ck_assert_ok(job_signal_open(loop, &signal_handle, &number, 1, closes_while_it_waits));
+    job_handle_ref(&signal_handle.handle);
+    kill(getpid(), SIGUSR1);
+
+    run();   /* to its end: nothing is left */
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("stream stall");
@@ -182,6 +243,8 @@ int main(void)
     tcase_add_test(tcase, a_resumed_stream_receives_when_an_operation_has_ended);
     tcase_add_test(tcase, close_ends_the_wait);
     tcase_add_test(tcase, what_begins_says_so_and_leaves_nothing_open);
+    tcase_add_test(tcase, signals_are_caught_again_when_an_operation_has_ended);
+    tcase_add_test(tcase, close_ends_the_wait_of_a_signal);
     tcase_add_test(tcase, a_listener_accepts_when_there_is_room);
     suite_add_tcase(suite, tcase);
     return fixture_run(suite);
