@@ -296,6 +296,21 @@ static int dispose(struct job_loop *loop, int drained)
     return 0;
 }
 
+void loop_discard(struct job_loop **loop_pointer)
+{
+    struct job_loop *loop = *loop_pointer;
+    if (!loop)
+        return;
+    assert(!load_relaxed(&loop->owner) && loop->handle_count == 0);   /* no other thread knows it */
+    struct root *root = loop->root;
+    *loop_pointer = NULL;
+    (void)fetch_sub_relaxed(&root->users, 1);   /* ledger */
+    unsigned leaked = loop->engine->type->close(loop->engine);
+    assert(leaked == 0);   /* nothing was ever submitted */
+    line_release(root, loop->line);
+    alloc_free(root, loop);
+}
+
 int job_loop_close(struct job_loop **loop_pointer, uint64_t deadline_ns)
 {
     if (!loop_pointer)

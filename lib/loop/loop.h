@@ -144,6 +144,10 @@ void loop_fail(struct job_loop *loop, int err);
 /* A worker of this loop has ended, and something of it has not: `hung` is told, and the loop's close will not say 0. Loop thread. */
 void loop_leaves(struct job_loop *loop, const struct job_hung *hung);
 
+/* Frees a loop that has never run and that no other thread knows; unlike job_loop_close() also while this thread runs another one, and it
+ * cannot fail. *loop becomes NULL; NULL in it is allowed. */
+void loop_discard(struct job_loop **loop);
+
 /* hung.c: after a drain that failed. */
 void loop_tell_hung(struct job_loop *loop);
 

@@ -313,7 +313,7 @@ static void abandon(struct worker_record *record, struct job_end **ours, bool ha
     if (has_thread) {
         (void)pthread_join(record->thread, NULL);
     } else {
-        (void)job_loop_close(&record->loop, 0);
+        loop_discard(&record->loop);   /* we may be in a callback of another */
         job_end_close(&record->end);
     }
     record_free(record);

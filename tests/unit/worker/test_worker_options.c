@@ -169,6 +169,35 @@ START_TEST(W19_a_start_message_that_cannot_be_sent_starts_no_thread)
 }
 END_TEST
 
+static int refused_with;
+
+static void opens_on_no_cpu(struct job_call *call)
+{
+    (void)call;
+    uint64_t none = 0;
+    struct job_worker_options options = {.affinity = &none, .affinity_words = 1, .memory_limit_bytes = 1 << 20};
+    refused_with = job_worker_open(loop, &w.worker, ends_at_once, &options, &events);
+}
+
+START_TEST(a_worker_whose_thread_is_refused_in_a_callback_leaves_no_loop)
+{
+    int descriptors = fixture_descriptors();
+    struct job_counts before, after;
+    job_runtime_counts(runtime, &before);
+    for (unsigned round = 0; round < 3; round++) {
+        struct job_call call = {.run = opens_on_no_cpu};
+        ck_assert_ok(job_loop_call(loop, &call));
+        ck_assert_int_eq(job_loop_run(loop), 0);
+        ck_assert_int_eq(refused_with, -EINVAL);   /* no CPU is in the mask */
+    }
+    job_runtime_counts(runtime, &after);
+    ck_assert_int_eq(fixture_descriptors(), descriptors);
+    ck_assert_uint_eq(after.threads, before.threads);
+    open_worker(&w, ends_at_once, &(struct job_worker_options){.memory_limit_bytes = 1 << 20});   /* in the same arena */
+    run_to_end(&w);
+}
+END_TEST
+
 START_TEST(sizes_that_round_up_to_nothing_are_refused)
 {
     struct job_worker_options stack = {.stack_bytes = SIZE_MAX}, memory = {.memory_limit_bytes = SIZE_MAX};
@@ -318,6 +347,7 @@ int main(void)
     tcase_add_test(tcase, W16_a_stack_that_overflows_meets_its_guard_page);
     tcase_add_test(tcase, W17_X15_a_memory_limit_is_the_workers_own_and_its_bufs_outlive_it);
     tcase_add_test(tcase, W19_a_start_message_that_cannot_be_sent_starts_no_thread);
+    tcase_add_test(tcase, a_worker_whose_thread_is_refused_in_a_callback_leaves_no_loop);
     tcase_add_test(tcase, sizes_that_round_up_to_nothing_are_refused);
     tcase_add_test(tcase, W21_without_descriptors_open_is_refused_and_others_go_on);
     tcase_add_test(tcase, W29_an_unreferenced_worker_lets_its_parents_loop_return);
