@@ -2,7 +2,7 @@
  *
  * Messages are places of 256 bytes in slots of the arena, so that they count against its limit. Whoever posts keeps a list of its own to
  * fill; when it is empty it takes all that receivers have given back, in one exchange, and only then another slot. Slots go back with the
- * box. Many who post may hoard what one of them could use: each at most as many as the box may hold at once.
+ * box. Many who post may hoard what one of them could use, until they close: each at most as many as the box may hold at once.
  */
 #include "message/box.h"
 
@@ -125,9 +125,26 @@ void sender_init(struct sender *sender, struct box *box)
     (void)fetch_add_relaxed(&box->senders, 1);   /* it cannot be zero after the first: the caller has one, or owns the box */
 }
 
+/* The places that it has not filled, for the others. It has taken all that there were, or a whole slot. */
+static void leave_places(struct sender *sender)
+{
+    struct job_message *last = sender->free;
+    if (!last)
+        return;
+    annotate_take(last);
+    while (last->node.next) {
+        last = message_of(last->node.next);
+        annotate_take(last);
+    }
+    box_put_spares(sender->box, sender->free, last);
+    sender->free = NULL;
+}
+
 void sender_fini(struct sender *sender)
 {
     struct box *box = sender->box;
+    if (load_relaxed(&box->senders) > 1)   /* a look: whoever is alone stays so, and the places go with the box */
+        leave_places(sender);
     if (fetch_sub_acq_rel(&box->senders, 1) == 1)      /* pairs with itself: the others' messages are pushed before `close` */
         (void)inbox_push(&box->inbox, &box->close.node);   /* never refused for lack of room; closed already: nobody wants to know */
     box_release(box);

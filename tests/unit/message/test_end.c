@@ -172,6 +172,50 @@ START_TEST(a_sender_that_is_closed_while_its_answer_is_on_the_way_is_not_called)
 }
 END_TEST
 
+static uint64_t used_bytes(void)
+{
+    struct job_arena_stats stats;
+    job_arena_stats(job_runtime_arena(runtime), &stats);
+    return stats.used_bytes;
+}
+
+static unsigned receive_all(struct job_end *end)
+{
+    unsigned count = 0;
+    for (struct job_message *message; job_end_receive(end, &message, 0) == 0; count++)
+        job_message_free(&message);
+    return count;
+}
+
+/* Of a short-lived sender, which posts one message and closes. */
+static void post_by_another(struct job_end *end)
+{
+    struct job_sender *sender = NULL;
+    ck_assert_ok(job_end_sender(end, &sender));
+    ck_assert_ok(job_sender_post(sender, &(struct job_post){0}));
+    job_sender_close(&sender);
+}
+
+START_TEST(a_sender_that_closes_leaves_the_places_of_messages_to_the_others)
+{
+    enum { MANY = 60 };
+    uint64_t most = 0;
+    open_channel(NULL);
+    for (unsigned round = 0; round < 10; round++) {
+        for (unsigned i = 0; i < MANY; i++)
+            ck_assert_ok(end_post_number(ends[0], i));
+        ck_assert_uint_eq(receive_all(ends[1]), MANY);
+        post_by_another(ends[0]);   /* takes the places of all of them */
+        for (unsigned i = 1; i < MANY; i++)
+            post_by_another(ends[0]);
+        ck_assert_uint_eq(receive_all(ends[1]), MANY);
+        if (round == 0)
+            most = used_bytes();
+        ck_assert_uint_le(used_bytes(), most);
+    }
+}
+END_TEST
+
 START_TEST(bad_options_and_arguments_are_refused)
 {
     struct job_end *end = NULL, *other = NULL;
@@ -214,6 +258,7 @@ int main(void)
     tcase_add_test(tcase, each_message_that_is_received_makes_room_at_once);
     tcase_add_test(tcase, a_loop_that_closes_ends_the_waits_of_senders);
     tcase_add_test(tcase, a_sender_that_is_closed_while_its_answer_is_on_the_way_is_not_called);
+    tcase_add_test(tcase, a_sender_that_closes_leaves_the_places_of_messages_to_the_others);
     tcase_add_test(tcase, bad_options_and_arguments_are_refused);
     suite_add_tcase(suite, tcase);
     return fixture_run(suite);
