@@ -31,6 +31,7 @@ struct worker_record {
     job_worker_main_fn *main;
     struct mailbox *parent;          /* where exit_mail goes */
     struct job_mail *exit_mail;      /* the thread's last word */
+    struct job_mail stop_mail;       /* another than the parent has asked it to stop; posted once, before exit_mail */
     struct job_end *end;             /* the thread's, until it has a port of it */
     struct job_arena *arena;         /* its own, or NULL */
     struct box *in;                  /* what waits for it; a reference */

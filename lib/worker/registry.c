@@ -111,7 +111,10 @@ int job_worker_stop_by_id(struct job_runtime *runtime, uint64_t id)
         return -EPERM;
     lock(root);
     struct worker_record *record = find(root, id);
+    bool is_first = record && !record->is_stopping;
     bool is_alive = record && stop(record);
+    if (is_alive && is_first)
+        mailbox_post(record->parent, &record->stop_mail);   /* before T4, so it is delivered before the exit mail, which frees the record */
     unlock(root);
     return is_alive ? 0 : -ESRCH;
 }

@@ -157,15 +157,28 @@ static void is_late(struct deadline *deadline)
         LOOP_CALL(loop_of(worker), worker->job_events->stuck, (worker, function));
 }
 
-static bool stop(struct job_worker *worker)
+/* From now on there is a bound, also when its loop has ended already and only the close of that hangs. */
+static void await_end(struct job_worker *worker)
 {
-    struct worker_record *record = record_of(worker);
-    if (!record || !registry_stop(record))
-        return false;
+    const struct worker_record *record = record_of(worker);
     struct deadline *deadline = deadline_of(worker);
     if (deadline->at_ns == 0 && !(worker->job_flags & WORKER_STUCK))   /* that is told once */
         deadline_set(loop_of(worker), deadline, record->root->now_ns() + record->stop_timeout_ns);
-    return true;
+}
+
+static void stopped_by_another(struct job_mail *mail)
+{
+    const struct worker_record *record = container_of(mail, struct worker_record, stop_mail);
+    await_end(container_of(record->exit_mail, struct job_worker, job_mail));
+}
+
+static bool stop(struct job_worker *worker)
+{
+    struct worker_record *record = record_of(worker);
+    if (!record || (worker->job_flags & WORKER_OVER))
+        return false;
+    await_end(worker);
+    return registry_stop(record);
 }
 
 static void worker_close(struct job_handle *handle)
@@ -272,6 +285,7 @@ static struct worker_record *record_new(struct job_loop *loop, struct job_worker
     record->main = main;
     record->parent = &loop->mailbox;
     record->exit_mail = &worker->job_mail;
+    record->stop_mail.job_deliver = stopped_by_another;
     record->nice = options->nice;
     record->stop_timeout_ns = options->stop_timeout_ns ? options->stop_timeout_ns : stop_timeout_default_ns;
     record->inside.record = record;

@@ -329,6 +329,54 @@ static void waits_within_bounds(void (*how)(struct told *told))
     MUST(job_runtime_close(&runtime) == -EBUSY);
 }
 
+static void stop_it_by_id(struct told *told)
+{
+    MUST(job_worker_stop_by_id(runtime, job_worker_id(&told->worker)) == 0);
+    MUST(job_worker_stop_by_id(runtime, job_worker_id(&told->worker)) == 0);
+}
+
+static void waits_for_one_that_another_has_stopped(void)
+{
+    waits_within_bounds(stop_it_by_id);
+}
+
+static struct job_timer endless;
+
+static void hangs_in_closed(struct job_handle *handle)
+{
+    (void)handle;
+    for (;;)
+        pause();
+}
+
+/* It has nothing to do, so its loop ends by itself; what does not return is `closed` of a handle that was open then. */
+static void leaves_what_hangs(struct job_inside *inside, struct job_message *start)
+{
+    (void)start;
+    MUST(job_timer_open(job_inside_loop(inside), &endless, never) == 0);
+    job_handle_on_closed(&endless.handle, hangs_in_closed);
+    post_value(inside, 1);
+}
+
+static void close_it_behind_its_end(struct told *told)
+{
+    while (job_worker_list(runtime, NULL, 0) > 0)
+        sched_yield();
+    MUST(job_worker_stop_by_id(runtime, job_worker_id(&told->worker)) == -ESRCH);
+    job_worker_close(&told->worker);
+}
+
+static void waits_for_one_whose_loop_hangs_in_its_close(void)
+{
+    open_reading();
+    w.then = close_it_behind_its_end;
+    struct job_worker_options options = {.stop_timeout_ns = 10000000, .name = "hangs"};
+    MUST(job_worker_open(loop, &w.worker, leaves_what_hangs, &options, &events) == 0);
+    MUST(job_loop_run(loop) == 0);
+    MUST(w.stuck == 1 && w.running == NULL && w.exits == 0);
+    MUST(job_loop_close(&loop, 10000000) == -ETIMEDOUT);
+}
+
 static void waits_for_one_that_was_closed(void)
 {
     waits_within_bounds(close_it);
@@ -343,6 +391,13 @@ START_TEST(a_stuck_worker_is_told_once_and_holds_up_neither_run_nor_close)
 {
     in_a_child(waits_for_one_that_was_closed);
     in_a_child(waits_for_one_that_was_stopped);
+    in_a_child(waits_for_one_that_another_has_stopped);
+}
+END_TEST
+
+START_TEST(a_worker_that_has_ended_by_itself_and_hangs_in_its_close_is_told_as_stuck)
+{
+    in_a_child(waits_for_one_whose_loop_hangs_in_its_close);
 }
 END_TEST
 
@@ -454,6 +509,7 @@ int main(void)
     tcase_add_test(tcase, what_has_not_ended_is_told_as_left_and_never_as_closed);
     tcase_add_test(tcase, what_a_worker_of_a_worker_leaves_is_left_by_both);
     tcase_add_test(tcase, a_stuck_worker_is_told_once_and_holds_up_neither_run_nor_close);
+    tcase_add_test(tcase, a_worker_that_has_ended_by_itself_and_hangs_in_its_close_is_told_as_stuck);
     tcase_add_test(tcase, a_callback_that_goes_on_for_long_can_see_that_its_worker_shall_end);
     tcase_add_test(tcase, a_worker_whose_time_is_up_with_nothing_left_to_wait_for_is_closed);
     tcase_add_test(tcase, who_fails_while_its_loop_closes_is_told_by_its_code);
