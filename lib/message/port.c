@@ -233,11 +233,8 @@ static int check(const struct job_port *port)
 {
     if (!port || handle_state(&port->handle) == HANDLE_NONE)
         return -EINVAL;
-    if (loop_check_thread(loop_of(port)) < 0)
-        return -EPERM;
-    if (is(port, PORT_TAKEN))
-        return -ENXIO;
-    return handle_is_open(&port->handle) ? 0 : -ECANCELED;
+    int err = handle_check(&port->handle);
+    return err == -ECANCELED && is(port, PORT_TAKEN) ? -ENXIO : err;
 }
 
 int port_post(struct job_port *port, const struct job_post *post, const struct stamp *stamp)

@@ -254,10 +254,9 @@ int job_subscriber_post(struct job_subscriber *subscriber, const struct job_post
 {
     if (!subscriber || handle_state(&subscriber->handle) == HANDLE_NONE)
         return -EINVAL;
-    if (loop_check_thread(loop_of(subscriber)) < 0)
-        return -EPERM;
-    if (!handle_is_open(&subscriber->handle))
-        return -EPIPE;
+    int err = handle_check(&subscriber->handle);
+    if (err < 0)
+        return err == -ECANCELED ? -EPIPE : err;
     struct listener_queue *queue = queue_of(subscriber);
     return topic_post(queue->topic, post, queue, result);
 }

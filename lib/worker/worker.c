@@ -392,6 +392,8 @@ int job_worker_stop(struct job_worker *worker)
 {
     if (!worker || handle_state(&worker->handle) == HANDLE_NONE)
         return -EINVAL;
+    if (handle_state(&worker->handle) == HANDLE_CLOSED)
+        return -ESRCH;   /* its parent's loop may be gone */
     if (loop_check_thread(loop_of(worker)) < 0)
         return -EPERM;
     return stop(worker) ? 0 : -ESRCH;

@@ -152,6 +152,34 @@ START_TEST(P11_each_call_says_what_is_wrong_in_each_state)
 }
 END_TEST
 
+/* From another thread: what a loop that is gone says of its owner cannot be right by chance then. */
+static void *call_all(void *errs)
+{
+    for (unsigned call = 0; call < 5; call++)
+        ((int *)errs)[call] = call_each(&a.port, call);
+    return NULL;
+}
+
+START_TEST(P11_a_port_that_is_closed_can_be_called_though_its_loop_is_gone)
+{
+    for (unsigned is_taken = 0; is_taken < 2; is_taken++) {
+        open_both(NULL);
+        if (is_taken)
+            ck_assert_ok(job_port_take(&a.port, &ends[0]));
+        ck_assert_ok(job_loop_close(&loop, 0));
+        pthread_t thread;
+        int errs[5];
+        ck_assert_int_eq(pthread_create(&thread, NULL, call_all, errs), 0);
+        ck_assert_int_eq(pthread_join(thread, NULL), 0);
+        for (unsigned call = 0; call < 5; call++)
+            ck_assert_int_eq(errs[call], is_taken ? -ENXIO : -ECANCELED);
+        job_port_close_now(&a.port);
+        job_end_close(&ends[0]);
+        ck_assert_ok(job_loop_open(runtime, &loop, NULL));
+    }
+}
+END_TEST
+
 START_TEST(P14_a_started_port_keeps_the_loop_alive_until_it_is_stopped_or_unreferenced)
 {
     open_both(NULL);
@@ -397,6 +425,7 @@ int main(void)
     tcase_add_test(tcase, P10_close_in_the_callback_delivers_what_waits);
     tcase_add_test(tcase, P10_close_now_drops_what_waits_and_its_bufs);
     tcase_add_test(tcase, P11_each_call_says_what_is_wrong_in_each_state);
+    tcase_add_test(tcase, P11_a_port_that_is_closed_can_be_called_though_its_loop_is_gone);
     tcase_add_test(tcase, P14_a_started_port_keeps_the_loop_alive_until_it_is_stopped_or_unreferenced);
     tcase_add_test(tcase, P16_a_port_whose_end_was_taken_refuses_and_the_new_owner_is_untouched);
     tcase_add_test(tcase, P17_an_end_in_its_own_message_is_refused);

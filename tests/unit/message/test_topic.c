@@ -539,6 +539,24 @@ START_TEST(a_loop_that_closes_closes_its_subscribers)
 }
 END_TEST
 
+static void *post_by_a(void *err)
+{
+    *(int *)err = job_subscriber_post(&a->subscriber, &(struct job_post){0}, NULL);
+    return NULL;
+}
+
+START_TEST(a_subscriber_that_is_closed_can_be_called_though_its_loop_is_gone)
+{
+    pthread_t thread;
+    int err = 0;
+    listen_to(a, topic, NULL);
+    ck_assert_ok(job_loop_close(&loop, 0));
+    ck_assert_int_eq(pthread_create(&thread, NULL, post_by_a, &err), 0);   /* there it is not right by chance */
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    ck_assert_int_eq(err, -EPIPE);
+}
+END_TEST
+
 START_TEST(bad_arguments_are_refused)
 {
     static const struct job_subscriber_events deaf = {.closed = on_closed};
@@ -606,6 +624,7 @@ int main(void)
     tcase_add_test(tcase, a_view_that_is_dropped_may_post_from_its_release_function);
     tcase_add_test(tcase, a_flood_does_not_starve_the_rest_of_the_loop);
     tcase_add_test(tcase, a_loop_that_closes_closes_its_subscribers);
+    tcase_add_test(tcase, a_subscriber_that_is_closed_can_be_called_though_its_loop_is_gone);
     tcase_add_test(tcase, bad_arguments_are_refused);
     suite_add_tcase(suite, tcase);
     return fixture_run(suite);

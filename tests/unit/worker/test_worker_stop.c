@@ -496,6 +496,28 @@ START_TEST(closing_the_parents_loop_stops_its_workers)
 }
 END_TEST
 
+static void *post_and_stop(void *errs)
+{
+    ((int *)errs)[0] = job_worker_post(&w.worker, &(struct job_post){0});
+    ((int *)errs)[1] = job_worker_stop(&w.worker);
+    return NULL;
+}
+
+START_TEST(a_worker_that_is_closed_can_be_called_though_its_parents_loop_is_gone)
+{
+    pthread_t thread;
+    int errs[2];
+    open_worker(&w, listens, NULL);
+    ck_assert_ok(job_loop_close(&loop, 0));
+    ck_assert_uint_eq(w.closed, 1);
+    ck_assert_int_eq(pthread_create(&thread, NULL, post_and_stop, errs), 0);   /* there it is not right by chance */
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    ck_assert_int_eq(errs[0], -ESRCH);
+    ck_assert_int_eq(errs[1], -ESRCH);
+    job_worker_close(&w.worker);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("worker stop");
@@ -513,6 +535,7 @@ int main(void)
     tcase_add_test(tcase, a_callback_that_goes_on_for_long_can_see_that_its_worker_shall_end);
     tcase_add_test(tcase, a_worker_whose_time_is_up_with_nothing_left_to_wait_for_is_closed);
     tcase_add_test(tcase, who_fails_while_its_loop_closes_is_told_by_its_code);
+    tcase_add_test(tcase, a_worker_that_is_closed_can_be_called_though_its_parents_loop_is_gone);
     tcase_add_test(tcase, closing_the_parents_loop_stops_its_workers);
     suite_add_tcase(suite, tcase);
     return fixture_run(suite);
