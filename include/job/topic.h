@@ -21,7 +21,8 @@ struct job_subscriber;
 enum job_topic_policy {
     JOB_TOPIC_DROP_OLDEST,      /* what has waited longest makes room, and is counted */
     JOB_TOPIC_REFUSE,           /* the new one does not come, and is counted */
-    JOB_TOPIC_DISCONNECT,       /* what waits is still delivered, and then it is closed: it would have missed something */
+    JOB_TOPIC_DISCONNECT,       /* what waits is still delivered, and then it is closed: it would have missed something. One that is
+                                   stopped is closed at once, and what waits is dropped */
 };
 
 /* What became of a post. */
@@ -114,6 +115,19 @@ JOB_API int job_subscriber_open(struct job_loop *loop, struct job_subscriber *su
  * thread. */
 JOB_API int job_subscriber_post(struct job_subscriber *subscriber, const struct job_post *post,
                                 struct job_topic_result *result);
+
+/**
+ * No `message` from now on: what is posted waits, and its policy decides when that is too much. So the news of a client that does not read
+ * is bounded by the queue of its subscriber: stop it when the stream is full, and start it when that is `writable`. One that is stopped
+ * does not keep the loop alive; if its topic ends meanwhile, `closed` comes after it was started and has told what waits. Idempotent.
+ *
+ * @return 0, or -EINVAL: NULL, or never opened; -ECANCELED: closing; -EPERM: not the loop's thread
+ * Thread: loop thread.
+ */
+JOB_API int job_subscriber_stop(struct job_subscriber *subscriber);
+
+/** `message` again, in order, from the loop and not inside this call. Idempotent. @return as job_subscriber_stop(). Thread: loop thread. */
+JOB_API int job_subscriber_start(struct job_subscriber *subscriber);
 
 /** 0: it is open, or was closed by this side; -ENOBUFS: it was full and its policy is to disconnect; -EPIPE: the topic has ended. Until
  * `closed` has returned. Thread: loop thread. */

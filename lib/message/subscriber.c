@@ -8,6 +8,9 @@
  *               turn's end; nothing, and no more will come: close; else armed
  *   it closes:  C1 leave the topic: no push begins any more   C2 armed becomes here; out: wait for the mail
  *
+ * One that is stopped is not woken by a message, and T2 pops none; its start does what P2 does. What wakes it all the same is a disconnect:
+ * then T3 closes it, and what waits is dropped.
+ *
  * Why no wake-up is lost: T3 looks for messages and arms in one hold of the lock, P1 and P2 are one hold too. Why none comes too late: a
  * poster posts the mail while it has the topic's lock, so after C1 either it was posted, and C2 finds it out, or never will be.
  */
@@ -103,7 +106,7 @@ bool queue_push(struct listener_queue *queue, struct job_news *news, struct post
         queue->refused++;
         result->refused++;
     }
-    if (is_taken || is_over)
+    if (is_over || (is_taken && !queue->is_stopped))
         wake(queue);
     unlock(queue);
     return !is_over;
@@ -122,7 +125,8 @@ static void settle(struct job_subscriber *subscriber)
 {
     struct listener_queue *queue = queue_of(subscriber);
     lock(queue);
-    bool has_more = queue->count > 0, is_over = !has_more && queue->status < 0;
+    bool has_more = queue->count > 0 && !queue->is_stopped;
+    bool is_over = queue->count > 0 ? queue->is_stopped && queue->status == -ENOBUFS : queue->status < 0;
     queue->mail = has_more ? MAIL_OUT : is_over ? MAIL_HERE : MAIL_ARMED;
     unlock(queue);
     if (has_more)
@@ -138,7 +142,7 @@ static void deliver(struct job_subscriber *subscriber)
     uint64_t begin = loop->now_ns;
     for (unsigned count = 0; count < PORT_TURN_MESSAGES && loop->now_ns - begin < PORT_TURN_NS; count++) {
         lock(queue);
-        struct job_news *news = pop(queue);
+        struct job_news *news = queue->is_stopped ? NULL : pop(queue);
         unlock(queue);
         if (!news)
             break;
@@ -259,6 +263,37 @@ int job_subscriber_post(struct job_subscriber *subscriber, const struct job_post
         return err == -ECANCELED ? -EPIPE : err;
     struct listener_queue *queue = queue_of(subscriber);
     return topic_post(queue->topic, post, queue, result);
+}
+
+/* Stops it, or starts it again. */
+static int set_stopped(struct job_subscriber *subscriber, bool is_stopped)
+{
+    if (!subscriber || handle_state(&subscriber->handle) == HANDLE_NONE)
+        return -EINVAL;
+    if (loop_check_thread(loop_of(subscriber)) < 0)
+        return -EPERM;
+    if (!handle_is_open(&subscriber->handle))
+        return -ECANCELED;
+    struct listener_queue *queue = queue_of(subscriber);
+    lock(queue);
+    queue->is_stopped = is_stopped;
+    if (!is_stopped && (queue->count > 0 || queue->status < 0)) {
+        JOB_MARK(subscriber_starts_with_news);
+        wake(queue);
+    }
+    unlock(queue);
+    handle_set_idle(&subscriber->handle, is_stopped);
+    return 0;
+}
+
+int job_subscriber_stop(struct job_subscriber *subscriber)
+{
+    return set_stopped(subscriber, true);
+}
+
+int job_subscriber_start(struct job_subscriber *subscriber)
+{
+    return set_stopped(subscriber, false);
 }
 
 int job_subscriber_status(const struct job_subscriber *subscriber)

@@ -89,6 +89,7 @@ struct listener_queue {
     /* under lock */
     pthread_mutex_t lock;
     enum mail_place mail;
+    bool is_stopped;              /* messages wait: they do not wake it */
     int status;                   /* negative: nothing is posted any more */
     unsigned first, count;        /* in the ring */
     uint64_t bytes, dropped, refused;

@@ -356,6 +356,94 @@ START_TEST(a_full_queue_is_disconnected_after_what_waits)
 END_TEST
 
 /* Bytes of views count as well. What never fits is refused, and drops nothing that waits. */
+static void stop_it(struct listener *listener, const struct job_news *news)
+{
+    (void)news;
+    ck_assert_ok(job_subscriber_stop(&listener->subscriber));
+}
+
+START_TEST(who_is_stopped_hears_nothing_until_it_is_started_and_then_all_in_order)
+{
+    listen_to(a, topic, NULL);
+    listen_to(b, topic, NULL);
+    a->then = stop_it;                    /* at its first message, with more of them due in the same turn */
+    for (unsigned i = 0; i < 4; i++)
+        ck_assert_ok(post_number(i, NULL));
+    turns(5);
+    ck_assert_uint_eq(a->received, 1);
+    ck_assert_uint_eq(stats_of(a).waiting, 3);
+    ck_assert_uint_eq(b->received, 4);
+    ck_assert_ok(post_number(4, NULL));
+    ck_assert_ok(job_subscriber_stop(&a->subscriber));
+    turns(5);
+    ck_assert_uint_eq(a->received, 1);
+
+    a->then = NULL;
+    ck_assert_ok(job_subscriber_start(&a->subscriber));
+    ck_assert_ok(job_subscriber_start(&a->subscriber));
+    ck_assert_uint_eq(a->received, 1);    /* never inside */
+    turns(5);
+    ck_assert_ok(post_number(5, NULL));
+    turns(5);
+    ck_assert_uint_eq(a->received, 6);
+    for (unsigned i = 0; i < 6; i++)
+        ck_assert_uint_eq(a->seen[i], i);
+}
+END_TEST
+
+START_TEST(the_queue_of_who_is_stopped_is_bounded_by_its_policy)
+{
+    struct job_topic_result result = {0};
+    listen_to(a, topic, &(struct job_subscriber_options){.messages_max = 2, .policy = JOB_TOPIC_DROP_OLDEST});
+    listen_to(b, topic, &(struct job_subscriber_options){.messages_max = 2, .policy = JOB_TOPIC_REFUSE});
+    listen_to(c, topic, &(struct job_subscriber_options){.messages_max = 2, .policy = JOB_TOPIC_DISCONNECT});
+    for (unsigned i = 0; i < 3; i++)
+        ck_assert_ok(job_subscriber_stop(&listeners[i].subscriber));
+    ck_assert_int_eq(job_loop_run(loop), 0);   /* they keep nothing alive */
+    for (unsigned i = 0; i < 3; i++)
+        ck_assert_ok(post_number(i, &result));
+    ck_assert_uint_eq(result.reached, 1);
+    ck_assert_uint_eq(result.dropped, 1);
+    ck_assert_uint_eq(result.refused, 1);
+    ck_assert_uint_eq(result.disconnected, 1);
+    turns(5);
+    ck_assert_uint_eq(c->closed, 1);           /* without a start: whoever stopped it must hear of it */
+    ck_assert_int_eq(c->status, -ENOBUFS);
+    ck_assert_uint_eq(c->received, 0);
+    ck_assert_int_eq(job_subscriber_start(&c->subscriber), -ECANCELED);
+
+    ck_assert_ok(job_subscriber_start(&a->subscriber));
+    ck_assert_ok(job_subscriber_start(&b->subscriber));
+    turns(5);
+    ck_assert_uint_eq(a->received, 2);
+    ck_assert_uint_eq(a->seen[0], 1);
+    ck_assert_uint_eq(b->received, 2);
+    ck_assert_uint_eq(b->seen[0], 0);
+}
+END_TEST
+
+START_TEST(who_is_stopped_when_its_topic_ends_hears_the_rest_when_it_is_started)
+{
+    listen_to(a, topic, NULL);
+    listen_to(b, topic, NULL);
+    ck_assert_ok(job_subscriber_stop(&a->subscriber));
+    ck_assert_ok(job_subscriber_stop(&b->subscriber));
+    ck_assert_ok(post_number(7, NULL));
+    job_topic_end(topic);
+    turns(5);
+    ck_assert_uint_eq(a->closed, 0);
+
+    ck_assert_ok(job_subscriber_start(&a->subscriber));
+    job_subscriber_close(&b->subscriber);
+    turns(5);
+    ck_assert_uint_eq(a->received, 1);
+    ck_assert_uint_eq(a->closed, 1);
+    ck_assert_int_eq(a->status, -EPIPE);
+    ck_assert_uint_eq(b->received, 0);
+    ck_assert_uint_eq(b->closed, 1);
+}
+END_TEST
+
 START_TEST(bytes_are_limited_as_messages_are)
 {
     struct job_topic_result result = {0};
@@ -591,6 +679,10 @@ START_TEST(bad_arguments_are_refused)
     ck_assert_int_eq(job_subscriber_open(loop, &a->subscriber, topic, &odd, &events), -EINVAL);
     ck_assert_int_eq(job_subscriber_post(NULL, &(struct job_post){0}, NULL), -EINVAL);
     ck_assert_int_eq(job_subscriber_post(&never, &(struct job_post){0}, NULL), -EINVAL);
+    ck_assert_int_eq(job_subscriber_stop(NULL), -EINVAL);
+    ck_assert_int_eq(job_subscriber_stop(&never), -EINVAL);
+    ck_assert_int_eq(job_subscriber_start(NULL), -EINVAL);
+    ck_assert_int_eq(job_subscriber_start(&never), -EINVAL);
     ck_assert_int_eq(job_subscriber_status(&never), 0);
     job_subscriber_stats(&never, &stats);
     ck_assert_uint_eq(stats.received, 0);
@@ -615,6 +707,9 @@ int main(void)
     tcase_add_test(tcase, a_full_queue_drops_the_oldest_and_counts_them);
     tcase_add_test(tcase, a_full_queue_refuses_the_newest_and_counts_them);
     tcase_add_test(tcase, a_full_queue_is_disconnected_after_what_waits);
+    tcase_add_test(tcase, who_is_stopped_hears_nothing_until_it_is_started_and_then_all_in_order);
+    tcase_add_test(tcase, the_queue_of_who_is_stopped_is_bounded_by_its_policy);
+    tcase_add_test(tcase, who_is_stopped_when_its_topic_ends_hears_the_rest_when_it_is_started);
     tcase_add_test(tcase, bytes_are_limited_as_messages_are);
     tcase_add_test(tcase, when_a_topic_ends_each_gets_what_waits_and_closes_once);
     tcase_add_test(tcase, a_name_means_one_topic_in_a_runtime_and_none_in_another);
