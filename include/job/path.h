@@ -37,8 +37,9 @@ JOB_API int job_path_load(struct job_handle *handle, struct job_file_op *op, con
  * @param limit  more bytes than that are -EFBIG; at most 1 GiB
  * @param buf    receives one contiguous buf, empty for an empty file; unchanged on error. The caller owns it
  * @return 0, or -EAGAIN: its path or some of its bytes are not in memory, or that cannot be known (/proc, some file systems), somebody
- *         has a lease on it, it is no regular file, or the kernel would have to sleep to say what is wrong with it; -EFBIG; -ENOMEM; -EMFILE,
- *         -ENFILE; -EINVAL: an argument; a directory that is not open; -ENOENT, -EACCES, -EIO and what else openat2(2) and preadv2(2) say
+ *         has a lease on it, it is no regular file, or the kernel would have to sleep to say what is wrong with it; -EFBIG; -ENOMEM;
+ *         -EMFILE, -ENFILE; -EINVAL: an argument; a directory that is not open; -ENOENT, -EACCES, -EIO and what else openat2(2) and
+ *         preadv2(2) say
  * Thread: any.
  */
 JOB_API int job_path_load_now(struct job_arena *arena, const struct job_path *path, size_t limit,

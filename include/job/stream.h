@@ -3,8 +3,8 @@
  * It tells `data`, then `end` once (0: the peer has sent all, sending still works; negative: it failed, -ECONNRESET and the
  * like), and `closed`. No `data` after `end`. An `end` of 0 waits behind data that waits; a failure does not: it is told at once, also to a
  * stream that is paused, and data that waited goes back to its arena. After a failure of either direction nothing more can be sent, what
- * the kernel has begun to send is broken off, and what still arrives is dropped. Calls that return nothing are ignored on a thread that is not the loop's, and the log says so; the others
- * return -EINVAL for a stream that was never opened and is zero.
+ * the kernel has begun to send is broken off, and what still arrives is dropped. Calls that return nothing are ignored on a thread that is
+ * not the loop's, and the log says so; the others return -EINVAL for a stream that was never opened and is zero.
  */
 #ifndef JOB_STREAM_H
 #define JOB_STREAM_H

@@ -17,7 +17,8 @@
  * for where the connection is about to be another loop's. */
 static bool nobody_receives(const struct job_stream *stream)
 {
-    bool is_received = op_is_in_flight((const struct op *)stream->job_receive_op) && !stream_has(stream, STREAM_STARVED);
+    const struct op *op = (const struct op *)stream->job_receive_op;
+    bool is_received = op_is_in_flight(op) && !stream_has(stream, STREAM_STARVED);
     return handle_is_open(&stream->handle) && !stream_has(stream, STREAM_LEAVING) && !is_received;
 }
 

@@ -62,8 +62,9 @@ static void tell_task(struct job_loop *loop, struct job_task *task)
     };
     char function[128];
     backtrace_name((uint64_t)(uintptr_t)task->job_run, function, sizeof function);
-    log_write(&loop->root->log, JOB_LOG_ERROR, "loop %s: a task of a %s has not ended: %s; %s pool %s, submitted %.1f s ago",
-              loop->name, ((const struct handle_kind *)handle->job_kind)->name, function, what_it_does(task), pool->name,
+    log_write(&loop->root->log, JOB_LOG_ERROR,
+              "loop %s: a task of a %s has not ended: %s; %s pool %s, submitted %.1f s ago", loop->name,
+              ((const struct handle_kind *)handle->job_kind)->name, function, what_it_does(task), pool->name,
               seconds_since(loop, hung.since_ns));
     tell(loop, &hung);
 }
@@ -77,7 +78,8 @@ static void tell_handle(struct job_loop *loop, struct job_handle *handle)
 {
     struct list *tasks = (struct list *)handle->job_tasks;
     struct job_hung hung = {
-        .what = ((const struct handle_kind *)handle->job_kind)->name, .handle = handle, .fd = -1, .since_ns = loop->closing_ns,
+        .what = ((const struct handle_kind *)handle->job_kind)->name, .handle = handle, .fd = -1,
+        .since_ns = loop->closing_ns,
     };
     for (const struct list *node = tasks->next; node != tasks; node = node->next)
         hung.tasks++;

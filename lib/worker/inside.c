@@ -112,6 +112,8 @@ static void close_loop(struct worker_record *record, struct job_loop **loop)
 void worker_leaves(void *arg, const struct job_hung *hung)
 {
     struct worker_record *record = arg;
+    if (hung->task)
+        return;   /* its handle was told */
     if (record->left_count++ == 0)
         record->left = *hung;
 }

@@ -159,8 +159,8 @@ static struct job_task tasks[HUNG_TASKS_MAX + 4];
 static void waits_for_us(struct job_task *task)
 {
     (void)task;
-    store_release(&has_begun, 1);           /* pairs with load_acquire in the test */
-    while (!load_acquire(&may_end)) {       /* pairs with store_release in the test */
+    store_release(&has_begun, 1);           /* pairs with load_acquire in each_task_is_named_with_its_function_its_pool_and_what_it_does */
+    while (!load_acquire(&may_end)) {       /* pairs with store_release in each_task_is_named_with_its_function_its_pool_and_what_it_does */
     }
 }
 
@@ -169,7 +169,8 @@ START_TEST(each_task_is_named_with_its_function_its_pool_and_what_it_does)
     struct job_pool *pool = NULL;
     struct job_timer *of = &timer;
     open_all();
-    ck_assert_ok(job_pool_open(runtime, &pool, &(struct job_pool_options){.workers = 1, .name = "slow", .queue_limit = 64}));
+    ck_assert_ok(job_pool_open(runtime, &pool, &(struct job_pool_options){
+        .workers = 1, .name = "slow", .queue_limit = 64}));
     for (unsigned i = 0; i < ARRAY_COUNT(tasks); i++) {
         ck_assert_ok(job_task_init(&tasks[i], pool, waits_for_us, NULL));
         ck_assert_ok(job_submit(pool, &tasks[i], &of->handle));

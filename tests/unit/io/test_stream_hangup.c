@@ -131,7 +131,8 @@ static void is_done(struct job_stream *s, int status)
     job_stream_close(s);
 }
 
-static const struct job_stream_events counting = {.data = counts_bytes, .end = is_done, .sent = on_sent, .closed = on_closed};
+static const struct job_stream_events counting = {
+    .data = counts_bytes, .end = is_done, .sent = on_sent, .closed = on_closed};
 
 static void writes_and_goes(void)
 {
