@@ -111,11 +111,13 @@ enum {
 
     /* stats */
     STATS_THREADS_MAX = LIMIT(256, 16),
-    STATS_QUEUES_MAX = LIMIT(1024, 8),                   /* directions of channels; those beyond are not shown; unmeasured */
+    STATS_QUEUES_MAX = LIMIT(1024, 8),                   /* directions of channels, subscribers; those beyond are not shown; unmeasured */
     STATS_WORKERS_MAX = LIMIT(256, 4),                   /* unmeasured */
     HUNG_TASKS_MAX = LIMIT(16, 2),                       /* tasks of one handle that are named when its loop cannot be closed; unmeasured */
     STATS_POOLS_MAX = LIMIT(64, 4),                      /* those beyond are not shown; unmeasured */
     STATS_PARTS_MAX = LIMIT(1024, 64),                   /* what one thread does with one pool; unmeasured */
+    STATS_RPCS_MAX = LIMIT(256, 4),                      /* unmeasured */
+    STATS_TOPICS_MAX = LIMIT(64, 4),                     /* unmeasured */
 };
 
 static const uint64_t PORT_BYTES_MAX = (uint64_t)1 << 38;   /* 256 GiB: below what an inbox can count */

@@ -24,8 +24,11 @@ struct box *box_open(struct root *root, const struct job_channel_options *option
         return NULL;
     uint32_t messages_max = options->messages_max ? options->messages_max : PORT_MESSAGES_DEFAULT;
     uint64_t bytes_max = options->bytes_max ? options->bytes_max : PORT_BYTES_DEFAULT;
-    const char *name = options->name ? options->name : "channel";
-    box->shown = stats_queue_claim(root->stats, name, messages_max, bytes_max);
+    box->shown = stats_queue_claim(root->stats, &(struct stats_queue_facts){
+                                                    .kind = STATS_QUEUE_OPEN,
+                                                    .name = options->name ? options->name : "channel",
+                                                    .limit_messages = messages_max,
+                                                    .limit_bytes = bytes_max});
     inbox_init(&box->inbox, messages_max, bytes_max, box->shown ? &box->shown->used : NULL);
     box->root = root;
     box->arena = root->arena;

@@ -36,6 +36,40 @@ void rpc_see_to_idle(struct rpc *rpc)
     handle_set_idle(&handle->handle, !handle->job_events->call && !is_waiting);
 }
 
+static const struct job_rpc_call *call_of(const struct list *node)
+{
+    return container_of((void *const *)node, struct job_rpc_call, job_node[0]);
+}
+
+/* Since when; 0: no call is open. */
+static uint64_t oldest_ns(const struct rpc *rpc)
+{
+    const struct list *node = list_first(&rpc->overdue);
+    if (!node)
+        node = list_first(&rpc->young);
+    return node ? call_of(node)->job_since_ns : 0;
+}
+
+void rpc_show(const struct rpc *rpc)
+{
+    struct stats_rpc *shown = rpc->shown;
+    const struct job_rpc_stats *stats = &rpc->stats;
+    if (!shown)
+        return;
+    store_relaxed(&shown->oldest_ns, oldest_ns(rpc));   /* figures for people: no order */
+    store_relaxed(&shown->open, stats->open);
+    store_relaxed(&shown->unanswered, stats->unanswered);
+    store_relaxed(&shown->calls, stats->calls);
+    store_relaxed(&shown->answered, stats->answered);
+    store_relaxed(&shown->timed_out, stats->timed_out);
+    store_relaxed(&shown->canceled, stats->canceled);
+    store_relaxed(&shown->dead, stats->dead);
+    store_relaxed(&shown->late, stats->late);
+    store_relaxed(&shown->overdue, stats->overdue);
+    store_relaxed(&shown->served, stats->served);
+    store_relaxed(&shown->stray, stats->stray);
+}
+
 static void deliver(struct job_mail *mail)
 {
     struct rpc *rpc = container_of(mail, struct rpc, mail);
@@ -66,14 +100,14 @@ static void look(struct deadline *deadline)
     unsigned count = 0;
     struct list *node;
     while ((node = list_first(&rpc->young))) {
-        const struct job_rpc_call *call = container_of((void **)node, struct job_rpc_call, job_node[0]);
-        if (loop->now_ns - call->job_since_ns < rpc->overdue_ns)
+        if (loop->now_ns - call_of(node)->job_since_ns < rpc->overdue_ns)
             break;
         list_remove(node);
         list_push_back(&rpc->overdue, node);
         count++;
     }
     rpc->stats.overdue += count;
+    rpc_show(rpc);
     if (count > 0)
         log_write(&loop->root->log, JOB_LOG_WARNING, "rpc %s: %u calls have had no answer for %llu ms, of %u that are open",
                   rpc->name, count, (unsigned long long)(rpc->overdue_ns / 1000000), rpc->stats.open);
@@ -85,10 +119,10 @@ void rpc_watch(struct rpc *rpc)
     const struct list *node = list_first(&rpc->young);
     if (!node || rpc->look.at_ns != 0 || rpc->overdue_ns == UINT64_MAX)
         return;
-    const struct job_rpc_call *call = container_of((void *const *)node, struct job_rpc_call, job_node[0]);
-    if (rpc->overdue_ns >= UINT64_MAX - call->job_since_ns)
+    uint64_t since_ns = call_of(node)->job_since_ns;
+    if (rpc->overdue_ns >= UINT64_MAX - since_ns)
         return;   /* no clock says that much */
-    deadline_set_within(rpc_loop(rpc), &rpc->look, call->job_since_ns + rpc->overdue_ns, rpc->overdue_ns / 4);
+    deadline_set_within(rpc_loop(rpc), &rpc->look, since_ns + rpc->overdue_ns, rpc->overdue_ns / 4);
 }
 
 static void on_message(struct job_port *port, struct job_message *message)
@@ -103,6 +137,7 @@ static void on_message(struct job_port *port, struct job_message *message)
         return;
     }
     rpc->stats.stray++;
+    rpc_show(rpc);
     (void)fetch_add_relaxed(&rpc_loop(rpc)->root->dropped, 1);   /* a count: orders nothing */
 }
 
@@ -142,6 +177,7 @@ static void rpc_closed(struct job_handle *handle)
     if (public->job_events->closed)
         LOOP_CALL(loop, public->job_events->closed, (public));   /* their memory is the user's: nothing of `public` is read below */
     rpc_drop_held(rpc);
+    stats_rpc_release(rpc->shown);
     alloc_free(loop->root, rpc);
 }
 
@@ -163,6 +199,10 @@ static struct rpc *rpc_new(struct job_rpc *handle, struct root *root, const stru
     list_init(&rpc->held);
     rpc->look.passed = look;
     rpc->mail.job_deliver = deliver;
+    rpc->shown = stats_rpc_claim(root->stats, &(struct stats_rpc_facts){.name = rpc->name,
+                                                                        .overdue_ns = rpc->overdue_ns,
+                                                                        .limit_calls = calls,
+                                                                        .line = handle->handle.job_loop->line});
     for (uint32_t i = 0; i < calls; i++)
         rpc->slots[i].next_free = i + 1 < calls ? i + 1 : no_slot;
     return rpc;

@@ -11,6 +11,7 @@
 #include "loop/deadline.h"
 #include "loop/handle.h"
 #include "message/end.h"
+#include "stats/segment.h"
 
 enum call_state { CALL_IDLE, CALL_OPEN, CALL_ENDED };
 
@@ -36,6 +37,7 @@ struct rpc {
     bool wants_room, has_room;    /* a call found no slot; there is one now, and `writable` is to come */
     uint32_t first_free;
     struct job_rpc_stats stats;
+    struct stats_rpc *shown;      /* its record in the statistics segment, or NULL */
     struct rpc_slot slots[];
 };
 
@@ -58,6 +60,9 @@ int rpc_check(const struct job_rpc *handle);
 
 /* Something changed by which it keeps its loop alive, or not. */
 void rpc_see_to_idle(struct rpc *rpc);
+
+/* Its counts have changed: into the segment, before a callback that may not return. */
+void rpc_show(const struct rpc *rpc);
 
 /* The mail comes at the end of this turn. */
 void rpc_owe_mail(struct rpc *rpc);

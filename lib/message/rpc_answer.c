@@ -24,6 +24,7 @@ void rpc_asked(struct rpc *rpc, struct job_message *message)
     list_push_back(&rpc->held, &stamp->node);
     rpc->stats.served++;
     rpc->stats.unanswered++;
+    rpc_show(rpc);
     if (handle->job_events->call)
         LOOP_CALL(rpc_loop(rpc), handle->job_events->call, (handle, message));
     else
@@ -34,6 +35,7 @@ static void give_back(struct rpc *rpc, struct stamp *stamp)
 {
     list_remove(&stamp->node);
     rpc->stats.unanswered--;
+    rpc_show(rpc);
     message_give_back(message_of_stamp(stamp));
 }
 

@@ -53,6 +53,7 @@ static void take_off(struct rpc *rpc, struct job_rpc_call *call)
 static void tell(struct rpc *rpc, struct job_rpc_call *call, int status, struct job_message *answer)
 {
     call->job_state = CALL_IDLE;
+    rpc_show(rpc);
     LOOP_CALL(rpc_loop(rpc), call->done, (call, status, answer));
 }
 
@@ -85,6 +86,7 @@ static void begin(struct rpc *rpc, struct job_rpc_call *call, uint64_t timeout_n
     }
     rpc->stats.calls++;
     rpc->stats.open++;
+    rpc_show(rpc);
     rpc_watch(rpc);
 }
 
@@ -119,6 +121,7 @@ void rpc_answered(struct rpc *rpc, struct job_message *message)
     if (!rpc->slots[slot].call || stamp->call != number_of(rpc, slot)) {
         JOB_MARK(rpc_answer_is_late);
         rpc->stats.late++;
+        rpc_show(rpc);
         return;   /* the port drops it */
     }
     struct job_rpc_call *call = rpc->slots[slot].call;
@@ -134,6 +137,7 @@ static void end_later(struct rpc *rpc, struct job_rpc_call *call)
     rpc->stats.canceled++;
     call->job_state = CALL_ENDED;
     list_push_back(&rpc->ended, node_of(call));
+    rpc_show(rpc);
     rpc_owe_mail(rpc);
 }
 

@@ -40,6 +40,21 @@ static void unlock(struct listener_queue *queue)
     (void)pthread_mutex_unlock(&queue->lock);
 }
 
+/* Under the lock, as all that is shown of it but what its loop has taken. */
+static void show_waiting(struct listener_queue *queue)
+{
+    if (queue->shown)
+        store_relaxed(&queue->shown->used, (uint64_t)queue->count << STATS_QUEUE_BYTES_BITS | queue->bytes);   /* as below */
+}
+
+static void show_missed(struct listener_queue *queue)
+{
+    if (!queue->shown)
+        return;
+    store_relaxed(&queue->shown->dropped, queue->dropped);   /* figures for people: no order */
+    store_relaxed(&queue->shown->refused, queue->refused);
+}
+
 /* Under the lock; NULL: empty. */
 static struct job_news *pop(struct listener_queue *queue)
 {
@@ -49,6 +64,7 @@ static struct job_news *pop(struct listener_queue *queue)
     queue->first = queue->first + 1 < queue->messages_max ? queue->first + 1 : 0;
     queue->count--;
     queue->bytes -= news->charge;
+    show_waiting(queue);
     return news;
 }
 
@@ -63,6 +79,7 @@ static void append(struct listener_queue *queue, struct job_news *news)
     queue->ring[at < queue->messages_max ? at : at - queue->messages_max] = news;
     queue->count++;
     queue->bytes += news->charge;
+    show_waiting(queue);
     news_retain(news);
 }
 
@@ -87,6 +104,7 @@ static void make_room(struct listener_queue *queue, const struct job_news *news,
         queue->dropped++;
         posting->result.dropped++;
         news_drop(oldest, &posting->dead);
+        show_missed(queue);
     }
 }
 
@@ -105,6 +123,7 @@ bool queue_push(struct listener_queue *queue, struct job_news *news, struct post
     } else {
         queue->refused++;
         result->refused++;
+        show_missed(queue);
     }
     if (is_over || (is_taken && !queue->is_stopped))
         wake(queue);
@@ -147,6 +166,7 @@ static void deliver(struct job_subscriber *subscriber)
         if (!news)
             break;
         queue->received++;
+        stats_queue_take(queue->shown, 1, loop->now_ns);
         LOOP_CALL(loop, subscriber->job_events->message, (subscriber, news));
         news_release(news);
         if (!handle_is_open(&subscriber->handle))
@@ -195,6 +215,13 @@ static void subscriber_close(struct job_handle *handle)
         handle_hold(handle);
 }
 
+static void queue_free(struct root *root, struct listener_queue *queue)
+{
+    stats_queue_release(queue->shown);
+    (void)pthread_mutex_destroy(&queue->lock);
+    alloc_free(root, queue);
+}
+
 static void subscriber_closed(struct job_handle *handle)
 {
     struct job_subscriber *subscriber = container_of(handle, struct job_subscriber, handle);
@@ -203,12 +230,24 @@ static void subscriber_closed(struct job_handle *handle)
     if (subscriber->job_events->closed)
         LOOP_CALL(loop, subscriber->job_events->closed, (subscriber));   /* its memory is the user's: not read below */
     topic_release(queue->topic);
-    (void)pthread_mutex_destroy(&queue->lock);
-    alloc_free(loop->root, queue);
+    queue_free(loop->root, queue);
 }
 
 static const struct handle_kind subscriber_kind = {
     .name = "subscriber", .close = subscriber_close, .closed = subscriber_closed};
+
+static void show_queue(struct listener_queue *queue)
+{
+    const struct job_topic *topic = queue->topic;
+    struct stats *stats = topic->root->stats;
+    queue->shown = stats_queue_claim(stats, &(struct stats_queue_facts){.kind = STATS_QUEUE_SUBSCRIBER,
+                                                                        .name = topic->name,
+                                                                        .limit_messages = queue->messages_max,
+                                                                        .limit_bytes = queue->bytes_max,
+                                                                        .topic = topic->shown,
+                                                                        .policy = (uint32_t)queue->policy});
+    stats_queue_receiver(stats, queue->shown, loop_of(queue->handle)->line);
+}
 
 static struct listener_queue *queue_new(struct job_subscriber *subscriber, struct job_topic *topic,
                                         const struct job_subscriber_options *options)
@@ -225,6 +264,7 @@ static struct listener_queue *queue_new(struct job_subscriber *subscriber, struc
     queue->mail = MAIL_ARMED;
     (void)pthread_mutex_init(&queue->lock, NULL);   /* cannot fail without attributes */
     list_init(&queue->node);
+    show_queue(queue);
     return queue;
 }
 
@@ -248,8 +288,7 @@ int job_subscriber_open(struct job_loop *loop, struct job_subscriber *subscriber
     if (err == 0)
         return 0;
     if (queue)
-        (void)pthread_mutex_destroy(&queue->lock);
-    alloc_free(loop->root, queue);
+        queue_free(loop->root, queue);
     handle_abandon(&subscriber->handle);
     return err;
 }

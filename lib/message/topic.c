@@ -31,6 +31,27 @@ static void unlock(struct job_topic *topic)
     (void)pthread_mutex_unlock(&topic->lock);
 }
 
+/* Under the lock: so many more listen. */
+static void show_listeners(struct job_topic *topic, int change)
+{
+    struct stats_topic *shown = topic->shown;
+    if (shown)
+        store_relaxed(&shown->subscribers, load_relaxed(&shown->subscribers) + (uint32_t)change);   /* a figure for people: no order */
+}
+
+/* Under the lock: what became of a post. */
+static void show_post(struct job_topic *topic, const struct job_topic_result *result)
+{
+    struct stats_topic *shown = topic->shown;
+    if (!shown)
+        return;
+    counter_add(&shown->posts, 1);
+    counter_add(&shown->reached, result->reached);
+    counter_add(&shown->dropped, result->dropped);
+    counter_add(&shown->refused, result->refused);
+    counter_add(&shown->disconnected, result->disconnected);
+}
+
 /* Under the lock for names. */
 static struct job_topic *find(struct root *root, const char *name)
 {
@@ -49,6 +70,7 @@ static struct job_topic *topic_new(struct root *root, const char *name)
         return NULL;
     topic->root = root;
     strncpy(topic->name, name, sizeof topic->name - 1);
+    topic->shown = stats_topic_claim(root->stats, name);
     (void)pthread_mutex_init(&topic->lock, NULL);   /* cannot fail without attributes */
     list_init(&topic->node);
     list_init(&topic->listeners);
@@ -90,6 +112,7 @@ void topic_release(struct job_topic *topic)
         return;
     assert(list_is_empty(&topic->listeners));
     (void)pthread_mutex_destroy(&topic->lock);
+    stats_topic_release(topic->shown);
     alloc_free(root, topic);
 }
 
@@ -114,8 +137,12 @@ void job_topic_end(struct job_topic *topic)
     lock(topic);
     topic->has_ended = true;
     struct list *node;
-    while ((node = list_pop_front(&topic->listeners)))
+    while ((node = list_pop_front(&topic->listeners))) {
         queue_end(container_of(node, struct listener_queue, node), -EPIPE);
+        show_listeners(topic, -1);
+    }
+    if (topic->shown)
+        store_release(&topic->shown->kind, (uint32_t)STATS_TOPIC_ENDED);   /* pairs with load_acquire in word32 (reader.c) */
     unlock(topic);
 }
 
@@ -126,8 +153,10 @@ int topic_join(struct job_topic *topic, struct listener_queue *queue)
     (void)pthread_mutex_unlock(&topic->root->topics_lock);
     lock(topic);
     bool has_ended = topic->has_ended;
-    if (!has_ended)
+    if (!has_ended) {
         list_push_back(&topic->listeners, &queue->node);
+        show_listeners(topic, 1);
+    }
     unlock(topic);
     if (has_ended)
         topic_release(topic);   /* not the last: the caller has it open */
@@ -137,6 +166,7 @@ int topic_join(struct job_topic *topic, struct listener_queue *queue)
 void topic_leave(struct job_topic *topic, struct listener_queue *queue)
 {
     lock(topic);
+    show_listeners(topic, list_is_empty(&queue->node) ? 0 : -1);   /* it may have been taken out already */
     list_remove(&queue->node);
     unlock(topic);
 }
@@ -150,9 +180,12 @@ static int push_to_all(struct job_topic *topic, struct job_news *news, const str
     for (struct list *node = topic->listeners.next; node != &topic->listeners; node = next) {
         struct listener_queue *queue = container_of(node, struct listener_queue, node);
         next = node->next;
-        if (queue != but && !queue_push(queue, news, posting))
-            list_remove(node);
+        if (queue == but || queue_push(queue, news, posting))
+            continue;
+        list_remove(node);
+        show_listeners(topic, -1);
     }
+    show_post(topic, &posting->result);
     return 0;
 }
 

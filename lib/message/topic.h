@@ -7,6 +7,7 @@
 #include "base/list.h"
 #include "base/root.h"
 #include "job/topic.h"
+#include "stats/segment.h"
 
 /* news.c */
 
@@ -52,6 +53,7 @@ struct posting {
 struct job_topic {
     struct root *root;
     char name[64];
+    struct stats_topic *shown;    /* its record in the statistics segment, or NULL */
     /* under root->topics_lock */
     struct list node;             /* among the names, until it has ended */
     unsigned references;          /* of who has it open, and of listeners */
@@ -86,6 +88,7 @@ struct listener_queue {
     enum job_topic_policy policy;
     unsigned messages_max;
     uint64_t bytes_max;
+    struct stats_queue *shown;    /* as the topic's */
     /* under lock */
     pthread_mutex_t lock;
     enum mail_place mail;

@@ -1,7 +1,7 @@
 /* record.c — takes and gives back records of the segment, and changes what changes while it is open.
  *
- * A record that is taken and given back (a line, an arena, a queue, a worker, a pool, a part of one) is read by another process at any
- * time, without a lock. Its first word is free (0), STATS_CLAIMED, or a kind.
+ * A record that is taken and given back (a line, an arena, a queue, a worker, a pool, a part of one, an rpc, a topic) is read by another
+ * process at any time, without a lock. Its first word is free (0), STATS_CLAIMED, or a kind.
  *
  *   writer 1 free → claimed, by compare-and-swap     reader a kind, acquire; free or claimed ends it
  *          2 generation + 1                                 b generation
@@ -66,6 +66,33 @@ void stats_arena_release(struct stats_arena *arena)
         store_release(&arena->kind, (uint32_t)STATS_ARENA_FREE);   /* pairs with cas_acq_rel in stats_record_claim */
 }
 
+struct stats_topic *stats_topic_claim(struct stats *stats, const char *name)
+{
+    for (unsigned i = 0; stats && i < STATS_TOPICS_MAX; i++) {
+        struct stats_topic *topic = &stats->topics[i];
+        if (!stats_record_claim(&topic->kind, &topic->generation))
+            continue;
+        store_relaxed(&topic->posts, 0);   /* word by word, and no order, as in clear_arena() */
+        store_relaxed(&topic->reached, 0);
+        store_relaxed(&topic->dropped, 0);
+        store_relaxed(&topic->refused, 0);
+        store_relaxed(&topic->disconnected, 0);
+        store_relaxed(&topic->subscribers, 0);
+        memset(topic->name, 0, sizeof topic->name);
+        strncpy(topic->name, name, sizeof topic->name - 1);
+        topic->opened_ns = stats->root->now_ns();
+        store_release(&topic->kind, (uint32_t)STATS_TOPIC_OPEN);   /* pairs with load_acquire in word32 (reader.c) */
+        return topic;
+    }
+    return NULL;
+}
+
+void stats_topic_release(struct stats_topic *topic)
+{
+    if (topic)
+        store_release(&topic->kind, (uint32_t)STATS_TOPIC_FREE);   /* pairs with cas_acq_rel in stats_record_claim */
+}
+
 static struct stats_queue *find_queue(struct stats *stats)
 {
     for (unsigned i = 0; stats && i < STATS_QUEUES_MAX; i++) {
@@ -76,8 +103,7 @@ static struct stats_queue *find_queue(struct stats *stats)
     return NULL;
 }
 
-struct stats_queue *stats_queue_claim(struct stats *stats, const char *name, uint32_t limit_messages,
-                                      uint64_t limit_bytes)
+struct stats_queue *stats_queue_claim(struct stats *stats, const struct stats_queue_facts *facts)
 {
     struct stats_queue *queue = find_queue(stats);
     if (!queue)
@@ -86,12 +112,16 @@ struct stats_queue *stats_queue_claim(struct stats *stats, const char *name, uin
     store_relaxed(&queue->taken, 0);
     store_relaxed(&queue->taken_ns, 0);
     store_relaxed(&queue->used, 0);
+    store_relaxed(&queue->dropped, 0);
+    store_relaxed(&queue->refused, 0);
     memset(queue->name, 0, sizeof queue->name);
-    strncpy(queue->name, name, sizeof queue->name - 1);
-    queue->limit_messages = limit_messages;
-    queue->limit_bytes = limit_bytes;
+    strncpy(queue->name, facts->name, sizeof queue->name - 1);
+    queue->limit_messages = facts->limit_messages;
+    queue->limit_bytes = facts->limit_bytes;
+    queue->topic = facts->topic ? (uint32_t)(facts->topic - stats->topics) + 1 : 0;
+    queue->policy = facts->policy;
     queue->opened_ns = stats->root->now_ns();
-    store_release(&queue->kind, (uint32_t)STATS_QUEUE_OPEN);   /* pairs with load_acquire in word32 (reader.c) */
+    store_release(&queue->kind, (uint32_t)facts->kind);   /* pairs with load_acquire in word32 (reader.c) */
     return queue;
 }
 
@@ -112,6 +142,54 @@ void stats_queue_receiver(const struct stats *stats, struct stats_queue *queue, 
 {
     if (queue)
         store_relaxed(&queue->receiver, line ? number_of_line(stats, line) : 0);   /* a figure for people: no order */
+}
+
+static void clear_rpc(struct stats_rpc *rpc)
+{
+    store_relaxed(&rpc->oldest_ns, 0);   /* word by word, and no order, as in clear_arena() */
+    store_relaxed(&rpc->open, 0);
+    store_relaxed(&rpc->unanswered, 0);
+    store_relaxed(&rpc->calls, 0);
+    store_relaxed(&rpc->answered, 0);
+    store_relaxed(&rpc->timed_out, 0);
+    store_relaxed(&rpc->canceled, 0);
+    store_relaxed(&rpc->dead, 0);
+    store_relaxed(&rpc->late, 0);
+    store_relaxed(&rpc->overdue, 0);
+    store_relaxed(&rpc->served, 0);
+    store_relaxed(&rpc->stray, 0);
+}
+
+static struct stats_rpc *find_rpc(struct stats *stats)
+{
+    for (unsigned i = 0; stats && i < STATS_RPCS_MAX; i++) {
+        struct stats_rpc *rpc = &stats->rpcs[i];
+        if (stats_record_claim(&rpc->kind, &rpc->generation))
+            return rpc;
+    }
+    return NULL;
+}
+
+struct stats_rpc *stats_rpc_claim(struct stats *stats, const struct stats_rpc_facts *facts)
+{
+    struct stats_rpc *rpc = find_rpc(stats);
+    if (!rpc)
+        return NULL;
+    clear_rpc(rpc);
+    memset(rpc->name, 0, sizeof rpc->name);
+    strncpy(rpc->name, facts->name, sizeof rpc->name - 1);
+    rpc->overdue_ns = facts->overdue_ns;
+    rpc->limit_calls = facts->limit_calls;
+    rpc->thread = facts->line ? number_of_line(stats, facts->line) : 0;
+    rpc->opened_ns = stats->root->now_ns();
+    store_release(&rpc->kind, (uint32_t)STATS_RPC_OPEN);   /* pairs with load_acquire in word32 (reader.c) */
+    return rpc;
+}
+
+void stats_rpc_release(struct stats_rpc *rpc)
+{
+    if (rpc)
+        store_release(&rpc->kind, (uint32_t)STATS_RPC_FREE);   /* pairs with cas_acq_rel in stats_record_claim */
 }
 
 static struct stats_worker *find_worker(struct stats *stats)

@@ -38,6 +38,8 @@ static uint32_t lay_out(struct stats_header *header)
     end = add_table(header, STATS_TABLE_WORKERS, sizeof(struct stats_worker), STATS_WORKERS_MAX, end);
     end = add_table(header, STATS_TABLE_POOLS, sizeof(struct stats_pool), STATS_POOLS_MAX, end);
     end = add_table(header, STATS_TABLE_PARTS, sizeof(struct stats_part), STATS_PARTS_MAX, end);
+    end = add_table(header, STATS_TABLE_RPCS, sizeof(struct stats_rpc), STATS_RPCS_MAX, end);
+    end = add_table(header, STATS_TABLE_TOPICS, sizeof(struct stats_topic), STATS_TOPICS_MAX, end);
     end = add_table(header, STATS_TABLE_COUNTER_NAMES, STATS_NAME_BYTES, COUNTER_COUNT, end);
     end = add_table(header, STATS_TABLE_WAIT_NAMES, STATS_NAME_BYTES, JOB_WAIT_COUNT, end);
     end = add_table(header, STATS_TABLE_KIND_NAMES, STATS_NAME_BYTES, LINE_KINDS, end);
@@ -127,6 +129,8 @@ int stats_open(struct root *root, const char *name, struct stats **out)
     stats->workers = table_at(header, STATS_TABLE_WORKERS);
     stats->pools = table_at(header, STATS_TABLE_POOLS);
     stats->parts = table_at(header, STATS_TABLE_PARTS);
+    stats->rpcs = table_at(header, STATS_TABLE_RPCS);
+    stats->topics = table_at(header, STATS_TABLE_TOPICS);
     uint64_t magic;
     memcpy(&magic, STATS_MAGIC, sizeof magic);
     store_release((atomic_u64 *)header->magic, magic);   /* last, pairs with the reader's load: it sees the rest */

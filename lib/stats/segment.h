@@ -41,6 +41,8 @@ enum stats_table_kind {
     STATS_TABLE_WORKERS,         /* struct stats_worker */
     STATS_TABLE_POOLS,           /* struct stats_pool */
     STATS_TABLE_PARTS,           /* struct stats_part */
+    STATS_TABLE_RPCS,            /* struct stats_rpc */
+    STATS_TABLE_TOPICS,          /* struct stats_topic */
 };
 
 struct stats_table {
@@ -89,9 +91,9 @@ struct stats_arena {
 
 enum { STATS_QUEUE_BYTES_BITS = 40 };   /* of stats_queue.used: as an inbox counts */
 
-enum stats_queue_kind { STATS_QUEUE_FREE, STATS_QUEUE_OPEN, STATS_QUEUE_CLOSED };
+enum stats_queue_kind { STATS_QUEUE_FREE, STATS_QUEUE_OPEN, STATS_QUEUE_CLOSED, STATS_QUEUE_SUBSCRIBER };
 
-/* One direction of a channel: what waits for whom. */
+/* One direction of a channel, or what a subscriber has still to hear: what waits for whom. */
 struct stats_queue {
     /* written once by claim, published by kind */
     atomic_u32 kind;             /* enum stats_queue_kind; who receives makes it CLOSED */
@@ -104,7 +106,13 @@ struct stats_queue {
     atomic_u32 receiver;         /* 1 + the number of the record of the loop that it is on; 0: none */
     atomic_u64 taken;            /* messages that were delivered, or dropped by who receives */
     atomic_u64 taken_ns;         /* when the last was; 0: never */
-    uint64_t reserved[6];
+    /* of a subscriber. Written once by claim */
+    uint32_t topic;              /* 1 + the number of its topic's record; 0: not shown */
+    uint32_t policy;             /* enum job_topic_policy */
+    /* whoever has its lock */
+    atomic_u64 dropped;
+    atomic_u64 refused;
+    uint64_t reserved[3];
     /* any thread: what the queue itself counts by, so it is right also when nobody moves */
     atomic_u64 used;             /* messages that wait in the upper 24 bits, their bytes in the lower 40 */
     uint64_t reserved_more[7];
@@ -178,8 +186,57 @@ struct stats_part {
     uint64_t reserved;
 } __attribute__((aligned(64)));
 
+enum stats_rpc_kind { STATS_RPC_FREE, STATS_RPC_OPEN };
+
+/* One end on which calls are made and answered. */
+struct stats_rpc {
+    /* written once by claim, published by kind */
+    atomic_u32 kind;             /* enum stats_rpc_kind */
+    atomic_u32 generation;       /* one more for each claim */
+    char name[STATS_NAME_BYTES];
+    uint64_t opened_ns;
+    uint64_t overdue_ns;         /* an open call that is older is overdue */
+    uint32_t limit_calls;        /* that may be open */
+    uint32_t thread;             /* 1 + the number of the record of its loop's thread; 0: not shown */
+    /* its loop's thread */
+    atomic_u64 oldest_ns;        /* when the oldest call that is open began; 0: none is */
+    atomic_u32 open;             /* own calls that wait for an answer */
+    atomic_u32 unanswered;       /* calls of the other end that wait for ours */
+    atomic_u64 calls;            /* own ones; the next five are how they ended */
+    atomic_u64 answered;
+    atomic_u64 timed_out;
+    atomic_u64 canceled;
+    atomic_u64 dead;             /* the other end had gone */
+    atomic_u64 late;             /* answers that came after the call had ended */
+    atomic_u64 overdue;          /* calls that became it */
+    atomic_u64 served;           /* calls of the other end */
+    atomic_u64 stray;            /* messages that were neither call nor answer */
+    uint64_t reserved[5];
+} __attribute__((aligned(64)));
+
+enum stats_topic_kind { STATS_TOPIC_FREE, STATS_TOPIC_OPEN, STATS_TOPIC_ENDED };
+
+struct stats_topic {
+    /* written once by claim, published by kind */
+    atomic_u32 kind;             /* enum stats_topic_kind; the end makes it ENDED */
+    atomic_u32 generation;       /* one more for each claim */
+    char name[STATS_NAME_BYTES];
+    uint64_t opened_ns;
+    /* whoever has the topic's lock */
+    atomic_u64 posts;
+    atomic_u64 reached;          /* into so many queues they went; the next three are what became of the others */
+    atomic_u64 dropped;          /* by those who drop their oldest: so many had to go */
+    atomic_u64 refused;
+    atomic_u64 disconnected;     /* subscribers, each by one post */
+    atomic_u32 subscribers;      /* that listen now */
+    uint32_t reserved0;
+    uint64_t reserved[4];
+} __attribute__((aligned(64)));
+
 _Static_assert(sizeof(struct stats_pool) == 128 && offsetof(struct stats_pool, submitted) == 64, "layout");
 _Static_assert(sizeof(struct stats_part) == 64 && offsetof(struct stats_part, waited_ns) == 48, "layout");
+_Static_assert(sizeof(struct stats_rpc) == 192 && offsetof(struct stats_rpc, oldest_ns) == 64, "layout");
+_Static_assert(sizeof(struct stats_topic) == 128 && offsetof(struct stats_topic, subscribers) == 88, "layout");
 _Static_assert(sizeof(struct stats_queue) == 192 && offsetof(struct stats_queue, used) == 128, "layout");
 _Static_assert(sizeof(struct stats_worker) == 128 && offsetof(struct stats_worker, state) == 76, "layout");
 _Static_assert(sizeof(struct stats_header) == 384 && offsetof(struct stats_header, tables) == 128, "layout");
@@ -200,10 +257,32 @@ void stats_set_features(struct stats *stats, uint32_t available, uint32_t disabl
 struct stats_arena *stats_arena_claim(struct stats *stats, const char *name);
 void stats_arena_release(struct stats_arena *arena);   /* NULL is fine */
 
-/* The same for one direction of a channel, and for a worker; NULL is fine for each. */
-struct stats_queue *stats_queue_claim(struct stats *stats, const char *name, uint32_t limit_messages,
-                                      uint64_t limit_bytes);
+/* The same for a topic. */
+struct stats_topic *stats_topic_claim(struct stats *stats, const char *name);
+void stats_topic_release(struct stats_topic *topic);
+
+/* What a queue's record says that does not change. */
+struct stats_queue_facts {
+    enum stats_queue_kind kind;
+    const char *name;
+    uint32_t limit_messages;
+    uint64_t limit_bytes;
+    const struct stats_topic *topic;   /* of a subscriber; NULL: not shown */
+    uint32_t policy;
+};
+
+/* The same for a queue, a worker and an rpc; NULL is fine for each. */
+struct stats_queue *stats_queue_claim(struct stats *stats, const struct stats_queue_facts *facts);
 void stats_queue_release(struct stats_queue *queue);
+
+struct stats_rpc_facts {
+    const char *name;
+    uint64_t overdue_ns;
+    uint32_t limit_calls;
+    const struct stats_line *line;     /* of its loop */
+};
+struct stats_rpc *stats_rpc_claim(struct stats *stats, const struct stats_rpc_facts *facts);
+void stats_rpc_release(struct stats_rpc *rpc);
 
 /* What a worker's record says besides its state; NULL: nothing of it is in the segment. */
 struct stats_worker_facts {

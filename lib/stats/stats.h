@@ -16,6 +16,8 @@ struct stats {
     struct stats_worker *workers; /* STATS_WORKERS_MAX */
     struct stats_pool *pools;     /* STATS_POOLS_MAX */
     struct stats_part *parts;     /* STATS_PARTS_MAX */
+    struct stats_rpc *rpcs;       /* STATS_RPCS_MAX */
+    struct stats_topic *topics;   /* STATS_TOPICS_MAX */
     size_t size;
     int fd;
 };

@@ -3,6 +3,7 @@
  */
 #include <job/job.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -291,6 +292,81 @@ static void open_channel(struct job_timer *timer)
     ready();
 }
 
+/* Five calls: one is answered, one too late, one canceled, and two stay open; the other side holds what it has not answered. */
+static struct job_rpc asks, answers;
+static struct job_rpc_call calls[5];
+static struct job_message *held[5];
+
+static void hear_call(struct job_rpc *rpc, struct job_message *call)
+{
+    unsigned number = *(const unsigned char *)job_message_bytes(call, NULL);
+    held[number] = call;
+    if (number == 0)
+        REQUIRE(job_rpc_answer(rpc, &held[0], 0, NULL));
+}
+
+static void call_is_done(struct job_rpc_call *call, int status, struct job_message *answer)
+{
+    (void)call, (void)answer;
+    if (status != -ETIMEDOUT)
+        return;
+    REQUIRE(job_rpc_answer(&answers, &held[1], 0, NULL));
+    ready();
+}
+
+static void call_around(struct job_timer *timer)
+{
+    static const struct job_rpc_events asking = {.call = NULL}, answering = {.call = hear_call};
+    struct job_rpc_options options = {.name = first_name, .calls_max = 8, .overdue_ns = 50000000};
+    struct job_end *ends[2] = {NULL, NULL};
+    (void)timer;
+    REQUIRE(job_channel_open(runtime, &ends[0], &ends[1], NULL));
+    REQUIRE(job_rpc_open(loop, &asks, &ends[0], &options, &asking));
+    REQUIRE(job_rpc_open(loop, &answers, &ends[1], &(struct job_rpc_options){.name = "answers"}, &answering));
+    for (unsigned char i = 0; i < 5; i++) {
+        calls[i].done = call_is_done;
+        REQUIRE(job_rpc_call(&asks, &calls[i], &(struct job_post){.bytes = &i, .len = 1}, i == 1 ? 5000000 : 0));
+    }
+    job_rpc_cancel(&calls[2]);
+}
+
+/* Five posts to three subscribers that take two each, one of each policy; and a topic that has ended. */
+static struct job_subscriber subscribers[3];
+static struct job_topic *topic, *over;
+
+static void hear_news(struct job_subscriber *subscriber, const struct job_news *news)
+{
+    (void)subscriber, (void)news;
+}
+
+static void post_news(struct job_timer *timer)
+{
+    static const struct job_subscriber_events events = {.message = hear_news};
+    (void)timer;
+    REQUIRE(job_topic_open(runtime, first_name, &topic));
+    REQUIRE(job_topic_open(runtime, "over", &over));
+    for (int i = 0; i < 3; i++) {
+        struct job_subscriber_options options = {
+            .messages_max = 2, .bytes_max = 5000, .policy = (enum job_topic_policy)i};
+        REQUIRE(job_subscriber_open(loop, &subscribers[i], topic, &options, &events));
+    }
+    for (unsigned i = 0; i < 5; i++)
+        REQUIRE(job_topic_post(topic, &(struct job_post){.bytes = "news", .len = 4}, NULL));
+    job_topic_end(over);
+}
+
+static void news_are_heard(struct job_timer *timer)
+{
+    post_news(timer);
+    ready();
+}
+
+static void news_wait(struct job_timer *timer)
+{
+    post_news(timer);
+    lock_for_ever(timer);
+}
+
 static void nests_nothing(struct job_inside *inside, struct job_message *start)
 {
     (void)inside, (void)start;
@@ -443,6 +519,7 @@ int main(int argc, char **argv)
         {"close-pool", close_pool}, {"done-alone", start_task_without_handle},
         {"workers", ready_with_workers}, {"stuck", stop_a_worker}, {"channel", open_channel}, {"brief", come_and_go},
         {"pools", start_in_four_pools}, {"drain", start_long_task_and_stop},
+        {"calls", call_around}, {"news", news_are_heard}, {"news-wait", news_wait},
     };
     static const struct { const char *mode; void (*run)(void); } others[] = {
         {"two", two_runtimes}, {"fork", forked},          {"zombie", zombie}, {"shrinking", shrinking},

@@ -432,7 +432,64 @@ START_TEST(both_directions_of_a_channel_are_shown)
 }
 END_TEST
 
-START_TEST(a_process_without_workers_or_channels_says_so)
+#define RPC(name) ".runtimes[0].rpcs[] | select(.name == \"" name "\") | "
+
+START_TEST(calls_are_shown_by_how_they_ended_and_since_when_they_are_open)
+{
+    name_inside = "asks";
+    start("calls", NULL);
+
+    until("calls", RPC("asks") ".late == 1 and .overdue >= 2");
+    ck_assert(holds(RPC("asks") ".loop == \"main\" and .tid == (.tid | floor) and .open == 2 and .limit_open == 8 and .calls == 5"));
+    ck_assert(holds(RPC("asks") ".answered == 1 and .timed_out == 1 and .canceled == 1 and .dead == 0 and .served == 0 and .stray == 0"));
+    ck_assert(holds(RPC("asks") ".oldest_s >= 0.05 and .overdue_after_s == 0.05"));
+    ck_assert(holds(RPC("answers") ".served == 5 and .unanswered == 3 and .calls == 0 and .open == 0 and .oldest_ns == null"));
+    ck_assert(holds(".pid as $pid | [.problems[] | select(.kind == \"call_overdue\") | .tid == $pid and "
+                    "(.text | contains(\"rpc asks: a call has had no answer for\") and contains(\"2 are open\"))] == [true]"));
+    ck_assert_int_eq(run("%s calls %d", JOBCTL, (int)service.pid), 0);
+    ck_assert(says("out", "2 of 8"));
+    ck_assert_int_eq(run("%s stat %d", JOBCTL, (int)service.pid), 0);
+    ck_assert(says("out", "! rpc asks: a call has had no answer"));
+    ck_assert_int_eq(run("%s ports %d --json", JOBCTL, (int)service.pid), 0);
+    ck_assert(holds(".runtimes[0].queues | length == 2"));
+}
+END_TEST
+
+#define SUBSCRIBER(policy) ".runtimes[0].topics[] | select(.name == \"prices\") | .subscribers[] | select(.policy == \"" policy "\") | "
+
+START_TEST(topics_are_shown_with_what_became_of_their_posts)
+{
+    name_inside = "prices";
+    start("news", NULL);
+
+    until("topics", "[.runtimes[0].topics[] | select(.name == \"prices\") | .subscribers[].taken] == [2, 2]");
+    ck_assert(holds(".runtimes[0].topics[] | select(.name == \"prices\") | .state == \"open\" and .listening == 2 and .posts == 5 and "
+                    ".reached == 9 and .dropped == 3 and .refused == 3 and .disconnected == 1"));
+    ck_assert(holds(SUBSCRIBER("drop oldest") ".dropped == 3 and .refused == 0 and .waiting_messages == 0 and .waiting_bytes == 0"));
+    ck_assert(holds(SUBSCRIBER("refuse") ".dropped == 0 and .refused == 3 and .loop == \"main\" and .last_message_ago_s >= 0"));
+    ck_assert(holds(".runtimes[0].topics[] | select(.name == \"over\") | .state == \"ended\" and .listening == 0 and .subscribers == []"));
+    ck_assert_int_eq(run("%s topics %d", JOBCTL, (int)service.pid), 0);
+    ck_assert(says("out", "SUBSCRIBER TO"));
+    ck_assert(says("out", "drop oldest"));
+    ck_assert_int_eq(run("%s ports %d", JOBCTL, (int)service.pid), 0);
+    ck_assert_str_eq(text_of("out"), "no channels\n");
+}
+END_TEST
+
+START_TEST(what_a_subscriber_whose_loop_hangs_has_still_to_hear_is_counted)
+{
+    name_inside = "prices";
+    start("news-wait", NULL);
+
+    ck_assert_int_eq(run("%s topics %d --json", JOBCTL, (int)service.pid), 0);
+    ck_assert(holds("[.runtimes[0].topics[] | select(.name == \"prices\") | .subscribers[].waiting_messages] == [2, 2, 2]"));
+    ck_assert(holds(SUBSCRIBER("drop oldest") ".waiting_bytes >= 8 and .limit_messages == 2 and .limit_bytes == 5000 and "
+                    ".last_message_ns == null and .taken == 0"));
+    ck_assert(holds(SUBSCRIBER("disconnect") ".waiting_messages == 2"));
+}
+END_TEST
+
+START_TEST(a_process_without_workers_channels_calls_or_topics_says_so)
 {
     start("idle", NULL);
 
@@ -442,17 +499,25 @@ START_TEST(a_process_without_workers_or_channels_says_so)
     ck_assert_str_eq(text_of("out"), "no channels\n");
     ck_assert_int_eq(run("%s ports %d --json", JOBCTL, (int)service.pid), 0);
     ck_assert(holds(".runtimes[0].queues == []"));
+    ck_assert_int_eq(run("%s calls %d", JOBCTL, (int)service.pid), 0);
+    ck_assert_str_eq(text_of("out"), "no calls are made or answered\n");
+    ck_assert_int_eq(run("%s topics %d", JOBCTL, (int)service.pid), 0);
+    ck_assert_str_eq(text_of("out"), "no topics\n");
+    ck_assert_int_eq(run("%s topics %d --json", JOBCTL, (int)service.pid), 0);
+    ck_assert(holds(".runtimes[0].topics == []"));
 }
 END_TEST
 
-START_TEST(names_of_workers_and_channels_of_any_bytes_do_no_harm)
+START_TEST(names_of_whatever_has_one_of_any_bytes_do_no_harm)
 {
     static const char *const names[] = {"\"\\\n\t\x1b[31m", "\xff\xfe\xc0\x80", "%s%n%1000000d", "gr\xc3\xbc\xc3\x9f", " ", "''; rm *"};
+    static const char *const modes[] = {"channel", "workers", "calls", "news"};
+    static const char *const views[] = {"ports", "workers", "calls", "topics"};
     for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++) {
         name_inside = names[i];
-        start(i % 2 ? "workers" : "channel", NULL);
+        start(modes[i % 4], NULL);
         for (unsigned view = 0; view < 2; view++) {
-            const char *word = view ? "workers" : "ports";
+            const char *word = views[view ? i % 4 : 0];
             ck_assert_int_eq(run("%s %s %d --json", JOBCTL, word, (int)service.pid), 0);
             ck_assert(holds(".runtimes | length == 1"));
             ck_assert_int_eq(run("%s %s %d", JOBCTL, word, (int)service.pid), 0);
@@ -609,7 +674,8 @@ END_TEST
 
 START_TEST(wrong_usage_is_told_apart_from_a_wrong_target)
 {
-    static const char *const wrong[] = {"", "workers", "ports x", "ports 1 --interval 1", "stat", "stat x",
+    static const char *const wrong[] = {"", "workers", "ports x", "ports 1 --interval 1", "calls", "stat",
+                                        "topics 1 --interval 1", "stat x",
                                         "stat 0", "stat -1", "stat 1 2", "ps 1", "top", "ps --interval 1",
                                         "stat 1 --interval 0", "stat 1 --interval nan", "--what", "stat 99999999999999999999"};
     for (unsigned i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
@@ -654,8 +720,11 @@ int main(void)
     tcase_add_test(states, what_waits_for_a_worker_that_hangs_is_counted);
     tcase_add_test(states, a_stuck_worker_is_a_problem);
     tcase_add_test(states, both_directions_of_a_channel_are_shown);
-    tcase_add_test(states, a_process_without_workers_or_channels_says_so);
-    tcase_add_test(strangers, names_of_workers_and_channels_of_any_bytes_do_no_harm);
+    tcase_add_test(states, calls_are_shown_by_how_they_ended_and_since_when_they_are_open);
+    tcase_add_test(states, topics_are_shown_with_what_became_of_their_posts);
+    tcase_add_test(states, what_a_subscriber_whose_loop_hangs_has_still_to_hear_is_counted);
+    tcase_add_test(states, a_process_without_workers_channels_calls_or_topics_says_so);
+    tcase_add_test(strangers, names_of_whatever_has_one_of_any_bytes_do_no_harm);
     tcase_add_test(strangers, workers_that_come_and_go_while_they_are_read_are_whole_or_left_out);
     tcase_add_test(strangers, a_process_that_dies_while_it_is_read_is_shown_or_said_to_be_gone);
     tcase_add_test(strangers, names_of_any_bytes_make_valid_json_and_a_harmless_text);

@@ -16,7 +16,18 @@
 #include "symbol.h"
 #include "text.h"
 
-enum { LINES = 3, ARENAS = 2, QUEUES = 2, WORKERS = 2, POOLS = 2, PARTS = 3, NAMES = 6, SEGMENT_MAX = 4096 };
+enum {
+    LINES = 3,
+    ARENAS = 2,
+    QUEUES = 3,
+    WORKERS = 2,
+    POOLS = 2,
+    PARTS = 3,
+    RPCS = 2,
+    TOPICS = 2,
+    NAMES = 6,
+    SEGMENT_MAX = 5120,
+};
 
 /* What was tried, so that a run that tries nothing does not pass. */
 static unsigned tried, parsed;
@@ -25,6 +36,33 @@ static uint32_t add_table(struct stats_header *header, uint32_t kind, uint32_t s
 {
     header->tables[header->table_count++] = (struct stats_table){kind, offset, stride, count};
     return offset + stride * count;
+}
+
+static void write_pools(struct stats_pool *pools, struct stats_part *parts)
+{
+    for (unsigned i = 0; i < POOLS; i++) {
+        pools[i] = (struct stats_pool){.kind = STATS_POOL_OPEN + i, .limit = 16, .submitted = 3};
+        snprintf(pools[i].name, sizeof pools[i].name, "pool %u", i);
+    }
+    parts[0] = (struct stats_part){.kind = STATS_PART_LOOP, .pool = 1, .thread = 1, .submitted = 40};
+    for (unsigned i = 1; i < PARTS; i++)
+        parts[i] = (struct stats_part){.kind = STATS_PART_THREAD, .pool = 1, .thread = i + 1, .begun = 12};
+}
+
+static void write_calls_and_topics(struct stats_rpc *rpcs, struct stats_topic *topics)
+{
+    for (unsigned i = 0; i < RPCS; i++) {
+        rpcs[i] = (struct stats_rpc){.kind = STATS_RPC_OPEN, .overdue_ns = 1, .limit_calls = 2, .thread = i + 1,
+                                     .oldest_ns = 3, .open = 4, .unanswered = 5, .calls = 6, .answered = 7,
+                                     .timed_out = 8, .canceled = 9, .dead = 10, .late = 11, .overdue = 12,
+                                     .served = 13, .stray = 14};
+        snprintf(rpcs[i].name, sizeof rpcs[i].name, "rpc %u", i);
+    }
+    for (unsigned i = 0; i < TOPICS; i++) {
+        topics[i] = (struct stats_topic){.kind = STATS_TOPIC_OPEN + i, .posts = 1, .reached = 2, .dropped = 3,
+                                         .refused = 4, .disconnected = 5, .subscribers = 6};
+        snprintf(topics[i].name, sizeof topics[i].name, "topic %u", i);
+    }
 }
 
 /* A whole segment in `bytes`, which are zero; its size. */
@@ -46,6 +84,10 @@ static size_t write_segment(uint8_t *bytes)
     end = add_table(header, STATS_TABLE_POOLS, sizeof(struct stats_pool), POOLS, end);
     uint32_t parts = end;
     end = add_table(header, STATS_TABLE_PARTS, sizeof(struct stats_part), PARTS, end);
+    uint32_t rpcs = end;
+    end = add_table(header, STATS_TABLE_RPCS, sizeof(struct stats_rpc), RPCS, end);
+    uint32_t topics = end;
+    end = add_table(header, STATS_TABLE_TOPICS, sizeof(struct stats_topic), TOPICS, end);
     uint32_t names = end;
     end = add_table(header, STATS_TABLE_COUNTER_NAMES, STATS_NAME_BYTES, NAMES, end);
     end = add_table(header, STATS_TABLE_WAIT_NAMES, STATS_NAME_BYTES, NAMES, end);
@@ -72,6 +114,10 @@ static size_t write_segment(uint8_t *bytes)
         queue->receiver = i + 1;
         queue->limit_messages = 8;
         queue->used = ((uint64_t)5 << STATS_QUEUE_BYTES_BITS) + 77;
+        queue->topic = 2;
+        queue->policy = 1;
+        queue->dropped = 30 + i;
+        queue->refused = 40 + i;
         snprintf(queue->name, sizeof queue->name, "queue %u", i);
     }
     for (unsigned i = 0; i < WORKERS; i++) {
@@ -82,21 +128,8 @@ static size_t write_segment(uint8_t *bytes)
         worker->thread = worker->arena = worker->queue = i + 1;
         snprintf(worker->name, sizeof worker->name, "worker %u", i);
     }
-    for (unsigned i = 0; i < POOLS; i++) {
-        struct stats_pool *pool = (struct stats_pool *)(void *)(bytes + pools) + i;
-        pool->kind = STATS_POOL_OPEN + i;
-        pool->limit = 16;
-        pool->submitted = 3;
-        snprintf(pool->name, sizeof pool->name, "pool %u", i);
-    }
-    for (unsigned i = 0; i < PARTS; i++) {
-        struct stats_part *part = (struct stats_part *)(void *)(bytes + parts) + i;
-        part->kind = i == 0 ? STATS_PART_LOOP : STATS_PART_THREAD;
-        part->pool = 1;
-        part->thread = i + 1;
-        part->submitted = i == 0 ? 40 : 0;
-        part->begun = i == 0 ? 0 : 12;
-    }
+    write_pools((struct stats_pool *)(void *)(bytes + pools), (struct stats_part *)(void *)(bytes + parts));
+    write_calls_and_topics((struct stats_rpc *)(void *)(bytes + rpcs), (struct stats_topic *)(void *)(bytes + topics));
     header->size = end;
     return end;
 }
@@ -147,6 +180,12 @@ static void check_snapshot(const struct snapshot *snapshot)
         check_name(snapshot->workers[i].name);
         check_name(snapshot->workers[i].state);
     }
+    MUST(snapshot->rpc_count <= READER_RPCS_MAX);
+    MUST(snapshot->topic_count <= READER_TOPICS_MAX);
+    for (size_t i = 0; i < snapshot->rpc_count; i++)
+        check_name(snapshot->rpcs[i].name);
+    for (size_t i = 0; i < snapshot->topic_count; i++)
+        check_name(snapshot->topics[i].name);
 }
 
 /* As jobctl does it; each block has exactly the size, so that a sanitizer sees one byte too many. */
@@ -196,6 +235,11 @@ START_TEST(a_whole_segment_is_read_as_it_was_written)
     ck_assert(!snapshot.queues[0].is_closed && snapshot.queues[1].is_closed);
     ck_assert_uint_eq(snapshot.queues[0].waiting, 5);
     ck_assert_uint_eq(snapshot.queues[0].waiting_bytes, 77);
+    ck_assert(!snapshot.queues[1].is_subscriber && snapshot.queues[2].is_subscriber && !snapshot.queues[2].is_closed);
+    ck_assert_uint_eq(snapshot.queues[2].topic, 2);
+    ck_assert_uint_eq(snapshot.queues[2].policy, 1);
+    ck_assert_uint_eq(snapshot.queues[2].dropped, 32);
+    ck_assert_uint_eq(snapshot.queues[2].refused, 42);
     ck_assert_uint_eq(snapshot.worker_count, WORKERS);
     ck_assert_str_eq(snapshot.workers[0].state, "stuck");
     ck_assert_str_eq(snapshot.workers[1].state, "state 4711");
@@ -218,6 +262,31 @@ START_TEST(a_whole_segment_is_read_as_it_was_written)
     ck_assert_uint_eq(snapshot.threads[2].tid, 102);
     ck_assert_uint_eq(snapshot.threads[2].counters[1], 11);
     ck_assert_str_eq(snapshot.arenas[1].name, "arena 1");
+    reader_free(&snapshot);
+}
+END_TEST
+
+START_TEST(ends_of_calls_and_topics_are_read_as_they_were_written)
+{
+    struct snapshot snapshot;
+    ck_assert_int_eq(reader_parse(seed, seed_size, &snapshot), READER_OK);
+
+    ck_assert_uint_eq(snapshot.rpc_count, RPCS);
+    const struct reader_rpc *rpc = &snapshot.rpcs[1];
+    ck_assert_str_eq(rpc->name, "rpc 1");
+    ck_assert_uint_eq(rpc->thread, 2);
+    ck_assert_str_eq(reader_find_thread(&snapshot, rpc->thread)->name, "line 1");
+    ck_assert_ptr_null(reader_find_thread(&snapshot, 0));
+    ck_assert(rpc->overdue_ns == 1 && rpc->limit_calls == 2 && rpc->oldest_ns == 3);
+    ck_assert(rpc->open == 4 && rpc->unanswered == 5);
+    ck_assert(rpc->calls == 6 && rpc->answered == 7 && rpc->timed_out == 8 && rpc->canceled == 9 && rpc->dead == 10);
+    ck_assert(rpc->late == 11 && rpc->overdue == 12 && rpc->served == 13 && rpc->stray == 14);
+    ck_assert_uint_eq(snapshot.topic_count, TOPICS);
+    const struct reader_topic *topic = &snapshot.topics[1];
+    ck_assert_str_eq(topic->name, "topic 1");
+    ck_assert(topic->record == 2 && topic->has_ended && !snapshot.topics[0].has_ended);
+    ck_assert(topic->posts == 1 && topic->reached == 2 && topic->dropped == 3 && topic->refused == 4);
+    ck_assert(topic->disconnected == 5 && topic->subscribers == 6);
     reader_free(&snapshot);
 }
 END_TEST
@@ -602,6 +671,7 @@ int main(void)
     tcase_add_checked_fixture(tcase, set_up, NULL);
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, a_whole_segment_is_read_as_it_was_written);
+    tcase_add_test(tcase, ends_of_calls_and_topics_are_read_as_they_were_written);
     tcase_add_test(tcase, every_byte_with_every_bit_changed_is_survived);
     tcase_add_test(tcase, every_size_is_survived);
     tcase_add_test(tcase, every_pair_of_table_fields_at_nasty_values_is_survived);

@@ -18,7 +18,7 @@ struct view {
     void (*print_json)(const struct report *report);
 };
 
-extern const struct view view_stat, view_workers, view_ports;
+extern const struct view view_stat, view_workers, view_ports, view_calls, view_topics;
 
 int command_view(const struct view *view, pid_t pid, bool is_json, uint64_t interval_ns);
 

@@ -13,7 +13,7 @@ static const char usage[] =
     "usage: jobctl ps [--json]\n"
     "       jobctl stat PID [--json] [--interval SECONDS]\n"
     "       jobctl workers PID [--json] [--interval SECONDS]\n"
-    "       jobctl ports PID [--json]\n"
+    "       jobctl ports | calls | topics PID [--json]\n"
     "       jobctl --help | --version\n";
 
 static const char help[] =
@@ -26,6 +26,8 @@ static const char help[] =
     "           all counters\n"
     "  workers  its workers: since when, how busy, memory, messages that wait\n"
     "  ports    each direction of its channels: what waits, the limits, who receives\n"
+    "  calls    each end of an rpc: calls that are open, since when, how others ended, what it owes\n"
+    "  topics   its topics: posts, what became of them, and each subscriber with what waits and what it missed\n"
     "\n"
     "  -j, --json              one JSON object; its keys are described in jobctl(1)\n"
     "  -i, --interval SECONDS  stat, workers: looks twice, and shows what happened between\n"
@@ -90,7 +92,7 @@ static int parse_options(int argc, char **argv, struct arguments *arguments)
 static const struct view *find_view(const char *word)
 {
     static const struct { const char *word; const struct view *view; } views[] = {
-        {"stat", &view_stat}, {"workers", &view_workers}, {"ports", &view_ports}};
+        {"stat", &view_stat}, {"workers", &view_workers}, {"ports", &view_ports}, {"calls", &view_calls}, {"topics", &view_topics}};
     for (size_t i = 0; i < sizeof views / sizeof views[0]; i++) {
         if (strcmp(word, views[i].word) == 0)
             return views[i].view;
@@ -115,7 +117,7 @@ static int run(int count, char **words, const struct arguments *arguments)
         return refuse("it takes one process number", words[0]);
     if (!parse_pid(words[1], &pid))
         return refuse("not a process number", words[1]);
-    if (view == &view_ports && arguments->interval_ns)
+    if (view != &view_stat && view != &view_workers && arguments->interval_ns)
         return refuse("--interval belongs to stat and workers", NULL);
     return command_view(view, pid, arguments->is_json, arguments->interval_ns);
 }

@@ -7,20 +7,10 @@
 #include "table.h"
 #include "text.h"
 
-/* The loop that receives; NULL: it is on none, or has gone since. */
-static const struct reader_thread *receiver_of(const struct snapshot *snapshot, const struct reader_queue *queue)
-{
-    for (size_t i = 0; i < snapshot->thread_count; i++) {
-        if (snapshot->threads[i].record == queue->receiver)
-            return &snapshot->threads[i];
-    }
-    return NULL;
-}
-
 static void print_row(struct table_text *table, const struct report *report, const struct snapshot *snapshot,
                       const struct reader_queue *queue)
 {
-    const struct reader_thread *receiver = receiver_of(snapshot, queue);
+    const struct reader_thread *receiver = reader_find_thread(snapshot, queue->receiver);
     uint64_t now = report->target.now_ns;
     text_figure figure;
     table_cell(table, "%s", queue->name);
@@ -42,6 +32,15 @@ static void print_row(struct table_text *table, const struct report *report, con
     table_cell(table, "%s", text_duration(now > queue->opened_ns ? now - queue->opened_ns : 0, figure));
 }
 
+/* Queues of subscribers are topics.c's. */
+static bool has_channels(const struct snapshot *snapshot)
+{
+    size_t i = 0;
+    while (i < snapshot->queue_count && snapshot->queues[i].is_subscriber)
+        i++;
+    return i < snapshot->queue_count;
+}
+
 static bool ports_print_text(const struct report *report)
 {
     static const char *const headings[] = {"CHANNEL", "RECEIVER", ">TID",   "STATE",     ">WAITING", ">LIMIT",
@@ -50,11 +49,13 @@ static bool ports_print_text(const struct report *report)
     for (unsigned i = 0; i < report->runtime_count; i++) {
         const struct snapshot *snapshot = &report->runtimes[i].segment->snapshot;
         struct table_text table;
-        if (snapshot->queue_count == 0)
+        if (!has_channels(snapshot))
             continue;
         table_open(&table, headings);
-        for (size_t j = 0; j < snapshot->queue_count; j++)
-            print_row(&table, report, snapshot, &snapshot->queues[j]);
+        for (size_t j = 0; j < snapshot->queue_count; j++) {
+            if (!snapshot->queues[j].is_subscriber)
+                print_row(&table, report, snapshot, &snapshot->queues[j]);
+        }
         if (is_any)
             (void)putchar('\n');
         is_any = true;
@@ -69,7 +70,7 @@ static bool ports_print_text(const struct report *report)
 static void write_row(struct json *json, const struct snapshot *snapshot, const struct reader_queue *queue,
                       uint64_t now)
 {
-    const struct reader_thread *receiver = receiver_of(snapshot, queue);
+    const struct reader_thread *receiver = reader_find_thread(snapshot, queue->receiver);
     json_open(json, NULL, '{');
     json_text(json, "channel", queue->name);
     json_text(json, "receiver", receiver ? receiver->name : NULL);
@@ -103,8 +104,10 @@ static void ports_print_json(const struct report *report)
         json_open(&json, NULL, '{');
         json_text(&json, "name", snapshot->name);
         json_open(&json, "queues", '[');
-        for (size_t j = 0; j < snapshot->queue_count; j++)
-            write_row(&json, snapshot, &snapshot->queues[j], report->target.now_ns);
+        for (size_t j = 0; j < snapshot->queue_count; j++) {
+            if (!snapshot->queues[j].is_subscriber)
+                write_row(&json, snapshot, &snapshot->queues[j], report->target.now_ns);
+        }
         json_close(&json, ']');
         json_close(&json, '}');
     }

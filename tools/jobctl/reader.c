@@ -62,6 +62,8 @@ static bool is_usable(struct bytes bytes, const struct stats_table *entry)
                         : entry->kind == STATS_TABLE_WORKERS ? offsetof(struct stats_worker, reserved)
                         : entry->kind == STATS_TABLE_POOLS   ? offsetof(struct stats_pool, reserved)
                         : entry->kind == STATS_TABLE_PARTS   ? offsetof(struct stats_part, reserved)
+                        : entry->kind == STATS_TABLE_RPCS    ? offsetof(struct stats_rpc, reserved)
+                        : entry->kind == STATS_TABLE_TOPICS  ? offsetof(struct stats_topic, reserved0)
                                                              : 1;
     uint64_t end = entry->offset + (uint64_t)entry->stride * entry->count;   /* below 2^64: each has 32 bits */
     return entry->stride >= stride_min && end <= bytes.size;
@@ -161,6 +163,8 @@ void reader_copy(const void *shared, size_t size, void *copy)
     static const struct watched worker = {offsetof(struct stats_worker, generation), 0, 0};
     static const struct watched pool = {offsetof(struct stats_pool, generation), 0, 0};
     static const struct watched part = {offsetof(struct stats_part, generation), 0, 0};
+    static const struct watched rpc = {offsetof(struct stats_rpc, generation), 0, 0};
+    static const struct watched topic = {offsetof(struct stats_topic, generation), 0, 0};
     memset(copy, 0, size);
     copy_words(shared, size, copy);
     struct bytes bytes = {copy, size};
@@ -173,7 +177,11 @@ void reader_copy(const void *shared, size_t size, void *copy)
     struct table workers = find_table(bytes, STATS_TABLE_WORKERS);
     struct table pools = find_table(bytes, STATS_TABLE_POOLS);
     struct table parts = find_table(bytes, STATS_TABLE_PARTS);
+    struct table rpcs = find_table(bytes, STATS_TABLE_RPCS);
+    struct table topics = find_table(bytes, STATS_TABLE_TOPICS);
     copy_records(shared, bytes, copy, workers, &worker);
+    copy_records(shared, bytes, copy, rpcs, &rpc);
+    copy_records(shared, bytes, copy, topics, &topic);
     copy_records(shared, bytes, copy, threads, &line);
     copy_records(shared, bytes, copy, arenas, &arena);
     copy_records(shared, bytes, copy, queues, &queue);
@@ -223,52 +231,62 @@ static void read_thread(struct bytes bytes, const uint8_t *at, size_t stride, un
         thread->counters[i] = read_u64(at + offsetof(struct stats_line, counters) + i * sizeof(uint64_t));
 }
 
-/* The records of a table that are somebody's, one after the other. */
-struct records {
-    struct table table;
-    size_t next;            /* 1 + the number of the last one given */
-    size_t left;
-};
-
-/* Zeroed memory for all of them; NULL: no memory. */
-static void *records_open(struct bytes bytes, enum stats_table_kind kind, size_t max, size_t size,
-                          struct records *records)
+static size_t count_live(struct bytes bytes, const struct table *table, size_t max)
 {
-    *records = (struct records){.table = find_table(bytes, kind)};
-    for (size_t i = 0; i < records->table.count && records->left < max; i++)
-        records->left += is_live(read_u32(record(bytes, &records->table, i)));
-    return calloc(records->left + 1, size);   /* + 1: never of size 0 */
-}
-
-/* NULL: that was the last. */
-static const uint8_t *records_next(struct bytes bytes, struct records *records)
-{
-    while (records->left > 0) {
-        const uint8_t *at = record(bytes, &records->table, records->next++);
-        if (!is_live(read_u32(at)))
-            continue;
-        records->left--;
-        return at;
-    }
-    return NULL;
+    size_t count = 0;
+    for (size_t i = 0; i < table->count && count < max; i++)
+        count += is_live(read_u32(record(bytes, table, i)));
+    return count;
 }
 
 static bool read_threads(struct bytes bytes, struct snapshot *snapshot)
 {
-    struct records records;
-    const uint8_t *at;
-    snapshot->threads =
-        records_open(bytes, STATS_TABLE_THREADS, READER_THREADS_MAX, sizeof *snapshot->threads, &records);
-    while (snapshot->threads && (at = records_next(bytes, &records))) {
+    struct table table = find_table(bytes, STATS_TABLE_THREADS);
+    size_t count = count_live(bytes, &table, READER_THREADS_MAX);
+    snapshot->threads = calloc(count + 1, sizeof *snapshot->threads);   /* + 1: never of size 0 */
+    if (!snapshot->threads)
+        return false;
+    for (size_t i = 0; i < table.count && snapshot->thread_count < count; i++) {
+        const uint8_t *at = record(bytes, &table, i);
+        if (!is_live(read_u32(at)))
+            continue;
         struct reader_thread *thread = &snapshot->threads[snapshot->thread_count++];
-        read_thread(bytes, at, records.table.stride, snapshot->counter_count, thread);
-        thread->record = (uint32_t)records.next;
+        read_thread(bytes, at, table.stride, snapshot->counter_count, thread);
+        thread->record = (uint32_t)i + 1;
     }
-    return snapshot->threads != NULL;
+    return true;
 }
 
-static void read_arena(const uint8_t *at, struct reader_arena *arena)
+/* What all live records of a table say, but of threads. */
+struct list_of {
+    enum stats_table_kind kind;
+    size_t max, item_bytes;
+    void (*read)(const uint8_t *at, uint32_t record, void *item);   /* `record`: 1 + its number */
+};
+
+static bool read_list(struct bytes bytes, const struct list_of *list, void *items, size_t *count)
 {
+    struct table table = find_table(bytes, list->kind);
+    size_t live = count_live(bytes, &table, list->max);
+    uint8_t *item = calloc(live + 1, list->item_bytes);   /* + 1: never of size 0 */
+    if (!item)
+        return false;
+    memcpy(items, &item, sizeof item);   /* a pointer to whatever the list is of */
+    for (size_t i = 0; i < table.count && *count < live; i++) {
+        const uint8_t *at = record(bytes, &table, i);
+        if (!is_live(read_u32(at)))
+            continue;
+        list->read(at, (uint32_t)i + 1, item);
+        item += list->item_bytes;
+        ++*count;
+    }
+    return true;
+}
+
+static void read_arena(const uint8_t *at, uint32_t record, void *item)
+{
+    struct reader_arena *arena = item;
+    arena->record = record;
     read_name(at + offsetof(struct stats_arena, name), STATS_NAME_BYTES, arena->name);
     arena->opened_ns = read_u64(at + offsetof(struct stats_arena, opened_ns));
     arena->limit_bytes = read_u64(at + offsetof(struct stats_arena, limit_bytes));
@@ -279,24 +297,18 @@ static void read_arena(const uint8_t *at, struct reader_arena *arena)
     arena->failed = read_u64(at + offsetof(struct stats_arena, failed));
 }
 
-static bool read_arenas(struct bytes bytes, struct snapshot *snapshot)
+static void read_queue(const uint8_t *at, uint32_t record, void *item)
 {
-    struct records records;
-    const uint8_t *at;
-    snapshot->arenas = records_open(bytes, STATS_TABLE_ARENAS, READER_ARENAS_MAX, sizeof *snapshot->arenas, &records);
-    while (snapshot->arenas && (at = records_next(bytes, &records))) {
-        struct reader_arena *arena = &snapshot->arenas[snapshot->arena_count++];
-        read_arena(at, arena);
-        arena->record = (uint32_t)records.next;
-    }
-    return snapshot->arenas != NULL;
-}
-
-static void read_queue(const uint8_t *at, struct reader_queue *queue)
-{
+    struct reader_queue *queue = item;
     uint64_t used = read_u64(at + offsetof(struct stats_queue, used));
+    queue->record = record;
     read_name(at + offsetof(struct stats_queue, name), STATS_NAME_BYTES, queue->name);
     queue->is_closed = read_u32(at) == STATS_QUEUE_CLOSED;
+    queue->is_subscriber = read_u32(at) == STATS_QUEUE_SUBSCRIBER;
+    queue->topic = read_u32(at + offsetof(struct stats_queue, topic));
+    queue->policy = read_u32(at + offsetof(struct stats_queue, policy));
+    queue->dropped = read_u64(at + offsetof(struct stats_queue, dropped));
+    queue->refused = read_u64(at + offsetof(struct stats_queue, refused));
     queue->opened_ns = read_u64(at + offsetof(struct stats_queue, opened_ns));
     queue->limit_messages = read_u32(at + offsetof(struct stats_queue, limit_messages));
     queue->limit_bytes = read_u64(at + offsetof(struct stats_queue, limit_bytes));
@@ -307,21 +319,10 @@ static void read_queue(const uint8_t *at, struct reader_queue *queue)
     queue->waiting_bytes = used & (((uint64_t)1 << STATS_QUEUE_BYTES_BITS) - 1);
 }
 
-static bool read_queues(struct bytes bytes, struct snapshot *snapshot)
+static void read_worker(const uint8_t *at, uint32_t record, void *item)
 {
-    struct records records;
-    const uint8_t *at;
-    snapshot->queues = records_open(bytes, STATS_TABLE_QUEUES, READER_QUEUES_MAX, sizeof *snapshot->queues, &records);
-    while (snapshot->queues && (at = records_next(bytes, &records))) {
-        struct reader_queue *queue = &snapshot->queues[snapshot->queue_count++];
-        read_queue(at, queue);
-        queue->record = (uint32_t)records.next;
-    }
-    return snapshot->queues != NULL;
-}
-
-static void read_worker(const uint8_t *at, struct reader_worker *worker)
-{
+    (void)record;
+    struct reader_worker *worker = item;
     static const char *const states[STATS_WORKER_STATES] = {"none", "starts", "online", "stops", "stuck", "ends", "left"};
     uint32_t state = read_u32(at + offsetof(struct stats_worker, state));
     read_name(at + offsetof(struct stats_worker, name), STATS_NAME_BYTES, worker->name);
@@ -338,21 +339,10 @@ static void read_worker(const uint8_t *at, struct reader_worker *worker)
     worker->queue = read_u32(at + offsetof(struct stats_worker, queue));
 }
 
-static bool read_workers(struct bytes bytes, struct snapshot *snapshot)
+static void read_pool(const uint8_t *at, uint32_t record, void *item)
 {
-    struct records records;
-    const uint8_t *at;
-    snapshot->workers =
-        records_open(bytes, STATS_TABLE_WORKERS, READER_WORKERS_MAX, sizeof *snapshot->workers, &records);
-    while (snapshot->workers && (at = records_next(bytes, &records))) {
-        struct reader_worker *worker = &snapshot->workers[snapshot->worker_count++];
-        read_worker(at, worker);
-    }
-    return snapshot->workers != NULL;
-}
-
-static void read_pool(const uint8_t *at, struct reader_pool *pool)
-{
+    struct reader_pool *pool = item;
+    pool->record = record;
     read_name(at + offsetof(struct stats_pool, name), STATS_NAME_BYTES, pool->name);
     pool->is_closed = read_u32(at) == STATS_POOL_CLOSED;
     pool->opened_ns = read_u64(at + offsetof(struct stats_pool, opened_ns));
@@ -365,21 +355,10 @@ static void read_pool(const uint8_t *at, struct reader_pool *pool)
     pool->unseen = read_u32(at + offsetof(struct stats_pool, unseen));
 }
 
-static bool read_pools(struct bytes bytes, struct snapshot *snapshot)
+static void read_part(const uint8_t *at, uint32_t record, void *item)
 {
-    struct records records;
-    const uint8_t *at;
-    snapshot->pools = records_open(bytes, STATS_TABLE_POOLS, READER_POOLS_MAX, sizeof *snapshot->pools, &records);
-    while (snapshot->pools && (at = records_next(bytes, &records))) {
-        struct reader_pool *pool = &snapshot->pools[snapshot->pool_count++];
-        read_pool(at, pool);
-        pool->record = (uint32_t)records.next;
-    }
-    return snapshot->pools != NULL;
-}
-
-static void read_part(const uint8_t *at, struct reader_part *part)
-{
+    (void)record;
+    struct reader_part *part = item;
     part->is_loop = read_u32(at) == STATS_PART_LOOP;
     part->pool = read_u32(at + offsetof(struct stats_part, pool));
     part->thread = read_u32(at + offsetof(struct stats_part, thread));
@@ -390,16 +369,61 @@ static void read_part(const uint8_t *at, struct reader_part *part)
     part->waited_ns = read_u64(at + offsetof(struct stats_part, waited_ns));
 }
 
-static bool read_parts(struct bytes bytes, struct snapshot *snapshot)
+static void read_rpc(const uint8_t *at, uint32_t record, void *item)
 {
-    struct records records;
-    const uint8_t *at;
-    snapshot->parts = records_open(bytes, STATS_TABLE_PARTS, READER_PARTS_MAX, sizeof *snapshot->parts, &records);
-    while (snapshot->parts && (at = records_next(bytes, &records))) {
-        struct reader_part *part = &snapshot->parts[snapshot->part_count++];
-        read_part(at, part);
-    }
-    return snapshot->parts != NULL;
+    (void)record;
+    struct reader_rpc *rpc = item;
+    read_name(at + offsetof(struct stats_rpc, name), STATS_NAME_BYTES, rpc->name);
+    rpc->opened_ns = read_u64(at + offsetof(struct stats_rpc, opened_ns));
+    rpc->overdue_ns = read_u64(at + offsetof(struct stats_rpc, overdue_ns));
+    rpc->limit_calls = read_u32(at + offsetof(struct stats_rpc, limit_calls));
+    rpc->thread = read_u32(at + offsetof(struct stats_rpc, thread));
+    rpc->oldest_ns = read_u64(at + offsetof(struct stats_rpc, oldest_ns));
+    rpc->open = read_u32(at + offsetof(struct stats_rpc, open));
+    rpc->unanswered = read_u32(at + offsetof(struct stats_rpc, unanswered));
+    rpc->calls = read_u64(at + offsetof(struct stats_rpc, calls));
+    rpc->answered = read_u64(at + offsetof(struct stats_rpc, answered));
+    rpc->timed_out = read_u64(at + offsetof(struct stats_rpc, timed_out));
+    rpc->canceled = read_u64(at + offsetof(struct stats_rpc, canceled));
+    rpc->dead = read_u64(at + offsetof(struct stats_rpc, dead));
+    rpc->late = read_u64(at + offsetof(struct stats_rpc, late));
+    rpc->overdue = read_u64(at + offsetof(struct stats_rpc, overdue));
+    rpc->served = read_u64(at + offsetof(struct stats_rpc, served));
+    rpc->stray = read_u64(at + offsetof(struct stats_rpc, stray));
+}
+
+static void read_topic(const uint8_t *at, uint32_t record, void *item)
+{
+    struct reader_topic *topic = item;
+    topic->record = record;
+    read_name(at + offsetof(struct stats_topic, name), STATS_NAME_BYTES, topic->name);
+    topic->has_ended = read_u32(at) == STATS_TOPIC_ENDED;
+    topic->opened_ns = read_u64(at + offsetof(struct stats_topic, opened_ns));
+    topic->subscribers = read_u32(at + offsetof(struct stats_topic, subscribers));
+    topic->posts = read_u64(at + offsetof(struct stats_topic, posts));
+    topic->reached = read_u64(at + offsetof(struct stats_topic, reached));
+    topic->dropped = read_u64(at + offsetof(struct stats_topic, dropped));
+    topic->refused = read_u64(at + offsetof(struct stats_topic, refused));
+    topic->disconnected = read_u64(at + offsetof(struct stats_topic, disconnected));
+}
+
+static bool read_lists(struct bytes bytes, struct snapshot *snapshot)
+{
+    static const struct list_of arenas = {STATS_TABLE_ARENAS, READER_ARENAS_MAX, sizeof *snapshot->arenas, read_arena};
+    static const struct list_of queues = {STATS_TABLE_QUEUES, READER_QUEUES_MAX, sizeof *snapshot->queues, read_queue};
+    static const struct list_of workers = {STATS_TABLE_WORKERS, READER_WORKERS_MAX, sizeof *snapshot->workers,
+                                           read_worker};
+    static const struct list_of pools = {STATS_TABLE_POOLS, READER_POOLS_MAX, sizeof *snapshot->pools, read_pool};
+    static const struct list_of parts = {STATS_TABLE_PARTS, READER_PARTS_MAX, sizeof *snapshot->parts, read_part};
+    static const struct list_of rpcs = {STATS_TABLE_RPCS, READER_RPCS_MAX, sizeof *snapshot->rpcs, read_rpc};
+    static const struct list_of topics = {STATS_TABLE_TOPICS, READER_TOPICS_MAX, sizeof *snapshot->topics, read_topic};
+    return read_list(bytes, &arenas, &snapshot->arenas, &snapshot->arena_count) &&
+           read_list(bytes, &queues, &snapshot->queues, &snapshot->queue_count) &&
+           read_list(bytes, &workers, &snapshot->workers, &snapshot->worker_count) &&
+           read_list(bytes, &pools, &snapshot->pools, &snapshot->pool_count) &&
+           read_list(bytes, &parts, &snapshot->parts, &snapshot->part_count) &&
+           read_list(bytes, &rpcs, &snapshot->rpcs, &snapshot->rpc_count) &&
+           read_list(bytes, &topics, &snapshot->topics, &snapshot->topic_count);
 }
 
 static unsigned count_ignored(struct bytes bytes)
@@ -442,8 +466,7 @@ enum reader_result reader_parse(const void *memory, size_t size, struct snapshot
     read_header(bytes, snapshot);
     snapshot->feature_count = read_names(bytes, STATS_TABLE_FEATURE_NAMES, snapshot->features, READER_FEATURES_MAX);
     snapshot->counter_count = read_names(bytes, STATS_TABLE_COUNTER_NAMES, snapshot->counters, READER_COUNTERS_MAX);
-    if (read_threads(bytes, snapshot) && read_arenas(bytes, snapshot) && read_queues(bytes, snapshot) &&
-        read_workers(bytes, snapshot) && read_pools(bytes, snapshot) && read_parts(bytes, snapshot))
+    if (read_threads(bytes, snapshot) && read_lists(bytes, snapshot))
         return READER_OK;
     reader_free(snapshot);
     return READER_NO_MEMORY;
@@ -457,5 +480,16 @@ void reader_free(struct snapshot *snapshot)
     free(snapshot->workers);
     free(snapshot->pools);
     free(snapshot->parts);
-    memset(snapshot, 0, sizeof *snapshot);
+    free(snapshot->rpcs);
+    free(snapshot->topics);
+    *snapshot = (struct snapshot){0};
+}
+
+const struct reader_thread *reader_find_thread(const struct snapshot *snapshot, uint32_t record)
+{
+    for (size_t i = 0; i < snapshot->thread_count; i++) {
+        if (snapshot->threads[i].record == record)
+            return &snapshot->threads[i];
+    }
+    return NULL;
 }

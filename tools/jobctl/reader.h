@@ -21,6 +21,8 @@ enum {
     READER_WORKERS_MAX = 4096,
     READER_POOLS_MAX = 1024,
     READER_PARTS_MAX = 16384,
+    READER_RPCS_MAX = 4096,
+    READER_TOPICS_MAX = 4096,
     READER_COUNTERS_MAX = 128,
     READER_FEATURES_MAX = 32,
 };
@@ -69,6 +71,10 @@ struct reader_queue {
     uint32_t receiver;                          /* record of a thread */
     uint64_t waiting, waiting_bytes;
     uint64_t taken, taken_ns;
+    bool is_subscriber;                         /* to a topic; what follows is of such */
+    uint32_t topic;                             /* record */
+    uint32_t policy;                            /* enum job_topic_policy */
+    uint64_t dropped, refused;
 };
 
 struct reader_worker {
@@ -96,6 +102,25 @@ struct reader_part {
     uint64_t submitted, refused, begun, shed, waited_ns;
 };
 
+struct reader_rpc {
+    reader_name name;
+    uint64_t opened_ns, overdue_ns;
+    uint32_t limit_calls;
+    uint32_t thread;                            /* record */
+    uint64_t oldest_ns;                         /* of the open calls; 0: none is open */
+    uint32_t open, unanswered;
+    uint64_t calls, answered, timed_out, canceled, dead, late, overdue, served, stray;
+};
+
+struct reader_topic {
+    uint32_t record;
+    reader_name name;
+    bool has_ended;
+    uint64_t opened_ns;
+    uint32_t subscribers;
+    uint64_t posts, reached, dropped, refused, disconnected;
+};
+
 struct snapshot {
     uint32_t major, minor;
     uint32_t pid;                               /* as the process itself knows it */
@@ -119,6 +144,10 @@ struct snapshot {
     size_t pool_count;
     struct reader_part *parts;
     size_t part_count;
+    struct reader_rpc *rpcs;
+    size_t rpc_count;
+    struct reader_topic *topics;
+    size_t topic_count;
     unsigned ignored_tables;                    /* that did not fit into the segment, or whose records are too short */
 };
 
@@ -129,5 +158,8 @@ void reader_copy(const void *shared, size_t size, void *copy);
 /* Reads a copy. On READER_OK the snapshot is to be freed with reader_free(). */
 enum reader_result reader_parse(const void *bytes, size_t size, struct snapshot *snapshot);
 void reader_free(struct snapshot *snapshot);
+
+/* The thread whose record it is; NULL: none, or it has gone since. */
+const struct reader_thread *reader_find_thread(const struct snapshot *snapshot, uint32_t record);
 
 #endif

@@ -197,6 +197,18 @@ static void judge_pool(struct report *report, const struct report_pool *pool)
                     pool->waiting, text_duration(report->interval_ns, interval));
 }
 
+/* By its own rule: the library says so in the log, once. */
+static void judge_rpc(struct report *report, const struct snapshot *snapshot, const struct reader_rpc *rpc)
+{
+    uint64_t now = report->target.now_ns;
+    const struct reader_thread *thread = reader_find_thread(snapshot, rpc->thread);
+    text_figure duration;
+    if (rpc->oldest_ns == 0 || now < rpc->oldest_ns || now - rpc->oldest_ns < rpc->overdue_ns)
+        return;
+    add_problem(report, "call_overdue", thread ? thread->tid : 0, "rpc %s: a call has had no answer for %s; %" PRIu32 " are open",
+                rpc->name, text_duration(now - rpc->oldest_ns, duration), rpc->open);
+}
+
 static void judge(struct report *report)
 {
     const struct process *process = &report->target.process;
@@ -213,6 +225,8 @@ static void judge(struct report *report)
             judge_pool(report, &runtime->pools[j]);
         for (size_t j = 0; j < runtime->segment->snapshot.worker_count; j++)
             judge_worker(report, &runtime->segment->snapshot, &runtime->segment->snapshot.workers[j]);
+        for (size_t j = 0; j < runtime->segment->snapshot.rpc_count; j++)
+            judge_rpc(report, &runtime->segment->snapshot, &runtime->segment->snapshot.rpcs[j]);
     }
 }
 

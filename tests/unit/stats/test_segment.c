@@ -271,6 +271,46 @@ START_TEST(parts_beyond_the_table_are_private_and_their_pool_says_how_many)
 }
 END_TEST
 
+START_TEST(rpcs_topics_and_queues_say_what_they_are_and_their_records_are_used_again)
+{
+    struct stats_rpc *rpcs[STATS_RPCS_MAX];
+    struct stats_topic *topics[STATS_TOPICS_MAX];
+    struct stats_line *line = line_claim(&root, LINE_LOOP, "front");
+    const struct stats_rpc_facts facts = {.name = "r", .overdue_ns = 9, .limit_calls = 8, .line = line};
+    for (unsigned i = 0; i < STATS_RPCS_MAX; i++)
+        ck_assert_ptr_nonnull(rpcs[i] = stats_rpc_claim(root.stats, &facts));
+    ck_assert_ptr_null(stats_rpc_claim(root.stats, &facts));
+    for (unsigned i = 0; i < STATS_TOPICS_MAX; i++)
+        ck_assert_ptr_nonnull(topics[i] = stats_topic_claim(root.stats, "t"));
+    ck_assert_ptr_null(stats_topic_claim(root.stats, "t"));
+    ck_assert(rpcs[0]->thread == 1 && rpcs[0]->overdue_ns == 9 && rpcs[0]->limit_calls == 8);
+    store_relaxed(&rpcs[1]->stray, 3);   /* one thread */
+    store_relaxed(&topics[1]->posts, 3);
+
+    stats_rpc_release(rpcs[1]);
+    stats_topic_release(topics[1]);
+    ck_assert_ptr_eq(stats_rpc_claim(root.stats, &facts), rpcs[1]);
+    ck_assert_ptr_eq(stats_topic_claim(root.stats, "u"), topics[1]);
+    const struct stats_queue_facts of_queue = {
+        .kind = STATS_QUEUE_SUBSCRIBER, .name = "u", .topic = topics[1], .policy = 1};
+    struct stats_queue *queue = stats_queue_claim(root.stats, &of_queue);
+
+    ck_assert_uint_eq(load_relaxed(&rpcs[1]->stray), 0);
+    ck_assert_uint_eq(load_relaxed(&topics[1]->posts), 0);
+    ck_assert(load_relaxed(&queue->kind) == STATS_QUEUE_SUBSCRIBER && queue->topic == 2 && queue->policy == 1);
+    stats_queue_release(queue);
+    for (unsigned i = 0; i < STATS_RPCS_MAX; i++)
+        stats_rpc_release(rpcs[i]);
+    for (unsigned i = 0; i < STATS_TOPICS_MAX; i++)
+        stats_topic_release(topics[i]);
+    line_release(&root, line);
+    ck_assert_ptr_null(stats_rpc_claim(NULL, &facts));
+    ck_assert_ptr_null(stats_topic_claim(NULL, "t"));
+    stats_rpc_release(NULL);
+    stats_topic_release(NULL);
+}
+END_TEST
+
 enum { CLAIMERS = 4, CLAIMS = 20000 };
 
 static void *claim_and_release(void *arg)
@@ -334,6 +374,7 @@ int main(void)
     tcase_add_test(tcase, an_arena_says_what_it_has_and_its_record_is_used_again);
     tcase_add_test(tcase, what_a_thread_that_goes_has_begun_stays_in_its_pools_sum);
     tcase_add_test(tcase, parts_beyond_the_table_are_private_and_their_pool_says_how_many);
+    tcase_add_test(tcase, rpcs_topics_and_queues_say_what_they_are_and_their_records_are_used_again);
     tcase_add_test(tcase, no_line_is_claimed_twice);
     tcase_add_test(tcase, no_descriptor_left_is_said_and_nothing_is_kept);
     suite_add_tcase(suite, tcase);
