@@ -52,8 +52,12 @@ void stream_hangup_watch(struct job_stream *stream)
     op->kind = OP_POLL;
     op->fd = stream->job_fd;
     op->poll.events = 0;   /* an error, a hang-up and the end are told unasked */
-    if (loop->engine->type->start(loop->engine, op) == 0)   /* else it hears of it when it receives again */
+    if (loop->engine->type->start(loop->engine, op) == 0) {
         handle_hold(&stream->handle);
+        return;
+    }
+    JOB_MARK(stream_waits_to_watch);
+    stream_stall(stream, STREAM_LATER_RESUME);
 }
 
 void stream_hangup_cancel(struct job_stream *stream)

@@ -302,12 +302,14 @@ void stream_receive_resume(struct job_stream *stream)
     bool is_wanted = handle_is_open(&stream->handle) && !stream_has(stream, STREAM_PAUSED);
     bool is_held = stream_has(stream, STREAM_CONNECTING) || stream_has(stream, STREAM_LEAVING) ||
                    stream_has(stream, STREAM_HELD);
-    if (is_held || stream_has(stream, STREAM_ENDED) || op_is_in_flight(stream_receive_op(stream)))
+    bool is_in_flight = op_is_in_flight(stream_receive_op(stream));
+    bool needs_watch = !is_in_flight || stream_has(stream, STREAM_UNIX) || stream_has(stream, STREAM_STARVED);
+    if (is_held || stream_has(stream, STREAM_ENDED))
         return;
-    if (is_wanted)
+    if (is_wanted && !is_in_flight)
         receive_again(stream);
-    else
-        stream_hangup_watch(stream);   /* which does nothing for one that is closed */
+    else if (needs_watch)
+        stream_hangup_watch(stream);   /* which does nothing for one that is closed, or has it */
 }
 
 void job_stream_resume(struct job_stream *stream)
