@@ -154,7 +154,7 @@ JOB_API int job_stream_peer(const struct job_stream *stream, char *text, size_t 
 JOB_API int job_stream_local(const struct job_stream *stream, char *text, size_t size);
 
 /** No `data` from now on, though the kernel may still deliver some bufs: they wait on the stream and come first on resume. `end`
- * waits behind them. Idempotent. Thread: loop thread. */
+ * waits behind them. Idempotent; after job_stream_finish() nothing. Thread: loop thread. */
 JOB_API void job_stream_pause(struct job_stream *stream);
 
 /** `data` again: what waited comes first, from the loop, not inside this call. Idempotent. Thread: loop thread. */

@@ -292,7 +292,8 @@ void stream_receive_drop(struct job_stream *stream)
 
 void job_stream_pause(struct job_stream *stream)
 {
-    if (stream && handle_is_here(&stream->handle, "job_stream_pause"))
+    /* One that finishes tells nothing anyway, and must receive to hear of the peer's end. */
+    if (stream && handle_is_here(&stream->handle, "job_stream_pause") && !stream_has(stream, STREAM_FINISHING))
         stream_set(stream, STREAM_PAUSED);
 }
 

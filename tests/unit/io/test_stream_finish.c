@@ -82,6 +82,40 @@ START_TEST(after_finish_nothing_can_be_sent_and_a_second_one_is_harmless)
 }
 END_TEST
 
+static struct job_timer ending;
+
+static void ends_peer(struct job_timer *timer)
+{
+    shutdown(peer, SHUT_WR);
+    job_timer_close(timer, NULL);
+}
+
+/* Its receive was cancelled in a pause, so nothing is in flight that would hear of the end. */
+static void finishes_and_pauses(struct job_timer *timer)
+{
+    finish();
+    job_stream_pause(&stream);
+    ck_assert(!job_stream_is_paused(&stream));
+    ck_assert_ok(job_timer_open(loop, &ending, ends_peer));
+    ck_assert_ok(job_timer_start(&ending, SHORT));
+    job_timer_close(timer, NULL);
+}
+
+START_TEST(a_pause_behind_a_finish_does_not_keep_the_end_away)
+{
+    static struct job_timer finishing;
+    job_stream_pause(&stream);
+    fixture_write(peer, "x", 1);
+    ck_assert_ok(job_timer_open(loop, &finishing, finishes_and_pauses));
+    ck_assert_ok(job_timer_start(&finishing, SHORT));
+
+    ck_assert_int_eq(job_loop_run(loop), 0);
+
+    ck_assert_int_eq(job_stream_status(&stream), 0);
+    ck_assert_uint_eq(datas + ends, 0);
+}
+END_TEST
+
 START_TEST(a_peer_that_never_ends_is_closed_after_the_linger)
 {
     queue(1000);
@@ -454,6 +488,7 @@ int main(void)
     tcase_set_timeout(tcase, 5);
     tcase_add_test(tcase, finish_sends_what_is_queued_and_the_peer_that_still_writes_sees_its_end_and_no_reset);
     tcase_add_test(tcase, after_finish_nothing_can_be_sent_and_a_second_one_is_harmless);
+    tcase_add_test(tcase, a_pause_behind_a_finish_does_not_keep_the_end_away);
     tcase_add_test(tcase, a_peer_that_never_ends_is_closed_after_the_linger);
     tcase_add_test(tcase, what_waits_for_a_slow_loop_is_sent_though_the_linger_is_over);
     tcase_add_test(tcase, a_peer_that_never_reads_is_closed_after_the_linger);
