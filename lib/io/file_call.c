@@ -47,7 +47,7 @@ static int directory_of(const struct job_path *path)
     return path->directory ? path->directory->job_fd : AT_FDCWD;
 }
 
-static int open_path(const struct job_path *path, int flags, unsigned mode, uint64_t resolve)
+static int open_any(const struct job_path *path, int flags, unsigned mode, uint64_t resolve)
 {
     bool makes = (flags & O_CREAT) || (flags & O_TMPFILE) == O_TMPFILE;
     struct open_how how = {
@@ -56,6 +56,31 @@ static int open_path(const struct job_path *path, int flags, unsigned mode, uint
         .resolve = path->resolve | resolve,
     };
     return (int)AGAIN_IF_INTERRUPTED(syscall(SYS_openat2, directory_of(path), path->name, &how, sizeof how));
+}
+
+/* -EAGAIN for all but files and directories: who opens one end of a FIFO and closes it again wakes whoever waits for the other, and a device
+ * may have a mind of its own. So what is there is looked at by a descriptor that opens nothing, and opened by that. */
+static int open_in_memory(const struct job_path *path, int flags)
+{
+    char name[sizeof "/proc/self/fd/" + 3 * sizeof(int)];
+    struct stat status;
+    int probe = open_any(path, O_PATH | (flags & (O_DIRECTORY | O_NOFOLLOW)), 0, RESOLVE_CACHED);
+    if (probe < 0)
+        return probe;
+    int fd = -EAGAIN;
+    if (fstat(probe, &status) == 0 && (S_ISREG(status.st_mode) || S_ISDIR(status.st_mode))) {
+        (void)snprintf(name, sizeof name, "/proc/self/fd/%d", probe);
+        fd = (int)AGAIN_IF_INTERRUPTED(open(name, (flags & ~O_NOFOLLOW) | O_CLOEXEC));
+    }
+    (void)sys_close(probe);   /* it has opened nothing */
+    return fd == -ENOENT ? -EAGAIN : fd;   /* there is no /proc */
+}
+
+/* resolve: 0, or RESOLVE_CACHED: without sleeping, files and directories only. */
+static int open_path(const struct job_path *path, int flags, unsigned mode, uint64_t resolve)
+{
+    bool is_probed = resolve == RESOLVE_CACHED && !(flags & O_PATH);
+    return is_probed ? open_in_memory(path, flags) : open_any(path, flags, mode, resolve);
 }
 
 int file_kind_of(int fd, int open_flags, uint32_t *flags)
@@ -412,7 +437,8 @@ static int call_watch(struct job_file_op *op)
     return id < 0 ? (int)id : 0;
 }
 
-/* Without O_NONBLOCK a FIFO would sleep until somebody opens its other end; with it, reads by the ring would not wait for the disk. */
+/* Without O_NONBLOCK a file whose lease somebody has would sleep until that is given up; with it, reads by the ring would not wait for the
+ * disk. */
 static int try_open(struct job_file_op *op)
 {
     int wanted = (int)op->job_flags;
@@ -420,9 +446,7 @@ static int try_open(struct job_file_op *op)
     int fd = open_path(&op->job_paths[0], wanted | extra, 0, RESOLVE_CACHED);
     if (fd < 0)
         return -EAGAIN;   /* whatever it is: the thread says it */
-    struct stat status;
-    bool is_file = fstat(fd, &status) == 0 && (S_ISREG(status.st_mode) || S_ISDIR(status.st_mode));
-    if (extra && (!is_file || fcntl(fd, F_SETFL, wanted & ~extra) < 0)) {
+    if (extra && fcntl(fd, F_SETFL, wanted & ~extra) < 0) {
         (void)sys_close(fd);   /* nothing was written */
         return -EAGAIN;
     }

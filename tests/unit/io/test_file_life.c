@@ -1,5 +1,6 @@
 /* test_file_life.c — the life of a file: opens that fail or wait, requests under way when it closes, what is refused. */
 #include <linux/openat2.h>
+#include <sys/inotify.h>
 
 #include "support/file_fixture.h"
 
@@ -100,6 +101,43 @@ START_TEST(a_fifo_without_a_writer_does_not_stop_the_loop)
 }
 END_TEST
 
+static int opens_of(int watch)
+{
+    struct inotify_event events[16];
+    ssize_t n = read(watch, events, sizeof events);
+    return n < 0 ? 0 : (int)(n / (ssize_t)sizeof events[0]);
+}
+
+/* To open one end of a FIFO and close it again wakes whoever waits at the other, to whom it looks like a peer that came and went. */
+START_TEST(a_fifo_is_opened_by_nobody_but_the_thread_that_waits_for_its_other_end)
+{
+    struct job_file_options to_read = {.path = at("fifo"), .flags = O_RDONLY};
+    int watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    ck_assert_int_eq(mkfifo("fifo", 0600), 0);
+    ck_assert_int_ge(inotify_add_watch(watch, "fifo", IN_OPEN | IN_CLOSE), 0);
+
+    if (_i == 0)
+        ck_assert_ok(job_file_open(loop, &file, &to_read, opened));
+    else
+        ck_assert_ok(job_path_load(&home.handle, &op, &(struct job_path){.name = "fifo"}, 100, ended));
+    ck_assert_int_eq(opens_of(watch), 0);   /* a thread sleeps in open(2) by now, or will */
+
+    int writer = open("fifo", O_WRONLY | O_CLOEXEC);   /* the other one has opened it as well */
+    ck_assert_int_ge(writer, 0);
+    ck_assert_int_eq(write(writer, "hello", 5), 5);
+    ck_assert_int_ge(opens_of(watch), 1);
+    close(writer);
+    run();
+
+    ck_assert_int_eq(status_seen, 0);
+    if (_i == 0)
+        close_file();
+    else
+        ck_assert_uint_eq(count_seen, 5);
+    close(watch);
+}
+END_TEST
+
 START_TEST(bad_arguments_are_refused)
 {
     struct job_buf *none = NULL, *small = NULL;
@@ -144,6 +182,7 @@ int main(void)
     tcase_add_test(tcase, closing_while_the_open_is_under_way_leaks_no_descriptor);
     tcase_add_test(tcase, a_closed_file_has_no_descriptor);
     tcase_add_test(tcase, a_fifo_without_a_writer_does_not_stop_the_loop);
+    tcase_add_loop_test(tcase, a_fifo_is_opened_by_nobody_but_the_thread_that_waits_for_its_other_end, 0, 2);
     tcase_add_test(tcase, bad_arguments_are_refused);
     return fixture_run(suite);
 }
