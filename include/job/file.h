@@ -97,6 +97,7 @@ JOB_API int job_file_open(struct job_loop *loop, struct job_file *file, const st
 
 /**
  * Makes a file of a descriptor, which it owns from then on: also of a pipe or a terminal, to be read or written in turn.
+ * O_NONBLOCK makes no difference: a read waits, and so does a write.
  *
  * @return 0, or -EBADF: no descriptor; -ECANCELED, -EPERM, -EINVAL as above. On error the caller still owns fd
  * Thread: loop thread, or before start.

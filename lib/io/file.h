@@ -19,7 +19,8 @@ enum file_call {
 enum {
     FILE_SEEKABLE = 1,   /* a regular file or a block device: the ring reads it */
     FILE_DIRECT = 2,     /* O_DIRECT */
-    FILE_RING_WRITES = 4 /* the ring writes it as well: those with O_DIRECT, docs/decisions/011; and in tests */
+    FILE_RING_WRITES = 4, /* the ring writes it as well: those with O_DIRECT, docs/decisions/011; and in tests */
+    FILE_NONBLOCK = 8,   /* O_NONBLOCK: the ring would end with EAGAIN what has to wait for the disk, and begin anew, over and over */
 };
 
 enum { FILE_VECTOR_MAX = sizeof(((struct job_file_op *)0)->job_vector) / (sizeof(struct iovec)) };

@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <linux/openat2.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/inotify.h>
@@ -89,7 +90,7 @@ int file_kind_of(int fd, int open_flags, uint32_t *flags)
     if (fstat(fd, &status) < 0)
         return -errno;
     bool is_seekable = S_ISREG(status.st_mode) || S_ISBLK(status.st_mode);
-    *flags = (is_seekable ? FILE_SEEKABLE : 0) | (open_flags & O_DIRECT ? FILE_DIRECT | FILE_RING_WRITES : 0);
+    *flags = (is_seekable ? FILE_SEEKABLE : 0) | (open_flags & O_NONBLOCK ? FILE_NONBLOCK : 0) | (open_flags & O_DIRECT ? FILE_DIRECT | FILE_RING_WRITES : 0);
     return 0;
 }
 
@@ -117,12 +118,43 @@ static int call_open(struct job_file_op *op)
     return fd < 0 ? fd : 0;
 }
 
+/* A call has failed with `err`. True: it can be made again. O_NONBLOCK belongs to all who have the pipe or terminal, and any of them may have
+ * set it; our thread waits all the same. */
+static bool waits_until_ready(long err, int fd, short events)
+{
+    struct pollfd pollfd = {.fd = fd, .events = events};
+    return err == -EAGAIN && (fcntl(fd, F_GETFL) & O_NONBLOCK) && AGAIN_IF_INTERRUPTED(poll(&pollfd, 1, -1)) == 1;
+}
+
+static int read_at(struct job_file_op *op, int fd)
+{
+    long n = 1;
+    while (n > 0 && op->count < op->job_len) {
+        size_t room;
+        void *bytes = job_buf_room(op->job_buf, &room);
+        n = AGAIN_IF_INTERRUPTED(pread(fd, bytes, (size_t)(op->job_len - op->count), (off_t)(op->job_offset + op->count)));
+        if (n <= 0)
+            break;
+        op->count += (uint64_t)n;
+        (void)job_buf_extend(op->job_buf, (size_t)n);   /* the kernel writes no more than it was asked for */
+        if (op->job_file->job_flags & FILE_DIRECT)
+            break;   /* what follows would begin in the middle of a block */
+    }
+    return n < 0 ? (int)n : 0;
+}
+
 /* Of what cannot be read at an offset: what is there. */
 static int call_read(struct job_file_op *op)
 {
     size_t room;
+    int fd = op->job_file->job_fd;
+    if ((op->job_file->job_flags & FILE_SEEKABLE) && op->job_offset != JOB_FILE_CURRENT)
+        return read_at(op, fd);
     void *bytes = job_buf_room(op->job_buf, &room);
-    long n = AGAIN_IF_INTERRUPTED(read(op->job_file->job_fd, bytes, min_size(room, op->job_len)));
+    long n;
+    do
+        n = AGAIN_IF_INTERRUPTED(read(fd, bytes, min_size(room, op->job_len)));
+    while (waits_until_ready(n, fd, POLLIN));
     if (n < 0)
         return (int)n;
     op->count = (uint64_t)n;
@@ -138,6 +170,8 @@ static int write_all(struct job_file_op *op, int fd, bool is_seekable)
         unsigned count = file_fill_vector(op, (size_t)op->count, &len);
         off_t offset = is_append || is_current || !is_seekable ? -1 : (off_t)(op->job_offset + op->count);
         long n = AGAIN_IF_INTERRUPTED(pwritev2(fd, file_vector(op), (int)count, offset, flags));
+        if (waits_until_ready(n, fd, POLLOUT))
+            continue;
         if (n <= 0)
             return n < 0 ? (int)n : -EIO;
         op->count += (uint64_t)n;

@@ -24,6 +24,12 @@ static bool is_seekable(const struct job_file *file)
     return (file->job_flags & FILE_SEEKABLE) != 0;
 }
 
+/* May the ring read and write it at an offset? */
+static bool is_for_ring(const struct job_file *file)
+{
+    return is_seekable(file) && !(file->job_flags & FILE_NONBLOCK);
+}
+
 /* Takes a buf over when the request has started, and not before. */
 static int start_with(struct job_file_op *op, struct job_buf **buf, int (*start)(struct job_file_op *op))
 {
@@ -62,7 +68,7 @@ int job_file_read(struct job_file *file, struct job_file_op *op, struct job_buf 
         }
         buf = &own;
     }
-    err = start_with(op, buf, is_seekable(file) && !is_current ? file_op_ring : file_op_call);
+    err = start_with(op, buf, is_for_ring(file) && !is_current ? file_op_ring : file_op_call);
     job_buf_free(&own);   /* NULL, unless it has not started */
     return err;
 }
@@ -101,7 +107,7 @@ int job_file_write(struct job_file *file, struct job_file_op *op, struct job_buf
         return err;
     op->job_len = len;
     op->job_offset = offset;
-    bool by_ring = is_seekable(file) && (file->job_flags & FILE_RING_WRITES) && is_offset;
+    bool by_ring = is_for_ring(file) && (file->job_flags & FILE_RING_WRITES) && is_offset;
     if (len > 0)
         return start_with(op, buf, by_ring ? file_op_ring : file_op_call);
     op->job_buf = job_buf_take(buf);

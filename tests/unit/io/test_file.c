@@ -1,6 +1,8 @@
 /* test_file.c — files on a real file system: what is read is what was written, by every way; ends and errors. */
 #include <sys/mount.h>
 
+#include "engine/engine.h"
+#include "loop/loop.h"
 #include "support/file_fixture.h"
 
 START_TEST(what_was_written_is_read)
@@ -333,6 +335,98 @@ START_TEST(a_pipe_is_read_in_turn_and_written_without_a_signal)
 }
 END_TEST
 
+/* O_NONBLOCK belongs to all who have the pipe: another process that shares it may have set it. */
+
+static int other_end;
+static struct job_timer later;
+
+static void writes(struct job_timer *timer)
+{
+    ck_assert_int_eq(write(other_end, "hello", 5), 5);
+    job_timer_close(timer, NULL);
+}
+
+START_TEST(a_read_waits_for_a_pipe_that_does_not_block)
+{
+    int fds[2];
+    struct job_buf *none = NULL;
+    ck_assert_int_eq(pipe2(fds, O_CLOEXEC | O_NONBLOCK), 0);
+    other_end = fds[1];
+    ck_assert_ok(job_file_adopt(loop, &file, fds[0]));
+    ck_assert_ok(job_file_read(&file, &op, &none, 100, 0, ended));
+    ck_assert_ok(job_timer_open(loop, &later, writes));
+    ck_assert_ok(job_timer_start(&later, 20000000));
+
+    run();
+
+    ck_assert_int_eq(status_seen, 0);
+    ck_assert_uint_eq(count_seen, 5);
+    close(fds[1]);
+    close_file();
+}
+END_TEST
+
+enum { MUCH = 300000 };
+
+static void *reads_much(void *arg)
+{
+    static char bytes[MUCH];
+    ssize_t sum = 0, n = 1;
+    for (; sum < MUCH && n > 0; sum += n)
+        n = read(other_end, bytes, sizeof bytes);
+    return arg;
+}
+
+static pthread_t reading;
+
+static void begins_to_read(struct job_timer *timer)
+{
+    ck_assert_uint_eq(ends, 0);
+    ck_assert_int_eq(pthread_create(&reading, NULL, reads_much, NULL), 0);
+    job_timer_close(timer, NULL);
+}
+
+START_TEST(a_write_waits_for_a_full_pipe_that_does_not_block)
+{
+    int fds[2];
+    ck_assert_int_eq(pipe2(fds, O_CLOEXEC | O_NONBLOCK), 0);
+    ck_assert_int_eq(fcntl(fds[0], F_SETFL, 0), 0);
+    other_end = fds[0];
+    ck_assert_ok(job_file_adopt(loop, &file, fds[1]));
+    struct job_buf *buf = pattern(MUCH, false);
+    ck_assert_ok(job_file_write(&file, &op, &buf, 0, ended));
+    ck_assert_ok(job_timer_open(loop, &later, begins_to_read));
+    ck_assert_ok(job_timer_start(&later, 20000000));
+
+    run();
+
+    pthread_join(reading, NULL);
+    ck_assert_int_eq(status_seen, 0);
+    ck_assert_uint_eq(count_seen, MUCH);
+    close(fds[0]);
+    close_file();
+}
+END_TEST
+
+/* The ring would end such a read with EAGAIN where the disk must be waited for, or try it over and over. */
+START_TEST(a_file_that_does_not_block_is_read_by_a_thread)
+{
+    struct job_buf *none = NULL;
+    make_file("a", 1000);
+    int fd = open("a", O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    ck_assert_ok(job_file_adopt(loop, &file, fd));
+
+    ck_assert_ok(job_file_read(&file, &op, &none, 2000, 100, ended));
+    ck_assert_uint_eq(loop->engine->in_flight, 0);
+    run();
+
+    ck_assert_uint_eq(count_seen, 900);
+    check_pattern(got, 100, 900);
+    ck_assert_int_eq(lseek(fd, 0, SEEK_CUR), 0);
+    close_file();
+}
+END_TEST
+
 int main(void)
 {
     TCase *tcase;
@@ -351,5 +445,8 @@ int main(void)
     tcase_add_test(tcase, locks_are_seen_by_other_descriptors);
     tcase_add_test(tcase, a_file_that_shrinks_while_it_is_read_ends_earlier);
     tcase_add_test(tcase, a_pipe_is_read_in_turn_and_written_without_a_signal);
+    tcase_add_test(tcase, a_read_waits_for_a_pipe_that_does_not_block);
+    tcase_add_test(tcase, a_write_waits_for_a_full_pipe_that_does_not_block);
+    tcase_add_test(tcase, a_file_that_does_not_block_is_read_by_a_thread);
     return fixture_run(suite);
 }
