@@ -64,8 +64,8 @@ JOB_API bool job_handle_is_closing(const struct job_handle *handle);
 JOB_API int job_handle_cancel(struct job_handle *handle);
 
 /** What to call after its last operation and its last task when its close names nothing else: a job_*_close() with NULL, or
- * job_loop_close(), which closes whatever is open. Streams have `closed` among their events, and that comes first. After it the memory is
- * yours. NULL: nothing. Call it after the open. Thread: loop thread, or before start. */
+ * job_loop_close(), which closes whatever is open. Kinds that have `closed` among their events call this only without that event. After it
+ * the memory is yours. NULL: nothing. Call it after the open. Thread: loop thread, or before start. */
 JOB_API void job_handle_on_closed(struct job_handle *handle, void (*closed)(struct job_handle *handle));
 
 /** An unreferenced handle does not keep job_loop_run() from returning. Handles start referenced; both calls are idempotent.

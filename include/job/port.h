@@ -105,7 +105,7 @@ JOB_API int job_end_post(struct job_end *end, const struct job_post *post);
  * @param message     receives it; job_message_free() it
  * @param timeout_ns  0: do not wait; negative: for ever; else at most so long
  * @return 0, or -EAGAIN: none is there (timeout 0); -ETIMEDOUT; -EPIPE: the peer is closed and everything was received; -EINVAL;
- *         -EDEADLK: it would wait, and this is a loop's thread, which must not; nothing waits then
+ *         -EDEADLK: it would wait, and this is a loop's thread, which must not; nothing waits then; -EPERM: in a forked child
  * Thread: any that owns the end.
  */
 JOB_API int job_end_receive(struct job_end *end, struct job_message **message, int64_t timeout_ns);
@@ -145,7 +145,8 @@ struct job_port {
  * @param end     *end becomes NULL on success
  * @param events  must outlive the port
  * @return 0, or -EINVAL: an argument is NULL, or the end is of another runtime; -ECANCELED: the loop is closing; -EPERM: another thread's
- * loop Thread: loop thread, or before start.
+ *         loop
+ * Thread: loop thread, or before start.
  */
 JOB_API int job_port_open(struct job_loop *loop, struct job_port *port, struct job_end **end,
                           const struct job_port_events *events);

@@ -116,7 +116,7 @@ JOB_API uint64_t job_worker_id(const struct job_worker *worker);
 JOB_API int job_worker_post(struct job_worker *worker, const struct job_post *post);
 
 /** Asks it to stop; `exit` comes with 1, unless it had ended by itself. More than once is harmless.
- * @return 0, or -EINVAL: never opened; -ESRCH: it has ended. Thread: loop thread. */
+ * @return 0, or -EINVAL: never opened; -ESRCH: it has ended; -EPERM: not the loop's thread. Thread: loop thread. */
 JOB_API int job_worker_stop(struct job_worker *worker);
 
 /** Stops it, and drops its messages that are not delivered yet. `exit` and `closed` come as ever. Thread: loop thread. */

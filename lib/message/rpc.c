@@ -176,6 +176,8 @@ static void rpc_closed(struct job_handle *handle)
     deadline_clear(loop, &rpc->look);
     if (public->job_events->closed)
         LOOP_CALL(loop, public->job_events->closed, (public));   /* their memory is the user's: nothing of `public` is read below */
+    else
+        handle_tell_closed(handle);
     rpc_drop_held(rpc);
     stats_rpc_release(rpc->shown);
     alloc_free(loop->root, rpc);

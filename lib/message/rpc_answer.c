@@ -53,7 +53,7 @@ int job_rpc_answer(struct job_rpc *handle, struct job_message **call, int status
     struct stamp stamp = {.kind = MESSAGE_ANSWER, .call = held->call, .status = status};
     err = port_post(&handle->job_port, post ? post : &empty, &stamp);
     if (err < 0)
-        return err;
+        return err == -ECANCELED ? -EPIPE : err;   /* the rpc is open, so the port closes since the other end has */
     *call = NULL;
     give_back(rpc, held);
     return 0;

@@ -110,7 +110,7 @@ int job_rpc_call(struct job_rpc *handle, struct job_rpc_call *call, const struct
     if (err == 0)
         begin(rpc, call, timeout_ns);   /* its answer comes on this thread: not before */
     rpc_see_to_idle(rpc);
-    return err;
+    return err == -ECANCELED ? -EPIPE : err;   /* the rpc is open, so the port closes since the other end has */
 }
 
 void rpc_answered(struct rpc *rpc, struct job_message *message)

@@ -229,6 +229,8 @@ static void subscriber_closed(struct job_handle *handle)
     struct job_loop *loop = handle->job_loop;
     if (subscriber->job_events->closed)
         LOOP_CALL(loop, subscriber->job_events->closed, (subscriber));   /* its memory is the user's: not read below */
+    else
+        handle_tell_closed(handle);
     topic_release(queue->topic);
     queue_free(loop->root, queue);
 }

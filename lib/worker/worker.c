@@ -212,6 +212,8 @@ static void worker_closed(struct job_handle *handle)
         tell_left(worker, record);
     else if (worker->job_events->closed)
         LOOP_CALL(loop_of(worker), worker->job_events->closed, (worker));
+    else
+        handle_tell_closed(handle);
 }
 
 static const struct handle_kind worker_kind = {.name = "worker", .close = worker_close, .closed = worker_closed};
@@ -384,8 +386,7 @@ int job_worker_post(struct job_worker *worker, const struct job_post *post)
     if (!worker || handle_state(&worker->handle) == HANDLE_NONE)
         return -EINVAL;
     int err = job_port_post(&worker->job_port, post);
-    bool has_ended = err == -EPIPE || (err == -ECANCELED && !handle_is_open(&worker->handle));
-    return has_ended ? -ESRCH : err;
+    return err == -EPIPE || err == -ECANCELED ? -ESRCH : err;
 }
 
 int job_worker_stop(struct job_worker *worker)

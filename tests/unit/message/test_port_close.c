@@ -180,6 +180,26 @@ START_TEST(P11_a_port_that_is_closed_can_be_called_though_its_loop_is_gone)
 }
 END_TEST
 
+static struct job_handle *told_closed;
+
+static void forget(struct job_handle *handle)
+{
+    told_closed = handle;
+    memset(handle, 0xa5, sizeof(struct job_port));   /* it is ours again */
+}
+
+START_TEST(without_a_closed_event_a_port_tells_who_was_named_for_its_handle)
+{
+    static const struct job_port_events deaf = {0};
+    open_channel(NULL);
+    ck_assert_ok(job_port_open(loop, &a.port, &ends[0], &deaf));
+    job_handle_on_closed(&a.port.handle, forget);
+    job_port_close(&a.port);
+    ck_assert_int_eq(job_loop_run(loop), 0);
+    ck_assert_ptr_eq(told_closed, &a.port.handle);
+}
+END_TEST
+
 START_TEST(P14_a_started_port_keeps_the_loop_alive_until_it_is_stopped_or_unreferenced)
 {
     open_both(NULL);
@@ -426,6 +446,7 @@ int main(void)
     tcase_add_test(tcase, P10_close_now_drops_what_waits_and_its_bufs);
     tcase_add_test(tcase, P11_each_call_says_what_is_wrong_in_each_state);
     tcase_add_test(tcase, P11_a_port_that_is_closed_can_be_called_though_its_loop_is_gone);
+    tcase_add_test(tcase, without_a_closed_event_a_port_tells_who_was_named_for_its_handle);
     tcase_add_test(tcase, P14_a_started_port_keeps_the_loop_alive_until_it_is_stopped_or_unreferenced);
     tcase_add_test(tcase, P16_a_port_whose_end_was_taken_refuses_and_the_new_owner_is_untouched);
     tcase_add_test(tcase, P17_an_end_in_its_own_message_is_refused);

@@ -489,6 +489,53 @@ START_TEST(each_open_call_of_a_dead_callee_ends_once_with_EOWNERDEAD)
 }
 END_TEST
 
+static int calls_in_done[2];
+
+static void ask_the_dead(struct job_rpc_call *call, int status, struct job_message *message)
+{
+    on_done(call, status, message);
+    calls_in_done[0] = ask(&a, 1, "anybody?");
+    calls_in_done[1] = answer(&a, 0, 0, "for nobody");
+}
+
+START_TEST(in_done_of_a_dead_callee_its_end_is_closed)
+{
+    open_both(NULL, NULL);
+    callers[0].call.done = ask_the_dead;
+    ck_assert_ok(ask(&a, 0, "held"));
+    ck_assert_ok(ask(&b, 2, "held as well"));
+    turns(2);
+    ck_assert_uint_eq(a.held_count, 1);
+    job_rpc_close(&b.rpc);
+    turns(4);
+
+    ck_assert_int_eq(callers[0].status, -EOWNERDEAD);
+    ck_assert_int_eq(calls_in_done[0], -EPIPE);
+    ck_assert_int_eq(calls_in_done[1], -EPIPE);
+    ck_assert_uint_eq(a.closed, 1);
+}
+END_TEST
+
+static unsigned told_closed;
+
+static void forget(struct job_handle *handle)
+{
+    told_closed++;
+    memset(handle, 0xa5, sizeof(struct job_rpc));   /* it is ours again */
+}
+
+START_TEST(without_a_closed_event_an_rpc_tells_who_was_named_for_its_handle)
+{
+    static const struct job_rpc_events deaf = {0};
+    ck_assert_ok(job_channel_open(runtime, &ends[0], &ends[1], NULL));
+    ck_assert_ok(job_rpc_open(loop, &a.rpc, &ends[0], NULL, &deaf));
+    job_handle_on_closed(&a.rpc.handle, forget);
+    job_rpc_close(&a.rpc);
+    turns(4);
+    ck_assert_uint_eq(told_closed, 1);
+}
+END_TEST
+
 START_TEST(a_callee_whose_end_never_came_to_a_loop_is_dead_when_it_is_closed)
 {
     ck_assert_ok(job_channel_open(runtime, &ends[0], &ends[1], NULL));
@@ -745,6 +792,8 @@ int main(void)
     tcase_add_test(tcase, crossed_calls_at_their_limits_go_on);
     tcase_add_test(tcase, a_caller_that_closes_ends_its_calls_before_closed);
     tcase_add_test(tcase, each_open_call_of_a_dead_callee_ends_once_with_EOWNERDEAD);
+    tcase_add_test(tcase, in_done_of_a_dead_callee_its_end_is_closed);
+    tcase_add_test(tcase, without_a_closed_event_an_rpc_tells_who_was_named_for_its_handle);
     tcase_add_test(tcase, a_callee_whose_end_never_came_to_a_loop_is_dead_when_it_is_closed);
     tcase_add_test(tcase, closing_in_done_ends_the_others_once);
     tcase_add_test(tcase, a_loop_that_closes_ends_open_calls);

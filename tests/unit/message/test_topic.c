@@ -645,6 +645,30 @@ START_TEST(a_subscriber_that_is_closed_can_be_called_though_its_loop_is_gone)
 }
 END_TEST
 
+static unsigned told_closed;
+
+static void forget(struct job_handle *handle)
+{
+    told_closed++;
+    memset(handle, 0xa5, sizeof(struct job_subscriber));   /* it is ours again */
+}
+
+static void ignore(struct job_subscriber *subscriber, const struct job_news *news)
+{
+    (void)subscriber, (void)news;
+}
+
+START_TEST(without_a_closed_event_a_subscriber_tells_who_was_named_for_its_handle)
+{
+    static const struct job_subscriber_events no_closed = {.message = ignore};
+    ck_assert_ok(job_subscriber_open(loop, &a->subscriber, topic, NULL, &no_closed));
+    job_handle_on_closed(&a->subscriber.handle, forget);
+    job_subscriber_close(&a->subscriber);
+    turns(2);
+    ck_assert_uint_eq(told_closed, 1);
+}
+END_TEST
+
 START_TEST(bad_arguments_are_refused)
 {
     static const struct job_subscriber_events deaf = {.closed = on_closed};
@@ -720,6 +744,7 @@ int main(void)
     tcase_add_test(tcase, a_flood_does_not_starve_the_rest_of_the_loop);
     tcase_add_test(tcase, a_loop_that_closes_closes_its_subscribers);
     tcase_add_test(tcase, a_subscriber_that_is_closed_can_be_called_though_its_loop_is_gone);
+    tcase_add_test(tcase, without_a_closed_event_a_subscriber_tells_who_was_named_for_its_handle);
     tcase_add_test(tcase, bad_arguments_are_refused);
     suite_add_tcase(suite, tcase);
     return fixture_run(suite);

@@ -518,6 +518,33 @@ START_TEST(a_worker_that_is_closed_can_be_called_though_its_parents_loop_is_gone
 }
 END_TEST
 
+static int post_in_exit;
+
+static void posts_in_exit(struct job_worker *worker, int code)
+{
+    (void)code;
+    post_in_exit = job_worker_post(worker, &(struct job_post){0});
+}
+
+static unsigned told_closed;
+
+static void forget(struct job_handle *handle)
+{
+    told_closed++;
+    memset(handle, 0xa5, sizeof(struct job_worker));   /* it is ours again */
+}
+
+START_TEST(without_a_closed_event_a_worker_tells_who_was_named_for_its_handle_and_in_exit_it_has_ended)
+{
+    static const struct job_worker_events no_closed = {.exit = posts_in_exit};
+    ck_assert_ok(job_worker_open(loop, &w.worker, ends_at_once, NULL, &no_closed));
+    job_handle_on_closed(&w.worker.handle, forget);
+    ck_assert_int_eq(job_loop_run(loop), 0);
+    ck_assert_int_eq(post_in_exit, -ESRCH);
+    ck_assert_uint_eq(told_closed, 1);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("worker stop");
@@ -536,6 +563,7 @@ int main(void)
     tcase_add_test(tcase, a_worker_whose_time_is_up_with_nothing_left_to_wait_for_is_closed);
     tcase_add_test(tcase, who_fails_while_its_loop_closes_is_told_by_its_code);
     tcase_add_test(tcase, a_worker_that_is_closed_can_be_called_though_its_parents_loop_is_gone);
+    tcase_add_test(tcase, without_a_closed_event_a_worker_tells_who_was_named_for_its_handle_and_in_exit_it_has_ended);
     tcase_add_test(tcase, closing_the_parents_loop_stops_its_workers);
     suite_add_tcase(suite, tcase);
     return fixture_run(suite);
