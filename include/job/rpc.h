@@ -9,7 +9,8 @@
  * its worker has ended, before it answered). An answer that comes after that is dropped with all that it carries, and counted.
  *
  * Nobody waits for room to answer: whoever calls has limited how many answers may come (calls_max), so two who call each other at their
- * limits go on. Questions are limited as all messages: -EAGAIN, and then `writable`.
+ * limits go on. Questions are limited as all messages: -EAGAIN, and then `writable`. A call that has timed out or was canceled makes room
+ * for another, but the other end may still hold it: it holds no more than calls_max, and answers one that comes beyond with -EBUSY.
  */
 #ifndef JOB_RPC_H
 #define JOB_RPC_H
@@ -23,14 +24,15 @@ struct job_rpc_call;
 
 struct job_rpc_options {
     const char *name;          /* in the log; NULL: "rpc"; copied, cut to 31 bytes */
-    unsigned calls_max;        /* own calls that may be open; 0: 256; at most 65536 */
+    unsigned calls_max;        /* own calls that may be open, or wait at the other end for its answer; 0: 256; at most 65536 */
     uint64_t overdue_ns;       /* an open call that is older is told in the log, and counted; 0: 10 s; UINT64_MAX: never */
 };
 
 /* All on the rpc's loop; each may be NULL. */
 struct job_rpc_events {
     /* The other end asks. The message is lent: its bytes and its items stay there until it is answered or `closed` has returned. Answer
-     * here or later; job_message_free() and job_message_keep() are not for it. Without this handler each is answered with -ENOSYS. */
+     * here or later; job_message_free() and job_message_keep() are not for it. Without this handler each is answered with -ENOSYS. One
+     * that comes while so many of the caller's are held as it may have open (its calls_max) is answered with -EBUSY, and not told. */
     void (*call)(struct job_rpc *rpc, struct job_message *message);
     /* Once after -EAGAIN: call again. */
     void (*writable)(struct job_rpc *rpc);
@@ -77,6 +79,7 @@ struct job_rpc_stats {
     uint64_t overdue;          /* calls that were open for longer than overdue_ns */
     uint64_t served;           /* calls of the other end that came here */
     uint64_t stray;            /* messages of the other end that were neither calls nor answers, and were dropped */
+    uint64_t refused;          /* calls of the other end that were answered with -EBUSY, since too many were held here */
     unsigned open;             /* calls that wait for an answer */
     unsigned unanswered;       /* calls of the other end that wait for ours */
 };

@@ -107,7 +107,7 @@ enum {
     MESSAGE_ITEMS_INLINE = 4,
     NEWS_BYTES_INLINE = LIMIT(1024, 16),                 /* of a post to a topic; more lie in the arena; unmeasured */
     RPC_CALLS_DEFAULT = LIMIT(256, 2),                   /* open calls of one end; unmeasured */
-    RPC_CALLS_MAX = 1 << 16,                             /* answers go beyond PORT_MESSAGES_MAX: both below what an inbox counts */
+    RPC_CALLS_MAX = 1 << 16,                             /* answers that can come at once, beyond PORT_MESSAGES_MAX: an inbox counts more */
 
     /* stats */
     STATS_THREADS_MAX = LIMIT(256, 16),

@@ -19,7 +19,10 @@ struct rpc;
 /* What a call and its answer have besides, at the very end of their room. */
 struct stamp {
     enum message_kind kind;
-    int32_t status;                 /* of an answer */
+    union {
+        int32_t status;             /* of an answer */
+        uint32_t calls_max;         /* of a call: how many the caller may have open */
+    };
     uint64_t call;                  /* the caller's number for it */
     struct rpc *holder;             /* of a held call, and where it is listed */
     struct list node;

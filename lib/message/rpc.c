@@ -7,9 +7,11 @@
  * comes whatever that end was doing, since closing needs no room. So a call is open until one of its ends takes it off the list, all on
  * this loop's thread: exactly one.
  *
- * Why crossed calls cannot block each other: an answer takes its room beyond the limit of the queue that it goes to. At most calls_max can
- * be there, since each was asked for. Rejected: to keep their room free from the start (a caller would be refused because the other end has
- * asked much). Accepted: an answer's bytes are bounded each, not as a sum.
+ * Why crossed calls cannot block each other: an answer takes its room beyond the limit of the queue that it goes to. At most calls_max
+ * wait for one at the other end, also of those that were given up here, since it refuses more; so that many can come at once. Rejected: to
+ * keep their room free from the start (a caller would be refused because the other end has asked much); to count a call that was given up
+ * as open until its answer comes (one that is never answered would take its place for ever). Accepted: an answer's bytes are bounded each,
+ * not as a sum; and who gives up calls while it does not take what comes, has more than calls_max answers in its queue.
  */
 #include "message/rpc.h"
 

@@ -2,6 +2,9 @@
  *
  * A call stays in the message that it came in, and the rpc lists it until it is answered: so nothing needs to be made when one arrives, and
  * nothing can fail there. What its answer needs to know is in the stamp at the end of the message's room.
+ *
+ * A caller that gives up its calls has room for new ones, while those that it has given up are still held here. So it says with each call
+ * how many it may have open, and what would be one more than that is answered at once.
  */
 #include <errno.h>
 
@@ -13,22 +16,38 @@ static struct job_message *message_of_stamp(struct stamp *stamp)
     return (struct job_message *)(void *)((char *)stamp + sizeof *stamp - MESSAGE_BYTES);
 }
 
+/* The message is the port's, and goes with what it carries. */
+static void refuse(struct rpc *rpc, const struct stamp *call, int status)
+{
+    static const struct job_post empty = {0};
+    struct stamp stamp = {.kind = MESSAGE_ANSWER, .call = call->call, .status = status};
+    (void)port_post(&rpc->handle->job_port, &empty, &stamp);   /* no memory for it: the caller is told that it is overdue */
+    rpc_show(rpc);
+}
+
 void rpc_asked(struct rpc *rpc, struct job_message *message)
 {
     struct job_rpc *handle = rpc->handle;
     struct stamp *stamp = message_stamp(message);
+    rpc->stats.served++;
+    if (!handle->job_events->call) {
+        refuse(rpc, stamp, -ENOSYS);
+        return;
+    }
+    if (rpc->stats.unanswered >= stamp->calls_max) {
+        JOB_MARK(rpc_holds_what_its_caller_has_given_up);
+        rpc->stats.refused++;
+        refuse(rpc, stamp, -EBUSY);
+        return;
+    }
     job_message_keep(message);
     message->kind = MESSAGE_HELD;
     stamp->holder = rpc;
     list_init(&stamp->node);
     list_push_back(&rpc->held, &stamp->node);
-    rpc->stats.served++;
     rpc->stats.unanswered++;
     rpc_show(rpc);
-    if (handle->job_events->call)
-        LOOP_CALL(rpc_loop(rpc), handle->job_events->call, (handle, message));
-    else
-        (void)job_rpc_answer(handle, &message, -ENOSYS, NULL);   /* no memory for it: the caller is told that it is overdue */
+    LOOP_CALL(rpc_loop(rpc), handle->job_events->call, (handle, message));
 }
 
 static void give_back(struct rpc *rpc, struct stamp *stamp)

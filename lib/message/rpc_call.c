@@ -105,7 +105,8 @@ int job_rpc_call(struct job_rpc *handle, struct job_rpc_call *call, const struct
         rpc->wants_room = true;
         return -EAGAIN;
     }
-    struct stamp stamp = {.kind = MESSAGE_CALL, .call = number_of(rpc, rpc->first_free)};
+    struct stamp stamp = {
+        .kind = MESSAGE_CALL, .calls_max = rpc->calls_max, .call = number_of(rpc, rpc->first_free)};
     err = port_post(&handle->job_port, post ? post : &empty, &stamp);
     if (err == 0)
         begin(rpc, call, timeout_ns);   /* its answer comes on this thread: not before */

@@ -391,6 +391,43 @@ START_TEST(open_calls_are_limited_and_room_is_told_once)
 }
 END_TEST
 
+static void give_up(unsigned index)
+{
+    job_rpc_cancel(&callers[index].call);
+    turns(2);
+    ck_assert_int_eq(callers[index].status, -ECANCELED);
+}
+
+START_TEST(calls_that_were_given_up_are_held_within_the_callers_limit)
+{
+    open_both(NULL, &(struct job_rpc_options){.calls_max = 2});
+    for (unsigned i = 0; i < 2; i++) {
+        ck_assert_ok(ask(&a, i, "given up"));
+        turns(2);
+        give_up(i);
+    }
+    struct job_buf *buf = text_buf("for nobody");
+    struct job_item item = {.kind = JOB_ITEM_BUF, .buf = &buf};
+    ck_assert_ok(job_rpc_call(&a.rpc, &callers[2].call, &(struct job_post){.items = &item, .count = 1}, 0));
+    turns(3);
+    ck_assert_int_eq(callers[2].status, -EBUSY);
+    ck_assert(callers[2].has_answer);
+    ck_assert_uint_eq(b.held_count, 2);
+    ck_assert_uint_eq(stats_of(&b).refused, 1);
+    ck_assert_uint_eq(stats_of(&b).unanswered, 2);
+
+    ck_assert_ok(answer(&b, 0, 0, "late"));
+    ck_assert_ok(ask(&a, 3, "there is room again"));
+    turns(3);
+    ck_assert_uint_eq(b.held_count, 3);
+    ck_assert_uint_eq(callers[3].done, 0);
+    ck_assert_ok(answer(&b, 2, 9, ""));
+    turns(3);
+    ck_assert_int_eq(callers[3].status, 9);
+    ck_assert_uint_eq(stats_of(&b).served, 4);
+}
+END_TEST
+
 START_TEST(a_full_queue_refuses_calls_and_leaves_their_bufs)
 {
     struct job_buf *buf = text_buf("mine");
@@ -788,6 +825,7 @@ int main(void)
     tcase_add_test(tcase, a_call_that_is_answered_does_not_time_out_as_well);
     tcase_add_test(tcase, a_canceled_call_ends_later_and_once);
     tcase_add_test(tcase, open_calls_are_limited_and_room_is_told_once);
+    tcase_add_test(tcase, calls_that_were_given_up_are_held_within_the_callers_limit);
     tcase_add_test(tcase, a_full_queue_refuses_calls_and_leaves_their_bufs);
     tcase_add_test(tcase, crossed_calls_at_their_limits_go_on);
     tcase_add_test(tcase, a_caller_that_closes_ends_its_calls_before_closed);
