@@ -205,8 +205,8 @@ JOB_API struct job_connection *job_message_take_connection(struct job_message *m
 /** In `message`: keeps it beyond the callback. job_message_free() gives it back, on any thread. Idempotent. Thread: loop thread. */
 JOB_API void job_message_keep(struct job_message *message);
 
-/** Gives back a message that was kept or received, with the items that were not taken; *message becomes NULL. NULL is allowed.
- * Thread: any that owns it. */
+/** Gives back a message that was kept or received, with the items that were not taken; *message becomes NULL. NULL is allowed. In
+ * `message` one that was not kept stays, which the log says: it goes back by itself. Thread: any that owns it. */
 JOB_API void job_message_free(struct job_message **message);
 
 /**

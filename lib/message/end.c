@@ -313,8 +313,9 @@ void job_message_free(struct job_message **pointer)
     struct job_message *message = pointer ? *pointer : NULL;
     if (!message)
         return;
-    if (message->kind == MESSAGE_HELD) {
-        log_write(&message->box->root->log, JOB_LOG_ERROR, "job_message_free(): a call is answered, not freed: ignored");
+    if (message->kind == MESSAGE_HELD || message->current) {
+        log_write(&message->box->root->log, JOB_LOG_ERROR, "job_message_free(): %s: ignored",
+                  message->current ? "a message that was not kept goes back by itself" : "a call is answered, not freed");
         return;
     }
     *pointer = NULL;

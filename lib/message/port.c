@@ -85,11 +85,11 @@ static void deliver_one(struct job_port *port, struct job_message *message)
         (void)fetch_add_relaxed(&port->job_end->root->dropped, 1);   /* a count: orders nothing */
     struct job_message *left = port->job_current;
     port->job_current = NULL;
-    if (!port->job_end)
-        job_message_free(&left);   /* the end was taken in the callback, and counted the message */
-    else if (left)
+    if (left && port->job_end)
         end_done(port->job_end, left);
-    else
+    else if (left)
+        message_give_back(left);   /* the end was taken in the callback, and counted the message */
+    else if (port->job_end)
         end_kept(port->job_end, port->job_charge);
 }
 

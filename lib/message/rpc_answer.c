@@ -53,6 +53,7 @@ void rpc_asked(struct rpc *rpc, struct job_message *message)
 static void give_back(struct rpc *rpc, struct stamp *stamp)
 {
     list_remove(&stamp->node);
+    stamp->holder = NULL;   /* whoever has kept another copy of the pointer is refused */
     rpc->stats.unanswered--;
     rpc_show(rpc);
     message_give_back(message_of_stamp(stamp));

@@ -382,6 +382,34 @@ START_TEST(a_message_that_is_kept_outlives_its_port)
 }
 END_TEST
 
+static void free_inside(struct peer *peer, struct job_message *message)
+{
+    struct job_message *copy = message;
+    job_message_free(&copy);   /* ignored, and said so in the log */
+    ck_assert_ptr_eq(copy, message);
+    if (peer->received == 2)
+        ck_assert_ok(job_port_take(&peer->port, &ends[1]));   /* then nobody else gives it back */
+}
+
+START_TEST(a_message_that_was_not_kept_cannot_be_freed_in_its_callback)
+{
+    open_both(NULL);
+    b.then = free_inside;
+    for (unsigned i = 0; i < 3; i++)
+        ck_assert_ok(post_number(&a.port, i));
+    turns(2);
+    for (unsigned i = 3; i < 103; i++)   /* each has a place of its own */
+        ck_assert_ok(post_number(&a.port, i));
+    struct job_message *message = NULL;
+    for (unsigned i = 2; i < 103; i++) {
+        ck_assert_ok(job_end_receive(ends[1], &message, 0));
+        ck_assert_mem_eq(job_message_bytes(message, NULL), &i, sizeof i);
+        job_message_free(&message);
+    }
+    job_port_close(&a.port);
+}
+END_TEST
+
 static void take_inside(struct peer *peer, struct job_message *message)
 {
     unsigned number = 0;
@@ -455,6 +483,7 @@ int main(void)
     tcase_add_test(tcase, P21_closing_a_port_closes_all_that_its_messages_carry);
     tcase_add_test(tcase, P25_close_needs_no_room);
     tcase_add_test(tcase, a_message_that_is_kept_outlives_its_port);
+    tcase_add_test(tcase, a_message_that_was_not_kept_cannot_be_freed_in_its_callback);
     tcase_add_test(tcase, an_end_that_is_taken_and_closed_in_the_callback_leaves_the_message);
     tcase_add_test(tcase, closing_the_loop_drops_what_waits);
     suite_add_tcase(suite, tcase);

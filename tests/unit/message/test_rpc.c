@@ -714,6 +714,22 @@ START_TEST(what_cannot_be_answered_is_refused)
 }
 END_TEST
 
+START_TEST(a_second_answer_by_another_copy_of_the_pointer_is_refused)
+{
+    open_both(NULL, NULL);
+    ck_assert_ok(ask(&a, 0, "question"));
+    turns(2);
+    b.held[1] = b.held[0];
+    ck_assert_ok(answer(&b, 0, 1, "first"));
+    ck_assert_int_eq(answer(&b, 1, 2, "second"), -EINVAL);
+    turns(2);
+
+    ck_assert_int_eq(callers[0].status, 1);
+    ck_assert_uint_eq(stats_of(&a).late, 0);
+    ck_assert_uint_eq(stats_of(&b).unanswered, 0);
+}
+END_TEST
+
 START_TEST(bad_arguments_are_refused_and_change_nothing)
 {
     struct job_rpc never = {0};
@@ -839,6 +855,7 @@ int main(void)
     tcase_add_test(tcase, a_callee_that_does_not_answer_is_reported_once_a_call);
     tcase_add_test(tcase, a_caller_keeps_its_loop_alive_only_while_a_call_is_open);
     tcase_add_test(tcase, what_cannot_be_answered_is_refused);
+    tcase_add_test(tcase, a_second_answer_by_another_copy_of_the_pointer_is_refused);
     tcase_add_test(tcase, bad_arguments_are_refused_and_change_nothing);
     tcase_add_test(tcase, another_thread_is_refused);
     tcase_add_test(tcase, messages_that_are_no_calls_are_dropped_and_counted);
