@@ -171,11 +171,14 @@ static bool names_what_is_left(const struct job_runtime *runtime)
 {
     struct job_counts counts;
     job_runtime_counts(runtime, &counts);
+    uint64_t boxes = counts.ends == 0 ? load_relaxed(&runtime->root.boxes) : 0;   /* ends have some: then they alone are named */
     const struct { const char *kind; uint64_t count; } left[] = {
         {"bufs", counts.bufs},       {"regions", counts.regions}, {"tasks", counts.tasks},
         {"handles", counts.handles}, {"loops, pools or arenas", load_relaxed(&runtime->root.users)},
         {"ends of channels, senders or topics", counts.ends},
         {"pieces of foreign memory", counts.wraps},
+        {"queues of messages that were kept or received", boxes},
+        {"news that were retained", load_relaxed(&runtime->root.news)},
     };
     bool is_any = false;
     for (size_t i = 0; i < sizeof left / sizeof left[0]; i++) {

@@ -53,6 +53,8 @@ struct root {
     atomic_u64 threads;
     atomic_u64 copied_bytes;      /* payload bytes that the library copied: copybreak, flatten */
     atomic_u64 ends;              /* ends of channels, senders, and who has a topic open */
+    atomic_u64 boxes;             /* queues of channels: without an end or a sender one lives as long as a message that was kept */
+    atomic_u64 news;              /* posts to topics that wait or were retained */
     atomic_u64 dropped;           /* messages that nobody received, since open */
 
     atomic_u64 worker_ids;        /* the last one that was given */

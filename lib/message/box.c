@@ -35,6 +35,7 @@ struct box *box_open(struct root *root, const struct job_channel_options *option
     box->references = 1;
     box->close.kind = MESSAGE_CLOSE;
     box->close.box = box;
+    (void)fetch_add_relaxed(&root->boxes, 1);   /* ledger: orders nothing */
     return box;
 }
 
@@ -57,6 +58,7 @@ void box_release(struct box *box)
     }
     inbox_fini(&box->inbox);
     stats_queue_release(box->shown);
+    (void)fetch_sub_relaxed(&box->root->boxes, 1);   /* ledger */
     alloc_free(box->root, box);
 }
 

@@ -95,6 +95,7 @@ int news_new(struct root *root, const struct job_post *post, struct job_news **o
     if (post->len > 0)
         memcpy(is_big ? job_buf_room(news->big, &room) : bytes_of(news), post->bytes, post->len);
     note_items(news, post);
+    (void)fetch_add_relaxed(&root->news, 1);   /* ledger: orders nothing */
     *out = news;
     return 0;
 }
@@ -126,6 +127,7 @@ static void news_free(struct job_news *news)
         job_region_release(&news->items[i].region);
     }
     job_buf_free(&news->big);
+    (void)fetch_sub_relaxed(&news->root->news, 1);   /* ledger */
     alloc_free(news->root, news);
 }
 

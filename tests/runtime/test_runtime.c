@@ -75,6 +75,60 @@ START_TEST(a_runtime_with_something_alive_is_not_closed_and_says_what)
 }
 END_TEST
 
+START_TEST(a_message_that_is_kept_is_named_and_nothing_is_freed_beneath_it)
+{
+    struct job_runtime *runtime = NULL;
+    struct job_end *ends[2];
+    struct job_message *message = NULL;
+    ck_assert_ok(job_runtime_open(&runtime, &(struct job_runtime_options){.log = remember}));
+    ck_assert_ok(job_channel_open(runtime, &ends[0], &ends[1], NULL));
+    ck_assert_ok(job_end_post(ends[0], &(struct job_post){.bytes = "kept", .len = 5}));
+    ck_assert_ok(job_end_receive(ends[1], &message, 0));
+    job_end_close(&ends[0]);
+    job_end_close(&ends[1]);
+    ck_assert_int_eq(job_runtime_close(&runtime), -EBUSY);
+    ck_assert_ptr_nonnull(strstr(logged, "1 queues of messages"));
+    ck_assert_str_eq(job_message_bytes(message, NULL), "kept");
+    struct job_loop *loop = NULL;   /* the runtime is whole */
+    ck_assert_ptr_nonnull(job_runtime_calls(runtime));
+    ck_assert_ok(job_loop_open(runtime, &loop, NULL));
+    ck_assert_ok(job_loop_close(&loop, 0));
+    job_message_free(&message);
+    ck_assert_ok(job_runtime_close(&runtime));
+}
+END_TEST
+
+static const struct job_news *retained;
+
+static void retain(struct job_subscriber *subscriber, const struct job_news *news)
+{
+    retained = job_news_retain(news);
+    job_subscriber_close(subscriber);
+}
+
+START_TEST(news_that_are_retained_are_named_and_nothing_is_freed_beneath_them)
+{
+    static const struct job_subscriber_events hears = {.message = retain};
+    struct job_runtime *runtime = NULL;
+    struct job_loop *loop = NULL;
+    struct job_topic *topic = NULL;
+    struct job_subscriber subscriber = {0};
+    ck_assert_ok(job_runtime_open(&runtime, &(struct job_runtime_options){.log = remember}));
+    ck_assert_ok(job_loop_open(runtime, &loop, NULL));
+    ck_assert_ok(job_topic_open(runtime, "news", &topic));
+    ck_assert_ok(job_subscriber_open(loop, &subscriber, topic, NULL, &hears));
+    ck_assert_ok(job_topic_post(topic, &(struct job_post){.bytes = "kept", .len = 5}, NULL));
+    ck_assert_int_eq(job_loop_run(loop), 0);
+    job_topic_close(&topic);
+    ck_assert_ok(job_loop_close(&loop, 0));
+    ck_assert_int_eq(job_runtime_close(&runtime), -EBUSY);
+    ck_assert_ptr_nonnull(strstr(logged, "1 news"));
+    ck_assert_str_eq(job_news_bytes(retained, NULL), "kept");
+    job_news_release(&retained);
+    ck_assert_ok(job_runtime_close(&runtime));
+}
+END_TEST
+
 START_TEST(the_default_arena_is_not_the_callers_to_close)
 {
     struct job_runtime *runtime = fixture_runtime();
@@ -213,6 +267,8 @@ int main(void)
     tcase_add_test(tcase, defaults_open_and_close_and_leave_no_descriptor);
     tcase_add_test(tcase, bad_input_is_an_errno_and_changes_nothing);
     tcase_add_test(tcase, a_runtime_with_something_alive_is_not_closed_and_says_what);
+    tcase_add_test(tcase, a_message_that_is_kept_is_named_and_nothing_is_freed_beneath_it);
+    tcase_add_test(tcase, news_that_are_retained_are_named_and_nothing_is_freed_beneath_them);
     tcase_add_test(tcase, the_default_arena_is_not_the_callers_to_close);
     tcase_add_test(tcase, two_runtimes_live_side_by_side_and_share_nothing);
     tcase_add_test(tcase, a_forked_child_may_not_close_it_but_open_its_own);
