@@ -146,6 +146,8 @@ static void port_turn(struct job_mail *mail)
 {
     struct job_port *port = container_of(mail, struct job_port, job_mail);
     port->job_flags &= ~(uint32_t)(PORT_ARMED | PORT_DUE);
+    if (loop_of(port)->is_closing && port->job_end)
+        end_drop_messages(port->job_end);   /* it may have been closed before the loop was, with a backlog */
     deliver(port);
     settle(port);
 }

@@ -462,6 +462,24 @@ START_TEST(closing_the_loop_drops_what_waits)
 }
 END_TEST
 
+START_TEST(closing_the_loop_drops_the_backlog_of_a_port_that_closes)
+{
+    enum { MANY = 1000 };   /* more than it delivers in one turn */
+    open_both(NULL);
+    for (unsigned i = 0; i < MANY; i++)
+        ck_assert_ok(post_number(&a.port, i));
+    job_port_close(&b.port);
+    turns(1);
+    unsigned received = b.received;
+    ck_assert_uint_lt(received, MANY);
+    ck_assert_uint_eq(b.closed, 0);
+    ck_assert_ok(job_loop_close(&loop, 0));
+    ck_assert_uint_eq(b.received, received);
+    ck_assert_uint_eq(b.closed, 1);
+    ck_assert_uint_eq(dropped(), MANY - received);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("port_close");
@@ -486,6 +504,7 @@ int main(void)
     tcase_add_test(tcase, a_message_that_was_not_kept_cannot_be_freed_in_its_callback);
     tcase_add_test(tcase, an_end_that_is_taken_and_closed_in_the_callback_leaves_the_message);
     tcase_add_test(tcase, closing_the_loop_drops_what_waits);
+    tcase_add_test(tcase, closing_the_loop_drops_the_backlog_of_a_port_that_closes);
     suite_add_tcase(suite, tcase);
     return fixture_run(suite);
 }
