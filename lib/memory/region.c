@@ -277,7 +277,8 @@ static int region_wait(struct job_region *base, size_t offset, size_t width, uin
         return -EAGAIN;
     if (timeout_ns == 0)
         return -ETIMEDOUT;
-    struct self *me = self();
+    /* A forked child runs no loop of its parent's, whatever its one thread was there, and must not write into the parent's statistics. */
+    const struct self nobody = {0}, *me = root_is_forked(region->root) ? &nobody : self();
     if (me->loop)
         return -EDEADLK;
     uint64_t now = region->root->now_ns();
@@ -309,6 +310,8 @@ int job_region_notify(struct job_region *base, size_t offset, unsigned count)
     if (!cell)
         return -EINVAL;
     annotate_give(cell);
+    if (count == 0)
+        return 0;   /* the kernel would wake one */
     if (region->is_shared)
         return sys_futex_wake_shared(cell, count);
     return (int)waitlist_notify(&region->waitlist, cell, count);

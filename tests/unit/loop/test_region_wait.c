@@ -501,6 +501,82 @@ START_TEST(S28_a_child_shares_a_region_and_its_waits_and_its_death_wakes_nobody)
 }
 END_TEST
 
+START_TEST(to_notify_none_wakes_none_also_in_a_shared_region)
+{
+    struct job_region *mine = region;
+    struct waiting waiting;
+    for (unsigned is_shared = 0; is_shared < 2; is_shared++) {
+        if (is_shared)
+            ck_assert_ok(job_region_open_with(
+                runtime, &(struct job_region_options){.size = 64, .is_shared = true}, &region));
+        start_waiting(&waiting, CELL, false);
+        ck_assert_int_eq(job_region_notify(region, CELL, 0), 0);
+        ck_assert_int_eq(job_region_notify(region, CELL, 1), 1);
+        join(&waiting);
+    }
+    job_region_release(&region);
+    region = mine;
+}
+END_TEST
+
+static struct job_region *with_a_child;
+static int child_status = -1;
+
+static void fork_on_loop(struct job_call *call)
+{
+    (void)call;
+    pid_t child = fork();
+    if (child == 0)
+        _exit(job_region_wait32(with_a_child, CELL, 0, 1000000) == -ETIMEDOUT ? 0 : 1);
+    ck_assert_int_gt(child, 0);
+    ck_assert_int_eq(waitpid(child, &child_status, 0), child);
+}
+
+START_TEST(S28_a_child_that_a_callback_has_forked_may_wait)
+{
+    struct job_call call = {.run = fork_on_loop};
+    ck_assert_ok(job_region_open_with(
+        runtime, &(struct job_region_options){.size = 64, .is_shared = true}, &with_a_child));
+    ck_assert_ok(job_loop_call(loop, &call));
+    ck_assert_int_eq(job_loop_run(loop), 0);
+    ck_assert_int_eq(child_status, 0);
+    job_region_release(&with_a_child);
+}
+END_TEST
+
+static void on_closed_elsewhere(struct job_region_waiter *waiter)
+{
+    (void)waiter;
+    ck_abort_msg("nobody may name this");
+}
+
+static void stop_loop(struct job_call *call)
+{
+    (void)call;
+    job_loop_stop(loop);
+}
+
+static void *close_elsewhere(void *arg)
+{
+    (void)arg;
+    job_region_waiter_close(&waiters[0], on_closed_elsewhere);   /* ignored, and said so in the log */
+    return NULL;
+}
+
+START_TEST(a_close_on_another_thread_changes_nothing)
+{
+    pthread_t thread;
+    open_waiters();
+    struct job_call call = {.run = stop_loop};
+    ck_assert_ok(job_loop_call(loop, &call));   /* the loop is ours once it has run */
+    ck_assert_int_eq(job_loop_run(loop), 1);
+    ck_assert_int_eq(pthread_create(&thread, NULL, close_elsewhere, NULL), 0);
+    pthread_join(thread, NULL);
+    ck_assert_ok(job_region_waiter_wait32(&waiters[0], region, CELL, 0, -1));   /* it is open */
+    ck_assert_ok(job_loop_close(&loop, 0));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("region wait");
@@ -523,6 +599,9 @@ int main(void)
     tcase_add_test(tcase, S23_S24_what_is_lock_free_is_known);
     tcase_add_test(tcase, S25_stores_and_loads_are_sequentially_consistent);
     tcase_add_test(tcase, S28_a_child_shares_a_region_and_its_waits_and_its_death_wakes_nobody);
+    tcase_add_test(tcase, to_notify_none_wakes_none_also_in_a_shared_region);
+    tcase_add_test(tcase, S28_a_child_that_a_callback_has_forked_may_wait);
+    tcase_add_test(tcase, a_close_on_another_thread_changes_nothing);
     suite_add_tcase(suite, tcase);
     return fixture_run(suite);
 }
