@@ -159,15 +159,16 @@ JOB_API int job_inside_listen(struct job_inside *inside, const struct job_inside
 /** As job_port_post(), to the parent; -ECANCELED as well after job_inside_exit() or job_inside_fail(). Thread: the worker's. */
 JOB_API int job_inside_post(struct job_inside *inside, const struct job_post *post);
 
-/** Ends the worker with a code, after this turn, in which it hears and posts no more. The first code counts. Thread: the worker's. */
+/** Ends the worker with a code, after this turn, in which it hears and posts no more. The first code counts; a worker that was stopped and
+ * has said none by the end of its loop has 1, and a failure, also a later one, makes it 1. Thread: the worker's. */
 JOB_API void job_inside_exit(struct job_inside *inside, int code);
 
 /** True from when the worker was asked to stop, or has said that it ends: for callbacks that go on for long, which look now and then and
  * return. Costs a load or two. Thread: the worker's. */
 JOB_API bool job_inside_is_stopping(const struct job_inside *inside);
 
-/** As job_inside_exit() with code 1, after its parent was told of the error (by the code alone while the worker's loop closes). The first
- * one counts.
+/** As job_inside_exit() with code 1, whatever code was said before, after its parent was told of the error (by the code alone while the
+ * worker's loop closes). The first failure counts.
  * @param err   a negative errno
  * @param text  copied, cut to 1023 bytes; NULL: none
  * Thread: the worker's. */

@@ -128,8 +128,10 @@ void *worker_thread(void *arg)
     bool is_started = job_end_receive(record->end, &record->inside.start, -1) == 0;
     if (is_started)
         run(record, loop);
-    if (registry_remove(record) && !record->has_code)
+    if (registry_remove(record) && !record->has_code) {
         record->code = 1;
+        record->has_code = true;   /* whatever is said while its loop closes */
+    }
     close_loop(record, &loop);
     job_message_free(&record->inside.start);
     job_end_close(&record->end);

@@ -545,6 +545,44 @@ START_TEST(without_a_closed_event_a_worker_tells_who_was_named_for_its_handle_an
 }
 END_TEST
 
+static struct job_timer closing_late;
+
+static void exits_late(struct job_handle *handle)
+{
+    (void)handle;
+    job_inside_exit(job_inside_current(), 0);
+}
+
+static void opens_what_exits_late(struct job_inside *inside, struct job_message *start)
+{
+    listens(inside, start);
+    ck_assert_ok(job_timer_open(job_inside_loop(inside), &closing_late, never));
+    job_handle_on_closed(&closing_late.handle, exits_late);
+    post_value(inside, 1);
+}
+
+static void exits_and_fails(struct job_inside *inside, struct job_message *start)
+{
+    (void)start;
+    job_inside_exit(inside, 3);
+    job_inside_fail(inside, -EDOM, "behind its exit");
+    job_inside_exit(inside, 4);
+}
+
+START_TEST(a_code_that_is_said_behind_a_stop_or_a_failure_is_not_heard)
+{
+    w.then = stop_it;
+    open_worker(&w, opens_what_exits_late, NULL);
+    run_to_end(&w);
+    ck_assert_int_eq(w.code, 1);
+    memset(&w, 0, sizeof w);
+    open_worker(&w, exits_and_fails, NULL);
+    run_to_end(&w);
+    ck_assert_uint_eq(w.errors, 1);
+    ck_assert_int_eq(w.code, 1);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("worker stop");
@@ -564,6 +602,7 @@ int main(void)
     tcase_add_test(tcase, who_fails_while_its_loop_closes_is_told_by_its_code);
     tcase_add_test(tcase, a_worker_that_is_closed_can_be_called_though_its_parents_loop_is_gone);
     tcase_add_test(tcase, without_a_closed_event_a_worker_tells_who_was_named_for_its_handle_and_in_exit_it_has_ended);
+    tcase_add_test(tcase, a_code_that_is_said_behind_a_stop_or_a_failure_is_not_heard);
     tcase_add_test(tcase, closing_the_parents_loop_stops_its_workers);
     suite_add_tcase(suite, tcase);
     return fixture_run(suite);
