@@ -65,8 +65,7 @@ struct job_rpc_call {
     uint64_t job_since_ns;
     uint32_t job_slot;
     uint32_t job_state;
-    int job_status;
-    uint32_t job_reserved0;
+    uint32_t job_reserved0[2];
     uint64_t job_reserved[2];
 };
 

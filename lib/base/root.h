@@ -72,7 +72,7 @@ struct root {
     pthread_mutex_t orphans_lock;
     struct list orphans;
 
-    pthread_mutex_t travel;       /* held while an end goes into a message or comes out; message/end.c */
+    pthread_mutex_t travel;       /* held while an end goes into a message or comes out; message/message.c */
 };
 
 /* After fork the child has none of the threads and shares the rings: whatever would touch them says -EPERM. A load, so that fast

@@ -9,7 +9,7 @@
 #include "loop/handle.h"
 #include "memory/region.h"
 
-enum { WAITER_WAITING = 1, WAITER_HELD = 2 };
+enum { WAITER_WAITING = 1, WAITER_LINGERS = 2 };
 
 _Static_assert(sizeof(struct wait_node) <= sizeof ((struct job_region_waiter *)0)->job_node, "a node fits");
 _Static_assert(sizeof(struct deadline) <= sizeof ((struct job_region_waiter *)0)->job_deadline, "a deadline fits");
@@ -49,7 +49,7 @@ static void tell(struct job_region_waiter *waiter, int status)
 static void notified(struct job_mail *mail)
 {
     struct job_region_waiter *waiter = container_of(mail, struct job_region_waiter, job_mail);
-    if ((waiter->job_flags & WAITER_HELD) == 0) {
+    if ((waiter->job_flags & WAITER_LINGERS) == 0) {
         tell(waiter, 0);
         return;
     }
@@ -74,7 +74,7 @@ static void waiter_close(struct job_handle *handle)
         end_wait(waiter);
         return;
     }
-    waiter->job_flags |= WAITER_HELD;   /* until its mail has come */
+    waiter->job_flags |= WAITER_LINGERS;   /* until its mail has come */
     handle_hold(handle);
 }
 

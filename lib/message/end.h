@@ -1,4 +1,10 @@
-/* end.h — one end of a channel: the box that it receives from, and its way into the peer's. What travels. */
+/* end.h — one end of a channel: the box that it receives from, and its way into the peer's. What travels.
+ *
+ *      end a ── in ──▶ box ◀── out (a sender) ── end b
+ *        └───── out (a sender) ──▶ box ◀── in ─────┘
+ *
+ * A box counts who holds it: the end that receives, each sender, each message that was kept.
+ */
 #ifndef JOB_MESSAGE_END_H
 #define JOB_MESSAGE_END_H
 

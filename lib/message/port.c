@@ -22,7 +22,7 @@ enum {
     PORT_DUE = 4,          /* we have queued our mail ourselves */
     PORT_DELIVERING = 8,
     PORT_WAITING = 16,     /* for room: the waiter is registered, or its mail is on its way */
-    PORT_HELD = 32,        /* closing, and not through: our mail comes, or a delivery goes on */
+    PORT_LINGERS = 32,     /* closing, and not through: our mail comes, or a delivery goes on */
     PORT_DROPS = 64,       /* closing, and what waits is not delivered */
     PORT_TAKEN = 128,      /* closing, since its end went elsewhere */
 };
@@ -137,8 +137,8 @@ static void settle(struct job_port *port)
     if (end)
         end_free(end);
     port->job_end = NULL;
-    assert(is(port, PORT_HELD));
-    port->job_flags &= ~(uint32_t)PORT_HELD;
+    assert(is(port, PORT_LINGERS));
+    port->job_flags &= ~(uint32_t)PORT_LINGERS;
     handle_release(&port->handle);
 }
 
@@ -195,7 +195,7 @@ static void port_close(struct job_handle *handle)
     }
     if (!port->job_end && !is(port, PORT_ARMED | PORT_DUE | PORT_DELIVERING))
         return;
-    port->job_flags |= PORT_HELD;
+    port->job_flags |= PORT_LINGERS;
     handle_hold(handle);
     if (!is(port, PORT_ARMED | PORT_DUE | PORT_DELIVERING))
         make_due(port);
