@@ -313,6 +313,8 @@ static int enter(struct fake_ring *ring, unsigned to_submit, unsigned min_comple
         return refusals[dice_below(&ring->dice, 2)];
     }
     unsigned taken = consume(ring, to_submit);
+    if (!(flags & IORING_ENTER_GETEVENTS))
+        step(ring);   /* what can end while it is submitted ends */
     if (taken < to_submit || !(flags & IORING_ENTER_GETEVENTS))
         return (int)taken;
     int err = wait_for(ring, min_complete, timeout);

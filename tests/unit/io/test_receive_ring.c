@@ -1,4 +1,5 @@
 /* test_receive_ring.c — the receive ring of a loop: how many slots it lends, when it lends more, and what it does without any. */
+#include "base/limits.h"
 #include "base/root.h"
 #include "support/fixture.h"
 
@@ -205,11 +206,61 @@ START_TEST(hunger_that_lasts_is_told_once_with_its_arena_and_so_is_its_end)
 }
 END_TEST
 
+/* After a turn in which the ring was filled again. */
+static uint64_t used_bytes(struct job_timer *timer)
+{
+    struct job_arena_stats stats;
+    (void)turns_in_20_ms(timer);
+    job_arena_stats(arena, &stats);
+    return stats.used_bytes;
+}
+
+/* What is lent to an idle loop comes back from nobody. */
+START_TEST(a_ring_does_not_grow_into_the_last_quarter_of_its_arena)
+{
+    static const struct job_stream_events events = {.data = on_data};
+    enum { SLOT = 4 * KIB, SLOTS_ALL = 512, RESERVE = 4, HELD = SLOTS_ALL - RESERVE - SLOTS_ALL / RECEIVE_GROWN_SPARE };
+    static struct job_buf *held[HELD];
+    struct job_runtime *runtime = fixture_runtime();
+    struct job_timer timer;
+    struct job_arena_options arena_options = {
+        .limit_bytes = SLOTS_ALL * SLOT, .reserve_bytes = RESERVE * SLOT, .cache_slots_max = JOB_ARENA_NO_CACHE};
+    ck_assert_ok(job_arena_open(runtime, &arena, &arena_options));
+    struct job_loop_options options = {
+        .arena = arena, .receive_slots = SLOTS, .receive_slot_bytes = SLOT, .no_spin = true};
+    ck_assert_ok(job_loop_open(runtime, &loop, &options));
+    ck_assert_ok(job_timer_open(loop, &timer, stop_loop));
+    for (unsigned i = 0; i < TALKERS; i++) {
+        int fds[2];
+        fixture_pair(fds);
+        peers[i] = fds[0];
+        ck_assert_ok(job_stream_adopt(loop, &streams[i], fds[1], &events));
+    }
+    for (unsigned i = 0; i < HELD; i++)
+        ck_assert_ok(job_buf_alloc(arena, 1, NULL, &held[i]));
+
+    for (unsigned round = 0; round < ROUNDS; round++)
+        all_talk();
+    ck_assert_uint_gt(starved(), 0);                                  /* it is too small for them */
+    ck_assert_uint_lt(used_bytes(&timer), (HELD + TALKERS) * SLOT);   /* and stays so */
+    for (unsigned i = 0; i < HELD; i++)
+        job_buf_free(&held[i]);
+
+    ck_assert_uint_ge(used_bytes(&timer), TALKERS * SLOT);            /* now there is room */
+    ck_assert_int_eq(job_loop_close(&loop, 0), 0);
+    for (unsigned i = 0; i < TALKERS; i++)
+        close(peers[i]);
+    ck_assert_ok(job_arena_close(&arena));
+    fixture_close(runtime);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("receive ring");
     TCase *growth = tcase_create("growth");
     tcase_add_test(growth, a_ring_too_small_for_those_who_talk_at_once_grows);
+    tcase_add_test(growth, a_ring_does_not_grow_into_the_last_quarter_of_its_arena);
     suite_add_tcase(suite, growth);
     TCase *hunger = tcase_create("hunger");
     tcase_add_test(hunger, a_starving_loop_makes_no_turns_while_nothing_is_freed);
