@@ -53,12 +53,12 @@ struct job_task {
     struct job_handle *job_handle;
     struct job_pool *job_pool;
     void *job_list[2];
-    void (*job_writable)(struct job_task *task);
+    uint64_t job_queued_ns;            /* since when it waits, by its loop's time; 0: it is not shed */
     bool *job_leaving;
+    void (*job_writable)(struct job_task *task);
     struct job_region *job_regions[4];
     uint32_t job_region_count;
     uint32_t job_reserved0;
-    uint64_t job_queued_ns;            /* since when it waits, by its loop's time; 0: it is not shed */
     uint64_t job_reserved1;
 };
 

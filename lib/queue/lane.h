@@ -23,11 +23,11 @@ struct lane {
     struct mailbox *home;
     struct job_mail room_mail;      /* job_deliver is the loop's */
     void *owner;                    /* the loop's record of this lane */
-    struct stats_part *part;        /* what it has submitted; pool.c */
     /* any thread */
     atomic_u32 use;                 /* enum lane_use */
     atomic_u32 is_room_wanted;      /* set by the loop, taken by the consumer that makes room */
     atomic_u32 is_watched;          /* the loop is awake, and sees to it that what is in here is taken: loop/submit.c */
+    struct stats_part *part;        /* the loop's: what it has submitted; here, since is_room_wanted shall not stand beside is_watched */
     struct deque deque;
 };
 

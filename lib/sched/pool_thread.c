@@ -216,8 +216,8 @@ static void begin_task(struct pool_thread *thread, const struct job_task *task)
     bool is_watched = load_relaxed(&thread->pool->root->watch) != WATCH_OFF;   /* a hint: then it shall be exact */
     if (thread->untimed >= thread->together || (is_watched && thread->untimed > 0))
         time_tasks(thread);
-    thread->untimed++;
-    stats_part_begin(thread->part, task->job_queued_ns, thread->now_ns);
+    bool is_now = thread->untimed++ == 0;   /* the time when it began to wait stands in a line of the loop's: not of each short task */
+    stats_part_begin(thread->part, is_now ? task->job_queued_ns : 0, thread->now_ns);
     line_run(thread->line, (uint64_t)(uintptr_t)task->job_run, thread->now_ns);
 }
 
