@@ -88,7 +88,7 @@ enum {
     STREAM_LATE_SLOTS = 4,                               /* that a stream may hold beyond its high mark: docs/decisions/033 */
     STREAM_PLACES_MAX = LIMIT(1024, 4),                  /* open places of one stream: requests that a peer may have pipelined */
     LISTEN_BACKLOG_DEFAULT = 1024,
-    LISTEN_RETRY_NS = 100000000,                         /* a descriptor may become free where nobody tells us; unmeasured */
+    LISTEN_RETRY_NS = 100000000,                         /* a descriptor may become free where nobody tells us: docs/decisions/035 */
     HUNGER_AFTER_NS = 1000000000,                        /* longer than any burst: a second without memory is told; unmeasured */
     HUNGER_TELL_S = 10,                                  /* as LISTEN_TELL_S */
     LISTEN_TELL_S = 10,                                  /* 1600 warnings in 10 s from a hostile network, when each pause was told */

@@ -2,8 +2,8 @@
  *
  * What the callback does not take is closed. When descriptors run out the operation ends; arming it again at once would spin (1.9 M
  * failing rounds a second, measured), so the listener waits in the loop's fd_waiters until a handle of the loop closes a descriptor, or
- * for a while: another thread, or for ENFILE another process, tells us nothing. Or it gives up a spare descriptor to turn one client away,
- * and tries again: each round is paid by a client that goes.
+ * for a while: another thread, or for ENFILE another process, tells us nothing (docs/decisions/035). Or it gives up a spare descriptor to
+ * turn one client away, and tries again: each round is paid by a client that goes.
  *
  * With a limit on connections each is accepted by an operation of its own: one with many completions would go beyond it.
  */
