@@ -87,6 +87,21 @@ static struct {
     unsigned notices, cancelled_notices, dropped;
 } seen;
 
+/* Some of it happens two or three times in a sequence of the ring's world, so now and then not at all: then there are more sequences. */
+enum { MORE_MAX = 16 };
+
+static const char *never_seen(void)
+{
+    static const char *const names[] = {"connected", "refused", "accepted", "exact",    "short_exact", "timed_out", "failed",
+                                        "filled",    "writable", "complete", "notices", "cancelled_notices", "dropped"};
+    const unsigned *each = &seen.connected;
+    for (size_t i = 0; i < sizeof seen / sizeof *each; i++) {
+        if (each[i] == 0)
+            return names[i];
+    }
+    return NULL;
+}
+
 static bool one_in(unsigned n)
 {
     return random_below(&dice, n) == 0;
@@ -709,9 +724,12 @@ START_TEST(whatever_a_connection_lives_through_nothing_is_lost_doubled_or_left)
         run_sequence(steps);
     }
 
-    const unsigned *each = &seen.connected;
-    for (size_t i = 0; i < sizeof seen / sizeof *each && !getenv("SEED"); i++)
-        ck_assert_msg(each[i] > 0, "number %zu of what should be seen never happened", i);
+    for (unsigned i = 0; never_seen() && !getenv("SEED") && i < MORE_MAX; i++) {
+        seed_now = first + sequences + i;
+        prepare_world(sequences + i);
+        run_sequence(steps);
+    }
+    ck_assert_msg(!never_seen() || getenv("SEED"), "%s: it never happened", never_seen());
     ck_assert_int_eq(job_pool_close(&pool), 0);
     fixture_close(runtime);
     ck_assert_int_eq(fixture_descriptors(), descriptors);
