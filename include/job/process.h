@@ -43,7 +43,8 @@ struct job_process_options {
     size_t descriptor_count;      /* at most 64 */
     bool group;                   /* leads a process group of its own: what it starts can be killed with it */
     bool session;                 /* leads a session of its own, and so a group: it has no terminal */
-    bool outlives;                /* job_process_close() lets it run on. Else it, or its group, is killed (SIGKILL) then */
+    bool outlives;                /* job_process_close() lets it run on. Else it, while it runs, is killed (SIGKILL) then, with its group.
+                                     What it has left behind when it ended is not: see job_process_kill_group() */
 };
 
 /* How a program has ended. */
@@ -104,7 +105,14 @@ JOB_API int job_process_open(struct job_loop *loop, struct job_process *process,
  */
 JOB_API int job_process_kill(struct job_process *process, int signal);
 
-/** The same for its whole group. @return as job_process_kill(), and -EINVAL: it leads no group. Thread: loop thread. */
+/**
+ * The same for its whole group: all that it has started and that has not left the group. Also after `exited`, until the close, for what it has
+ * left behind, which may hold its streams open: call it in `exited` where nothing shall stay.
+ *
+ * @return as job_process_kill(), and -EINVAL: it leads no group; -ESRCH: it has ended and has left nobody behind, or this kernel (before
+ *         6.9) cannot tell who they are
+ * Thread: loop thread.
+ */
 JOB_API int job_process_kill_group(struct job_process *process, int signal);
 
 /** Its number, for people and logs; 0: not started yet, or `exited` has been called. Thread: loop thread. */

@@ -6,7 +6,8 @@
  *
  * A start is a task of the handle, on a thread that may sleep (process_spawn.c). Its end is a poll of the pidfd, which becomes readable
  * when the process has ended, whoever else waits; waitid(2) by that pidfd takes its status and no other's. While we have not waited for
- * it, its number is its own, so a signal reaches it or nobody.
+ * it, its number is its own, so a signal reaches it or nobody. The pidfd of one that leads a group stays until the close: by it, and not by
+ * the number any more, what it has left behind can still be reached.
  */
 #include <errno.h>
 #include <poll.h>
@@ -49,21 +50,27 @@ static void count_fd(const struct job_process *process, int more)
     (void)fetch_add_relaxed(&loop_of(process)->root->fds, (uint64_t)more);   /* ledger: orders nothing */
 }
 
+static void close_pidfd(struct job_process *process)
+{
+    (void)sys_close(process->job_pidfd);
+    process->job_pidfd = -1;
+    count_fd(process, -1);
+    listeners_retry(loop_of(process));
+}
+
 /* There is nothing more to wait for. */
 static void stop_running(struct job_process *process)
 {
     process->job_state = PROCESS_ENDED;
-    process->job_pidfd = -1;
     process->job_pid = 0;
     handle_set_idle(&process->handle, true);
 }
 
 static void ended(struct job_process *process, const struct job_process_exit *exit)
 {
-    (void)sys_close(process->job_pidfd);
-    count_fd(process, -1);
     stop_running(process);
-    listeners_retry(loop_of(process));
+    if (!has(process, PROCESS_GROUP))
+        close_pidfd(process);
     if (handle_is_open(&process->handle) && process->job_exited)
         LOOP_CALL(loop_of(process), process->job_exited, (process, exit));
     handle_release(&process->handle);
@@ -74,6 +81,7 @@ static void let_go(struct job_process *process)
     orphan_add(loop_of(process)->root, process->job_orphan, process->job_pidfd);
     count_fd(process, -1);   /* no handle's any more */
     process->job_orphan = NULL;
+    process->job_pidfd = -1;
     stop_running(process);
     handle_release(&process->handle);
 }
@@ -122,6 +130,14 @@ static void poll_start(struct job_process *process)
         poll_stall(process);
 }
 
+/* To a group whose leader has ended: there is no number that would be its own any more. */
+static int send_left(const struct job_process *process, int number)
+{
+    bool is_on = feature_is_on(&loop_of(process)->root->features, FEATURE_PIDFD_GROUP);
+    int err = is_on ? sys_pidfd_signal(process->job_pidfd, number, SIGNAL_PROCESS_GROUP) : -EINVAL;
+    return err == -EINVAL ? -ESRCH : err;   /* a kernel before 6.9 */
+}
+
 static int send_group(struct job_process *process, int number)
 {
     const struct features *features = &loop_of(process)->root->features;
@@ -165,6 +181,8 @@ static void process_closed(struct job_handle *handle)
 {
     struct job_process *process = job_container_of(handle, struct job_process, handle);
     alloc_free(handle->job_loop->root, process->job_orphan);
+    if (process->job_pidfd >= 0)
+        close_pidfd(process);
     if (process->job_on_closed)
         LOOP_CALL(handle->job_loop, process->job_on_closed, (process));
     else
@@ -344,6 +362,8 @@ int job_process_kill_group(struct job_process *process, int number)
     int err = check_kill(process, number);
     if (err != -EINVAL && err != -EPERM && !has(process, PROCESS_GROUP))
         return -EINVAL;
+    if (err == -ESRCH && process->job_pidfd >= 0)
+        return send_left(process, number);
     return err < 0 ? err : send_group(process, number);
 }
 

@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "support/fixture.h"
@@ -509,6 +510,68 @@ START_TEST(a_group_is_killed_with_all_that_it_has_started)
 }
 END_TEST
 
+static int left_err;
+static int left_pid;
+
+/* By its number, where the group cannot be reached: both are known, in either order. */
+static void kill_by_number(void)
+{
+    if (left_err == -ESRCH && left_pid > 0)
+        ck_assert_int_eq(kill(left_pid, SIGKILL), 0);
+}
+
+static void reads_a_number(struct job_stream *stream, struct job_buf **in)
+{
+    on_data(stream, in);
+    left_pid = atoi(text);
+    kill_by_number();
+}
+
+static void exited_before_its_group(struct job_process *of, const struct job_process_exit *exit)
+{
+    exited(of, exit);
+    ck_assert_int_eq(job_process_kill(of, 0), -ESRCH);
+    left_err = job_process_kill_group(of, SIGKILL);
+    kill_by_number();
+}
+
+/* Needs signals by pidfd to a group, of kernel 6.9. */
+static void check_what_is_left(int expected)
+{
+    static const struct job_stream_events left_events = {.data = reads_a_number, .end = on_end, .closed = on_closed};
+    const char *const arguments[] = {"sh", "-c", "sleep 1000 & echo $!", NULL};
+    struct job_process_options options = shell(arguments);
+    options.stdio[1].events = &left_events;
+    options.group = true;
+    closes_at_exit = false;
+    left_err = left_pid = 0;
+    streams_open = 1;
+    ck_assert_ok(job_process_open(loop, &process, &options, started, exited_before_its_group));
+    run();   /* ends: the sleeper has had the stream to the last */
+    ck_assert_int_eq(left_err, expected);
+    ck_assert_uint_eq(exits, 1);
+    ck_assert_int_eq(last.code, 0);
+    job_process_close(&process, closed);
+    run();
+    ck_assert_uint_eq(closes, 1);
+}
+
+static bool has_pidfd_groups(void)
+{
+    int fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+    long result = syscall(SYS_pidfd_send_signal, fd, 0, NULL, 1U << 2);
+    close(fd);
+    return result == 0 || errno != EINVAL;
+}
+
+START_TEST(what_a_leader_of_a_group_has_left_behind_can_be_killed)
+{
+    const char *disabled = getenv("JOB_DISABLE");
+    bool is_off = disabled && strstr(disabled, "pidfd_group");
+    check_what_is_left(has_pidfd_groups() && !is_off ? 0 : -ESRCH);
+}
+END_TEST
+
 static void setup_without(void)
 {
     setenv("JOB_DISABLE", "pidfd_group", 1);
@@ -848,6 +911,7 @@ int main(void)
     tcase_add_test(ends, arguments_that_are_too_long_are_told);
     tcase_add_loop_test(ends, a_signal_reaches_it_also_when_it_is_stopped, 0, 2);
     tcase_add_test(ends, a_group_is_killed_with_all_that_it_has_started);
+    tcase_add_test(ends, what_a_leader_of_a_group_has_left_behind_can_be_killed);
     tcase_add_test(ends, one_that_closes_its_input_early_breaks_the_stream_and_not_us);
     tcase_add_test(ends, one_that_closes_its_output_early_is_told_its_end_later);
     tcase_add_test(ends, without_descriptors_it_is_refused_and_nothing_stays_open);
@@ -868,6 +932,7 @@ int main(void)
     tcase_add_checked_fixture(without, setup_without, teardown);
     tcase_set_timeout(without, 30);
     tcase_add_test(without, a_group_is_killed_with_all_that_it_has_started);
+    tcase_add_test(without, what_a_leader_of_a_group_has_left_behind_can_be_killed);
     tcase_add_test(without, closing_kills_what_runs_with_its_group);
     suite_add_tcase(suite, without);
     return fixture_run(suite);
