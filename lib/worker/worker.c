@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/backtrace.h"
 #include "base/bits.h"
 #include "loop/deadline.h"
 #include "loop/handle.h"
@@ -142,19 +143,27 @@ static const struct job_port_events port_events = {
     .closed = port_closed,
 };
 
+static void log_stuck(const struct worker_record *record, uint64_t function)
+{
+    char name[96] = "";
+    if (function)
+        backtrace_name(function, name, sizeof name);
+    log_write(&record->root->log, JOB_LOG_ERROR, "worker %s is stuck: asked to stop, it has not ended in %llu ms; %s%s", record->name,
+              (unsigned long long)(record->stop_timeout_ns / 1000000U), function ? "it runs " : "its loop is being closed", name);
+}
+
 /* Nobody waits for it without a bound: the parent's loop may return, and its close has a deadline. */
 static void is_late(struct deadline *deadline)
 {
     struct job_worker *worker = (struct job_worker *)((char *)deadline - offsetof(struct job_worker, job_deadline));
     struct worker_record *record = record_of(worker);
-    const void *function = (const void *)(uintptr_t)registry_running(record);
+    uint64_t function = registry_running(record);
     worker->job_flags |= WORKER_STUCK;
     handle_give_up(&worker->handle);
     stats_worker_enter(record->shown, STATS_WORKER_STUCK);
-    log_write(&record->root->log, JOB_LOG_ERROR, "worker %s is stuck: asked to stop, it has not ended; it runs %p", record->name,
-              function);
+    log_stuck(record, function);
     if (worker->job_events->stuck)
-        LOOP_CALL(loop_of(worker), worker->job_events->stuck, (worker, function));
+        LOOP_CALL(loop_of(worker), worker->job_events->stuck, (worker, (const void *)(uintptr_t)function));
 }
 
 /* From now on there is a bound, also when its loop has ended already and only the close of that hangs. */

@@ -129,13 +129,22 @@ static void free_it(struct job_worker *worker, const void *function)
     ck_assert_ok(job_region_store32(counter, 0, 1));
 }
 
+static char logged[256];
+
+static void keep_log(void *arg, enum job_log_level level, const char *text)
+{
+    (void)arg, (void)level;
+    snprintf(logged, sizeof logged, "%s", text);
+}
+
 START_TEST(O04_a_worker_that_does_not_return_is_reported_stuck_with_its_function)
 {
     struct job_worker_events stuck = events;
     struct job_runtime *quiet = NULL;
     struct job_loop *parent = NULL;
+    char name[128];
     stuck.stuck = free_it;
-    ck_assert_ok(job_runtime_open(&quiet, NULL));   /* it says so in the log */
+    ck_assert_ok(job_runtime_open(&quiet, &(struct job_runtime_options){.log = keep_log}));
     ck_assert_ok(job_loop_open(quiet, &parent, NULL));
     ck_assert_ok(job_region_open(runtime, 64, &counter));
     w.then = stop_it;
@@ -144,6 +153,8 @@ START_TEST(O04_a_worker_that_does_not_return_is_reported_stuck_with_its_function
     ck_assert_int_eq(job_loop_run(parent), 0);   /* does not wait for it any more */
     ck_assert_uint_eq(w.stuck, 1);
     ck_assert_ptr_eq(w.running, (const void *)(uintptr_t)blocks_until_told);
+    snprintf(name, sizeof name, "in 20 ms; it runs %s+0x", program_invocation_short_name);   /* what addr2line takes */
+    ck_assert_msg(strstr(logged, "worker hangs is stuck") && strstr(logged, name), "%s", logged);
     ck_assert_ok(job_loop_close(&parent, 0));    /* does, up to its deadline */
     ck_assert_uint_eq(w.exits, 1);
     ck_assert_uint_eq(w.closed, 1);
