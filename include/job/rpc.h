@@ -6,7 +6,8 @@
  * Both ends of a channel are opened as an rpc, each on its loop; either may call. Question and answer are messages as any other: bytes,
  * and items that move (job/port.h). Each call that was accepted ends in exactly one `done`: with its answer; or without one, with
  * -ETIMEDOUT, with -ECANCELED (job_rpc_cancel(), or this end was closed), or with -EOWNERDEAD (the other end was closed, its loop or
- * its worker has ended, before it answered). An answer that comes after that is dropped with all that it carries, and counted.
+ * its worker has ended, before it answered). An answer that comes after that is dropped with all that it carries, and counted. After
+ * -EOWNERDEAD this end is closing too: `closed` follows, and who asks again asks by another channel.
  *
  * Nobody waits for room to answer: whoever calls has limited how many answers may come (calls_max), so two who call each other at their
  * limits go on. Questions are limited as all messages: -EAGAIN, and then `writable`. A call that has timed out or was canceled makes room
@@ -106,7 +107,7 @@ JOB_API int job_rpc_open(struct job_loop *loop, struct job_rpc *rpc, struct job_
  *         -EAGAIN    calls_max calls are open, or the other end's queue is full; `writable` comes once there is room
  *         -EBUSY     the call is open, or its `done` is still to come
  *         -EINVAL, -EPIPE (the other end is closed), and what else job_port_post() says
- *         -ECANCELED closing; -EPERM: not the loop's thread
+ *         -ECANCELED closing, also since the other end is closed and all it sent has been told; -EPERM: not the loop's thread
  * Thread: loop thread.
  * Shutdown: job_rpc_close(), and a loop that closes, end it with -ECANCELED.
  */
