@@ -21,6 +21,13 @@ struct listener {
     const struct job_news *kept;
 };
 
+/* Of a listener that was stopped. */
+struct restart {
+    struct job_call call;
+    struct listener *listener;
+    bool waits;
+};
+
 /* A thread with a loop and some subscribers. */
 struct loop_side {
     pthread_t thread;
@@ -28,7 +35,7 @@ struct loop_side {
     struct job_topic *topic;
     struct random random;
     struct listener listeners[EACH];
-    struct job_timer tick;
+    struct restart restarts[EACH];
     uint64_t received, dropped, refused, closes, disconnects;
     bool is_over;
 };
@@ -43,6 +50,27 @@ struct poster {
 static struct job_runtime *runtime;
 static unsigned each;
 static atomic_uint posters_left;
+
+static void start_again(struct job_call *call)
+{
+    struct restart *restart = job_container_of(call, struct restart, call);
+    int err = restart->listener->is_open ? job_subscriber_start(&restart->listener->subscriber) : 0;
+    ck_assert(err == 0 || err == -ECANCELED);
+    restart->waits = false;
+}
+
+/* For a turn or so; posters go on meanwhile. */
+static void stop_for_a_while(struct listener *listener)
+{
+    struct restart *restart = &listener->side->restarts[listener - listener->side->listeners];
+    ck_assert_ok(job_subscriber_stop(&listener->subscriber));
+    if (!restart->waits) {
+        restart->call.run = start_again;
+        restart->listener = listener;
+        restart->waits = true;
+        ck_assert_ok(job_loop_call(listener->side->loop, &restart->call));
+    }
+}
 
 static void on_message(struct job_subscriber *subscriber, const struct job_news *news)
 {
@@ -66,6 +94,8 @@ static void on_message(struct job_subscriber *subscriber, const struct job_news 
         job_news_release(&listener->kept);
         listener->kept = job_news_retain(news);
     }
+    if (random_below(&listener->side->random, 100) == 0)
+        stop_for_a_while(listener);
     if (random_below(&listener->side->random, 3000) == 0)
         job_subscriber_close(subscriber);
 }
