@@ -11,7 +11,7 @@ const char *job_strerror(int err)
         return "unknown error";
     switch (err < 0 ? -err : err) {
     case 0: return "success";
-    case EAGAIN: return "no room now: a queue is full, or the system gives no more";
+    case EAGAIN: return "no room now, or the system gives no more";
     case ECANCELED: return "cancelled, or the owner is closing";
     case EBUSY: return "in use, or it owns one already";
     case ENOSPC: return "no place left: of the system, or for another region of a task";
