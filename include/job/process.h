@@ -41,7 +41,8 @@ struct job_process_options {
     struct job_process_stdio stdio[3];
     const int *descriptors;       /* further ones, as the program's 3, 4 …; still the caller's */
     size_t descriptor_count;      /* at most 64 */
-    bool group;                   /* leads a process group of its own: what it starts can be killed with it */
+    bool group;                   /* leads a process group of its own: what it starts can be killed with it, and after it; so its pidfd
+                                     stays open until the close */
     bool session;                 /* leads a session of its own, and so a group: it has no terminal */
     bool outlives;                /* job_process_close() lets it run on. Else it, while it runs, is killed (SIGKILL) then, with its group.
                                      What it has left behind when it ended is not: see job_process_kill_group() */
@@ -106,8 +107,8 @@ JOB_API int job_process_open(struct job_loop *loop, struct job_process *process,
 JOB_API int job_process_kill(struct job_process *process, int signal);
 
 /**
- * The same for its whole group: all that it has started and that has not left the group. Also after `exited`, until the close, for what it has
- * left behind, which may hold its streams open: call it in `exited` where nothing shall stay.
+ * The same for its whole group: all that it has started and that has not left the group. Also after `exited`, until the close, for what it
+ * has left behind, which may hold its streams open: call it in `exited` where nothing shall stay.
  *
  * @return as job_process_kill(), and -EINVAL: it leads no group; -ESRCH: it has ended and has left nobody behind, or this kernel (before
  *         6.9) cannot tell who they are
