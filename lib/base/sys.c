@@ -69,14 +69,19 @@ uint64_t sys_clock_monotonic_ns(void)
 
 int sys_eventfd(void)
 {
-    return result(eventfd(0, EFD_CLOEXEC));
+    return result(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 }
 
 int sys_eventfd_signal(int fd)
 {
     uint64_t one = 1;
-    /* Not write(2): TSan would pair it with the close of the descriptor, since it does not see the ring's read between them. */
+    /* Not write(2): TSan would pair it with the close of the descriptor, since it does not see the ring's poll between them. */
     return syscall(SYS_write, fd, &one, sizeof one) == (long)sizeof one ? 0 : -errno;
+}
+
+int sys_eventfd_take(int fd, uint64_t *count)
+{
+    return syscall(SYS_read, fd, count, sizeof *count) == (long)sizeof *count ? 0 : -errno;
 }
 
 int sys_close(int fd)

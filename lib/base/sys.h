@@ -21,8 +21,9 @@ int sys_futex_wake_shared(atomic_u32 *word, unsigned count);
 
 uint64_t sys_clock_monotonic_ns(void);
 
-int sys_eventfd(void);                       /* close-on-exec; blocking, so that a read by the ring waits for it */
+int sys_eventfd(void);                       /* close-on-exec, not blocking */
 int sys_eventfd_signal(int fd);
+int sys_eventfd_take(int fd, uint64_t *count);   /* signals since it was taken last; -EAGAIN: none */
 int sys_close(int fd);
 
 /* Reserves address space, readable and writable, not committed, not copied by fork, advised for huge pages. */

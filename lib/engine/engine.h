@@ -47,8 +47,11 @@ struct engine_type {
     int (*wait)(struct engine *engine, uint64_t deadline_ns, struct completion *ready, unsigned max);
 
     /* Makes a wait() that sleeps, or the next one, return. Any thread. One system call, and the last touch of the engine: the owner
-     * may close it once `woken` counts this call. Callers coalesce. */
+     * may close it once woken() counts this call. Callers coalesce. */
     void (*wake)(struct engine *engine);
+
+    /* How many calls of wake() have made theirs. Asked when the engine is to go: a system call each. Loop thread. */
+    uint64_t (*woken)(struct engine *engine);
 
     /* Frees the engine. Ops must not be in flight: otherwise all that the kernel may still touch is leaked, and their number is
      * returned. */
@@ -67,7 +70,6 @@ struct engine {
     uint64_t overflows;
     uint64_t starved;
     uint64_t enters;       /* system calls */
-    uint64_t woken;        /* calls of wake() that wait() has seen the signal of: the sum that the eventfd held */
     unsigned in_flight;
     uint64_t now_ns;       /* the loop's time, which the loop stores here once a turn: ops are stamped with it */
 };

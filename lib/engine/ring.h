@@ -43,7 +43,7 @@ struct ring_engine {
     unsigned wait_flags;
     unsigned disk_unsubmitted;   /* requests to files among what waits for the next system call */
     int wake_fd;
-    uint64_t wake_count;      /* the kernel writes the eventfd's sum here */
+    uint64_t woken;           /* what was read of it: nothing before the engine is to go */
     bool may_cap;             /* FEATURE_RECEIVE_CAP, until this kernel refuses it */
     bool is_enabled;          /* by the thread that waits */
     bool is_wake_armed;

@@ -270,7 +270,7 @@ static int drain(struct job_loop *loop, uint64_t deadline_ns)
     unsigned late = 0;
     /* A poster that found the loop asleep still has to signal it: the loop must not go before. */
     while (loop->handle_count > 0 || loop->tasks_out > 0 || loop_has_mail(loop) ||
-           loop->mailbox.wakes_owed != loop->engine->woken) {
+           loop->mailbox.wakes_owed != loop->engine->type->woken(loop->engine)) {
         if (loop->root->now_ns() >= deadline_ns && !is_worth_a_turn(loop, &late))
             return -ETIMEDOUT;
         int err = loop_turn(loop, deadline_ns);

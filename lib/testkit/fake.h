@@ -29,6 +29,7 @@ struct fake_request {
     unsigned doom;                /* steps until it ends, after a cancel that has lost; 0: not cancelled */
     bool has_ended;               /* its last completion is held or posted */
     uint64_t blocked_at;          /* the step in which one of its completions was left behind */
+    bool tells_edges;             /* a multishot poll: what is new, as the ring's descriptor knows */
 };
 
 struct fake_completion {
@@ -58,7 +59,7 @@ struct fake_buffers {
 
 struct fake_ring {
     struct list node;
-    int fd;
+    int fd;                       /* an epoll instance: of what a multishot poll waits for, one a ring */
     unsigned sq_entries, cq_entries;
     bool is_enabled, has_skipped;
     pthread_t issuer;

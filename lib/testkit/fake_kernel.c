@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
+#include <sys/epoll.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -144,9 +144,9 @@ int io_uring_queue_init_params(unsigned entries, struct io_uring *uring, struct 
         fake_die("a ring of %u entries and %u completions", entries, params->cq_entries);
     params->features = IORING_FEAT_NODROP | IORING_FEAT_EXT_ARG | IORING_FEAT_SUBMIT_STABLE | IORING_FEAT_FAST_POLL;
     struct fake_ring *ring = ring_new(entries, params);
-    ring->fd = memfd_create("fake ring", MFD_CLOEXEC);
+    ring->fd = epoll_create1(EPOLL_CLOEXEC);
     if (ring->fd < 0)
-        fake_die("memfd_create: %s", strerror(errno));
+        fake_die("epoll_create1: %s", strerror(errno));
     pthread_mutex_lock(&rings_mutex);
     ring->dice.state = fake_world.options.seed * 7919 + fake_world.opened++;
     list_push_back(&fake_world.rings, &ring->node);

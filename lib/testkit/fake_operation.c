@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -271,6 +272,14 @@ static void try_fill(struct fake_ring *ring, struct fake_request *request)
     completion->len = n > 0 ? (size_t)n : 0;
 }
 
+/* What is new since it was told last. */
+static void try_poll_edges(struct fake_ring *ring, struct fake_request *request)
+{
+    struct epoll_event event;
+    if (epoll_wait(ring->fd, &event, 1, 0) > 0)
+        (void)fake_complete(ring, request, (int)event.events, !ends_without_reason(ring));
+}
+
 static void try_poll(struct fake_ring *ring, struct fake_request *request)
 {
     struct pollfd polled = {.fd = request->sqe.fd, .events = (short)request->sqe.poll32_events};
@@ -284,7 +293,7 @@ void fake_try(struct fake_ring *ring, struct fake_request *request)
     switch (request->sqe.opcode) {
     case IORING_OP_ACCEPT: return try_accept(ring, request);
     case IORING_OP_RECV: return request->sqe.ioprio ? try_receive(ring, request) : try_fill(ring, request);
-    case IORING_OP_POLL_ADD: return try_poll(ring, request);
+    case IORING_OP_POLL_ADD: return request->tells_edges ? try_poll_edges(ring, request) : try_poll(ring, request);
     case IORING_OP_SEND:
     case IORING_OP_SENDMSG: return try_send(ring, request);
     case IORING_OP_WRITEV: return try_write_at(ring, request);

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/stat.h>
 
 #include "testkit/fake.h"
@@ -55,7 +56,9 @@ static void check_entry(const struct fake_ring *ring, const struct io_uring_sqe 
         must((sqe->fsync_flags & ~IORING_FSYNC_DATASYNC) == 0, sqe, "flags of a sync");
         return;
     case IORING_OP_CLOSE: must(sqe->ioprio == 0 && sqe->addr == 0 && sqe->len == 0, sqe, "close"); return;
-    case IORING_OP_POLL_ADD: must(sqe->ioprio == 0 && sqe->addr == 0 && sqe->len == 0, sqe, "a poll that is not of one shot"); return;
+    case IORING_OP_POLL_ADD:
+        must(sqe->ioprio == 0 && sqe->addr == 0 && (sqe->len & ~IORING_POLL_ADD_MULTI) == 0, sqe, "a poll of another kind");
+        return;
     case IORING_OP_ASYNC_CANCEL: must(sqe->ioprio == 0 && sqe->cancel_flags == 0, sqe, "cancel"); return;
     default: must(false, sqe, "unknown opcode");
     }
@@ -128,9 +131,31 @@ static short waits_for(const struct fake_request *request)
     }
 }
 
-static bool is_ready(const struct fake_request *request)
+static bool is_multishot_poll(const struct io_uring_sqe *sqe)
 {
-    struct pollfd polled = {.fd = request->sqe.fd, .events = waits_for(request)};
+    return sqe->opcode == IORING_OP_POLL_ADD && sqe->len == IORING_POLL_ADD_MULTI;
+}
+
+/* Each event of it is told once, as the kernel does: epoll(7) knows which are new. */
+static void watch_edges(const struct fake_ring *ring, struct fake_request *request)
+{
+    struct epoll_event event = {.events = request->sqe.poll32_events | EPOLLET};
+    (void)epoll_ctl(ring->fd, EPOLL_CTL_DEL, request->sqe.fd, NULL);   /* of one that has ended */
+    if (epoll_ctl(ring->fd, EPOLL_CTL_ADD, request->sqe.fd, &event) < 0)
+        fake_die("epoll_ctl: %s", strerror(errno));
+    request->tells_edges = true;
+}
+
+static struct pollfd polled_for(const struct fake_ring *ring, const struct fake_request *request)
+{
+    if (request->tells_edges)
+        return (struct pollfd){.fd = ring->fd, .events = POLLIN};
+    return (struct pollfd){.fd = request->sqe.fd, .events = waits_for(request)};
+}
+
+static bool is_ready(const struct fake_ring *ring, const struct fake_request *request)
+{
+    struct pollfd polled = polled_for(ring, request);
     return poll(&polled, 1, 0) > 0;
 }
 
@@ -149,7 +174,7 @@ static int cancel(struct fake_ring *ring, uint64_t key)
         request->doom = 1 + (unsigned)dice_below(&ring->dice, DOOM_STEPS);
         return -EALREADY;
     }
-    if (dice_hits(&ring->dice, ring->faults.data_after_cancel) && is_ready(request))
+    if (dice_hits(&ring->dice, ring->faults.data_after_cancel) && is_ready(ring, request))
         fake_try(ring, request);
     if (request->has_ended)
         return -ENOENT;
@@ -174,6 +199,8 @@ void fake_consume(struct fake_ring *ring, const struct io_uring_sqe *sqe)
     list_push_back(&ring->requests, &request->node);
     if (has_vector(sqe))
         copy_vector(request);
+    if (is_multishot_poll(sqe))
+        watch_edges(ring, request);
     /* Armed on an empty ring a receive fails at once, even when no data is there (kernel 6.1 to 6.18). */
     if (is_multishot_receive(sqe)) {
         request->cap = sqe->file_index;
@@ -199,8 +226,9 @@ size_t fake_poll_set(struct fake_ring *ring)
             if (!ring->polled)
                 fake_die("no memory");
         }
-        ring->polled[count++] = (struct pollfd){
-            .fd = request->has_ended ? -1 : request->sqe.fd, .events = waits_for(request)};
+        ring->polled[count] = polled_for(ring, request);
+        ring->polled[count].fd = request->has_ended ? -1 : ring->polled[count].fd;
+        count++;
     }
     return count;
 }

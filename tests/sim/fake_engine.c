@@ -7,7 +7,7 @@
 
 struct fake_engine {
     struct engine base;
-    uint64_t signals;
+    uint64_t signals, woken;
     unsigned false_alarms;   /* waits that may end by themselves */
 };
 
@@ -52,7 +52,7 @@ static int fake_wait(struct engine *engine, uint64_t deadline_ns, struct complet
         else
             sim_wait_until(has_signal, fake);
     }
-    engine->woken += fake->signals;
+    fake->woken += fake->signals;
     fake->signals = 0;
     return 0;
 }
@@ -63,6 +63,11 @@ static void fake_wake(struct engine *engine)
     sim_system_call();
     assert(engine->type == &engine_ring);   /* freed memory is filled with something else */
     fake->signals++;
+}
+
+static uint64_t fake_woken(struct engine *engine)
+{
+    return ((struct fake_engine *)engine)->woken;
 }
 
 static unsigned fake_close(struct engine *engine)
@@ -85,6 +90,7 @@ const struct engine_type engine_ring = {
     .cancel = fake_cancel,
     .wait = fake_wait,
     .wake = fake_wake,
+    .woken = fake_woken,
     .close = fake_close,
     .each = fake_each,
 };
