@@ -1,0 +1,253 @@
+/* test_locks.c — locks by name are not in the library: here they are made of calls, so that what the decisions say of that is true.
+ *
+ * Who has the lock is the keeper's; a client calls to have it, and the answer is the grant. A second call gives it back, or takes the first
+ * one back while that waits. A client whose time-out has passed must do the same: its grant may be on the way. One that dies closes its
+ * channel, and that gives back too.
+ */
+#include "support/fixture.h"
+
+enum { CLIENTS = 5 };
+
+enum wish { ALONE, SHARED, ALONE_OR_NOTHING, BACK };
+enum seat_state { IDLE, WAITS, HOLDS };
+
+/* A client as the keeper knows it. */
+struct seat {
+    struct job_rpc rpc;
+    enum seat_state state;
+    enum wish wish;
+    struct job_message *call;
+};
+
+struct client {
+    struct job_rpc rpc;
+    struct job_rpc_call lock, back;
+    unsigned granted, refused, order;   /* order: when it got the lock, from 1 */
+    int status;
+};
+
+static struct job_runtime *runtime;
+static struct job_loop *loop;
+static struct seat seats[CLIENTS];
+static struct client clients[CLIENTS];
+static struct seat *queue[CLIENTS];
+static unsigned queued, holders, grants;
+static bool is_shared;
+
+static bool may_have(const struct seat *seat)
+{
+    return holders == 0 || (is_shared && seat->wish == SHARED);
+}
+
+/* In the order of the calls: who may not have it keeps all behind him waiting. */
+static void grant(void)
+{
+    while (queued > 0 && may_have(queue[0])) {
+        struct seat *seat = queue[0];
+        memmove(queue, queue + 1, --queued * sizeof *queue);
+        seat->state = HOLDS;
+        holders++;
+        is_shared = seat->wish == SHARED;
+        ck_assert_ok(job_rpc_answer(&seat->rpc, &seat->call, 0, NULL));
+    }
+}
+
+/* 0, or -EINVAL: it had nothing to give back. */
+static int give_back(struct seat *seat, bool is_there)
+{
+    unsigned at = 0;
+    if (seat->state == IDLE)
+        return -EINVAL;
+    holders -= seat->state == HOLDS;
+    while (seat->state == WAITS && queue[at] != seat)
+        at++;
+    if (seat->state == WAITS)
+        memmove(queue + at, queue + at + 1, (--queued - at) * sizeof *queue);
+    if (seat->state == WAITS && is_there)
+        ck_assert_ok(job_rpc_answer(&seat->rpc, &seat->call, -ECANCELED, NULL));
+    seat->state = IDLE;
+    grant();
+    return 0;
+}
+
+static void keeper_hears(struct job_rpc *rpc, struct job_message *call)
+{
+    struct seat *seat = job_container_of(rpc, struct seat, rpc);
+    enum wish wish;
+    memcpy(&wish, job_message_bytes(call, NULL), sizeof wish);
+    if (wish == BACK) {
+        ck_assert_ok(job_rpc_answer(rpc, &call, give_back(seat, true), NULL));
+        return;
+    }
+    seat->wish = wish;
+    if (wish == ALONE_OR_NOTHING && (queued > 0 || !may_have(seat))) {
+        ck_assert_ok(job_rpc_answer(rpc, &call, -EBUSY, NULL));
+        return;
+    }
+    seat->state = WAITS;
+    seat->call = call;
+    queue[queued++] = seat;
+    grant();
+}
+
+/* The client has died, or has gone. */
+static void keeper_loses(struct job_rpc *rpc)
+{
+    (void)give_back(job_container_of(rpc, struct seat, rpc), false);
+}
+
+static void lock_answered(struct job_rpc_call *call, int status, struct job_message *answer)
+{
+    struct client *client = job_container_of(call, struct client, lock);
+    (void)answer;
+    client->status = status;
+    client->granted += status == 0;
+    client->refused += status != 0;
+    client->order = status == 0 ? ++grants : 0;
+}
+
+static void back_answered(struct job_rpc_call *call, int status, struct job_message *answer)
+{
+    (void)answer;
+    job_container_of(call, struct client, back)->status = status;
+}
+
+static void stop(struct job_call *call)
+{
+    (void)call;
+    job_loop_stop(loop);
+}
+
+/* All that can happen has happened: the clients' calls, and the answers. */
+static void settle(void)
+{
+    for (unsigned i = 0; i < 20; i++) {
+        struct job_call call = {.run = stop};
+        ck_assert_ok(job_loop_call(loop, &call));
+        ck_assert_int_eq(job_loop_run(loop), 1);
+    }
+}
+
+static void ask(unsigned i, enum wish wish, uint64_t timeout_ns)
+{
+    struct job_rpc_call *call = wish == BACK ? &clients[i].back : &clients[i].lock;
+    struct job_post post = {.bytes = &wish, .len = sizeof wish};
+    ck_assert_ok(job_rpc_call(&clients[i].rpc, call, &post, timeout_ns));
+    settle();
+}
+
+static void setup(void)
+{
+    static const struct job_rpc_events of_keeper = {.call = keeper_hears, .closed = keeper_loses};
+    static const struct job_rpc_events of_client = {.call = NULL};
+    memset(seats, 0, sizeof seats);
+    memset(clients, 0, sizeof clients);
+    queued = holders = grants = 0;
+    runtime = fixture_runtime();
+    ck_assert_ok(job_loop_open(runtime, &loop, NULL));
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        struct job_end *ends[2] = {NULL, NULL};
+        ck_assert_ok(job_channel_open(runtime, &ends[0], &ends[1], NULL));
+        ck_assert_ok(job_rpc_open(loop, &seats[i].rpc, &ends[0], NULL, &of_keeper));
+        ck_assert_ok(job_rpc_open(loop, &clients[i].rpc, &ends[1], NULL, &of_client));
+        clients[i].lock.done = lock_answered;
+        clients[i].back.done = back_answered;
+    }
+}
+
+static void teardown(void)
+{
+    ck_assert_ok(job_loop_close(&loop, 0));
+    ck_assert_uint_eq(holders, 0);
+    fixture_close(runtime);
+}
+
+START_TEST(L01_who_asks_first_has_it_first)
+{
+    for (unsigned i = 0; i < CLIENTS; i++)
+        ask(i, ALONE, 0);
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        ck_assert_uint_eq(grants, i + 1);
+        ck_assert_uint_eq(clients[i].order, i + 1);
+        ask(i, BACK, 0);
+    }
+    ck_assert_uint_eq(holders, 0);
+}
+END_TEST
+
+START_TEST(L02_who_would_share_waits_behind_who_will_not)
+{
+    ask(0, SHARED, 0);
+    ask(1, SHARED, 0);
+    ask(2, ALONE, 0);
+    ask(3, SHARED, 0);
+    ask(4, SHARED, 0);
+    ck_assert_uint_eq(grants, 2);
+    ask(0, BACK, 0);
+    ck_assert_uint_eq(grants, 2);
+    ask(1, BACK, 0);
+    ck_assert(grants == 3 && clients[2].order == 3);
+    ask(2, BACK, 0);
+    ck_assert(grants == 5 && holders == 2);   /* both at once */
+}
+END_TEST
+
+START_TEST(L03_who_does_not_want_to_wait_is_told_at_once)
+{
+    ask(0, ALONE, 0);
+    ask(1, ALONE_OR_NOTHING, 0);
+    ck_assert_int_eq(clients[1].status, -EBUSY);
+    ck_assert_uint_eq(queued, 0);
+    ask(0, BACK, 0);
+    ask(1, ALONE_OR_NOTHING, 0);
+    ck_assert_uint_eq(clients[1].granted, 1);
+}
+END_TEST
+
+START_TEST(L05_one_that_waits_no_more_is_passed_over_once)
+{
+    ask(0, ALONE, 0);
+    ask(1, ALONE, 0);
+    ask(2, ALONE, 1);
+    ask(1, BACK, 0);
+    ck_assert(clients[1].refused == 1 && queued == 1);
+    while (clients[2].refused == 0)           /* 1 ns */
+        settle();
+    ck_assert_uint_eq(queued, 1);             /* the keeper was not told of the time-out: */
+    ask(0, BACK, 0);
+    ck_assert(holders == 1 && seats[2].state == HOLDS && clients[2].granted == 0);
+    ask(2, BACK, 0);                          /* it has to give back what it will not hear of */
+    ck_assert_int_eq(clients[2].status, 0);
+    ck_assert_uint_eq(holders, 0);
+}
+END_TEST
+
+START_TEST(L06_it_is_given_back_once_or_by_the_death_of_who_has_it)
+{
+    ask(0, ALONE, 0);
+    ask(1, ALONE, 0);
+    ask(2, ALONE, 0);
+    job_rpc_close(&clients[1].rpc);           /* waits */
+    job_rpc_close(&clients[0].rpc);           /* has it */
+    settle();
+    ck_assert(clients[2].granted == 1 && clients[1].granted == 0 && queued == 0);
+    ask(2, BACK, 0);
+    ck_assert_int_eq(clients[2].status, 0);
+    ask(2, BACK, 0);
+    ck_assert_int_eq(clients[2].status, -EINVAL);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("rows/locks");
+    TCase *tcase = tcase_create("locks");
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_test(tcase, L01_who_asks_first_has_it_first);
+    tcase_add_test(tcase, L02_who_would_share_waits_behind_who_will_not);
+    tcase_add_test(tcase, L03_who_does_not_want_to_wait_is_told_at_once);
+    tcase_add_test(tcase, L05_one_that_waits_no_more_is_passed_over_once);
+    tcase_add_test(tcase, L06_it_is_given_back_once_or_by_the_death_of_who_has_it);
+    suite_add_tcase(suite, tcase);
+    return fixture_run(suite);
+}
