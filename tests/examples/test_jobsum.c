@@ -327,6 +327,91 @@ START_TEST(memory_has_a_bound_whatever_the_files)
 }
 END_TEST
 
+/* What sha256sum says of all files beneath d, in order. */
+static void sum_by_find(struct answer *answer)
+{
+    char *find[] = {(char *)"sh", (char *)"-c", (char *)"find d -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum", NULL};
+    finish(start("sh", find), answer);
+}
+
+/* Directories in directories, each with many files, of which some are too large to be loaded whole. */
+static void make_tree(unsigned depth)
+{
+    static uint8_t bytes[300000];
+    char path[512] = "d";
+    for (unsigned level = 0; level < depth; level++) {
+        size_t len = strlen(path);
+        ck_assert_int_eq(mkdir(path, 0700), 0);
+        for (unsigned i = 0; i < 40; i++) {
+            memset(bytes, (int)(level * 40 + i), sizeof bytes);
+            (void)snprintf(path + len, sizeof path - len, "/f%u", i);
+            put_file(path, bytes, i % 10 == 9 ? sizeof bytes : i * 1500);
+            (void)snprintf(path + len, sizeof path - len, "/s%u", i);
+            if (i % 4 == 0) {
+                ck_assert_int_eq(mkdir(path, 0700), 0);
+                (void)strcat(path, "/x");
+                put_file(path, "x", 1);
+            }
+        }
+        (void)snprintf(path + len, sizeof path - len, "/m");   /* among those: some are listed ahead of it, some behind */
+    }
+}
+
+static void forget_file(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ck_assert_int_ge(fd, 0);
+    (void)fsync(fd);
+    (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+    close(fd);
+}
+
+static void assert_sums_with(const char *limits, const struct answer *theirs)
+{
+    struct answer ours;
+    char command[256];
+    char *arguments[] = {(char *)"sh", (char *)"-c", command, (char *)JOBSUM, NULL};
+    (void)snprintf(command, sizeof command, "ulimit -n 20; exec \"$0\" %s d", limits);
+    finish(start("sh", arguments), &ours);
+    ck_assert_str_eq(ours.err, "");
+    ck_assert_int_eq(ours.status, 0);
+    ck_assert_uint_eq(ours.out_len, theirs->out_len);
+    ck_assert_mem_eq(ours.out, theirs->out, ours.out_len);
+    answer_free(&ours);
+}
+
+/* 20 descriptors are a dozen for files; 8 MiB are four chunks. Each waits for what others give back, and nobody is told an error. */
+START_TEST(few_descriptors_and_little_memory_make_it_slower_and_no_more)
+{
+    enum { DEPTH = 4, FORGOTTEN = 40 };
+    struct answer theirs, ours;
+    char path[128] = "d";
+    char *check[] = {(char *)"sh", (char *)"-c",
+                     (char *)"ulimit -n 20; exec \"$0\" --memory 8M --quiet -c list list list", (char *)JOBSUM, NULL};
+    make_tree(DEPTH);
+    sum_by_find(&theirs);
+    put_file("list", theirs.out, theirs.out_len);
+
+    assert_sums_with("", &theirs);
+    assert_sums_with("--memory 8M", &theirs);
+    for (unsigned level = 0; level < DEPTH; level++) {   /* some come from the disk, by other ways */
+        size_t len = strlen(path);
+        for (unsigned i = 1; i < FORGOTTEN; i += 2) {
+            (void)snprintf(path + len, sizeof path - len, "/f%u", i);
+            forget_file(path);
+        }
+        (void)snprintf(path + len, sizeof path - len, "/m");
+    }
+    assert_sums_with("--memory 8M", &theirs);
+    finish(start("sh", check), &ours);
+    ck_assert_str_eq(ours.err, "");
+    ck_assert_str_eq(ours.out, "");
+    ck_assert_int_eq(ours.status, 0);
+    answer_free(&ours);
+    answer_free(&theirs);
+}
+END_TEST
+
 START_TEST(a_signal_leaves_whole_lines)
 {
     struct answer answer;
@@ -372,6 +457,7 @@ int main(void)
     tcase_add_test(tcase, what_cannot_be_read_is_told_as_sha256sum_does);
     tcase_add_test(tcase, a_directory_stands_for_the_files_beneath_it);
     tcase_add_test(tcase, memory_has_a_bound_whatever_the_files);
+    tcase_add_test(tcase, few_descriptors_and_little_memory_make_it_slower_and_no_more);
     tcase_add_test(tcase, a_signal_leaves_whole_lines);
     tcase_add_test(tcase, a_full_disk_at_the_output_is_an_error);
     suite_add_tcase(suite, tcase);

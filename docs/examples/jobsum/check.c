@@ -24,6 +24,8 @@ struct lines {
     size_t at, len, capacity;
     uint64_t number;
     bool is_standard_input, is_reading, has_end;
+    bool is_unopened;         /* for want of descriptors, at `tried_at` of jobsum->given_back */
+    uint64_t tried_at;
     bool is_left;             /* lines_close() was called */
 };
 
@@ -70,23 +72,65 @@ static void was_read(struct job_file_op *op, int status, struct job_buf **buf)
     jobsum_pump(lines->jobsum);
 }
 
-static void read_more(struct lines *lines)
+/* True: a sum that is in flight may have what is missing. */
+static bool may_wait(const struct lines *lines, int err)
+{
+    return is_shortage(err) && sums_may_wait(lines->jobsum, 0);
+}
+
+static enum next read_more(struct lines *lines)
 {
     struct job_buf *none = NULL;
     int err = job_file_read(&lines->file, &lines->op, &none, READ_BYTES, JOB_FILE_CURRENT, was_read);
-    if (err < 0)
-        fail(lines, strerror(-err));
-    else
-        lines->is_reading = true;
+    lines->is_reading = err == 0;
+    if (err == 0 || may_wait(lines, err))
+        return NEXT_WAIT;
+    fail(lines, strerror(-err));
+    return NEXT_SUM;   /* a message says so */
+}
+
+static void was_refused(struct job_file *file)
+{
+    struct lines *lines = job_container_of(file, struct lines, file);
+    lines->file = (struct job_file){0};   /* to be opened anew */
+    lines->is_reading = false;
+    lines->is_unopened = true;
+    jobsum_pump(lines->jobsum);
 }
 
 static void opened(struct job_file *file, int status)
 {
     struct lines *lines = job_container_of(file, struct lines, file);
+    bool is_late = lines->tried_at != lines->jobsum->given_back;
+    if (status < 0 && (may_wait(lines, status) || (is_shortage(status) && is_late))) {
+        job_file_close(file, was_refused);
+        return;
+    }
     lines->is_reading = false;
     if (status < 0)
         fail(lines, strerror(-status));
     jobsum_pump(lines->jobsum);
+}
+
+static int open_standard_input(struct lines *lines)
+{
+    int fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
+    int err = fd < 0 ? -errno : job_file_adopt(lines->jobsum->loop, &lines->file, fd);
+    if (err < 0 && fd >= 0)
+        close(fd);
+    return err;
+}
+
+static void open_lines(struct lines *lines)
+{
+    struct job_file_options options = {.path = {.name = lines->check->name}, .flags = O_RDONLY | O_NOCTTY};
+    lines->tried_at = lines->jobsum->given_back;
+    int err = lines->is_standard_input ? open_standard_input(lines)
+                                       : job_file_open(lines->jobsum->loop, &lines->file, &options, opened);
+    lines->is_reading = err == 0 && !lines->is_standard_input;
+    lines->is_unopened = err < 0 && may_wait(lines, err);
+    if (err < 0 && !lines->is_unopened)
+        fail(lines, strerror(-err));
 }
 
 struct lines *lines_open(struct jobsum *jobsum, const char *name)
@@ -96,19 +140,7 @@ struct lines *lines_open(struct jobsum *jobsum, const char *name)
     lines->is_standard_input = strcmp(name, "-") == 0;
     lines->check = allocate(sizeof *lines->check);
     lines->check->name = lines->is_standard_input ? copy_of("standard input", 14) : copy_of(name, strlen(name));
-    int err;
-    if (lines->is_standard_input) {
-        int fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
-        err = fd < 0 ? -errno : job_file_adopt(jobsum->loop, &lines->file, fd);
-        if (err < 0 && fd >= 0)
-            close(fd);
-    } else {
-        struct job_file_options options = {.path = {.name = lines->check->name}, .flags = O_RDONLY | O_NOCTTY};
-        err = job_file_open(jobsum->loop, &lines->file, &options, opened);
-        lines->is_reading = err == 0;
-    }
-    if (err < 0)
-        fail(lines, strerror(-err));
+    open_lines(lines);
     return lines;
 }
 
@@ -217,7 +249,9 @@ static enum next take(struct lines *lines, char *line, size_t len)
 
 enum next lines_next(struct lines *lines)
 {
-    if (lines->is_reading)
+    if (lines->is_unopened && (lines->tried_at != lines->jobsum->given_back || !sums_may_wait(lines->jobsum, 0)))
+        open_lines(lines);
+    if (lines->is_reading || lines->is_unopened)
         return NEXT_WAIT;
     char *begin = lines->text + lines->at;
     char *end = lines->len > lines->at ? memchr(begin, '\n', lines->len - lines->at) : NULL;
@@ -234,6 +268,5 @@ enum next lines_next(struct lines *lines)
     }
     if (lines->has_end)
         return NEXT_END;
-    read_more(lines);
-    return lines->is_reading ? NEXT_WAIT : NEXT_SUM;   /* not reading: it failed, and a message says so */
+    return read_more(lines);
 }

@@ -5,8 +5,11 @@
  *                                          ▲___________________|   read ahead meanwhile
  *
  * Bytes that a pool thread copies out of the kernel are in its core's cache when it hashes them; those that the loop reads are in
- * another's. When memory or descriptors are short, a sum waits until another one has given some back. One can always go on, since it holds
- * nothing then.
+ * another's.
+ *
+ * Short of memory or descriptors, a sum waits until somebody has given some back: another sum, a directory that was listed, the output. What
+ * was given back while it was being refused counts as well, or the last one would be told an error beside free memory. It fails when nobody
+ * has anything, not even directories that were listed ahead of their turn, and nothing has come back since it was tried.
  */
 #include "jobsum.h"
 
@@ -20,16 +23,22 @@
 static void go_on(struct sum *sum);
 static void open_file(struct sum *sum);
 
+static void start_input(struct sum *sum)
+{
+    sum->jobsum->in_flight++;   /* not before: who waits for standard input holds nothing that others may wait for */
+    open_file(sum);
+}
+
 /* Who comes second finds standard input at its end, so the order counts. */
 static void leave_input(struct sum *sum)
 {
-    struct sum *next = sum->next_starved;
+    struct sum *next = sum->next_input;
     if (sum->jobsum->input != sum)
         return;
-    sum->next_starved = NULL;
+    sum->next_input = NULL;
     sum->jobsum->input = next;
     if (next)
-        open_file(next);
+        start_input(next);
 }
 
 static bool enter_input(struct sum *sum)
@@ -39,7 +48,7 @@ static bool enter_input(struct sum *sum)
         return true;
     bool is_first = !*last;
     while (*last)
-        last = &(*last)->next_starved;
+        last = &(*last)->next_input;
     *last = sum;
     return is_first;
 }
@@ -52,7 +61,7 @@ static void closed(struct job_file *file)
     jobsum->in_flight--;
     jobsum->progress.files++;
     leave_input(sum);
-    sums_feed_starved(jobsum);
+    sums_gave_back(jobsum);
     jobsum_pump(jobsum);
 }
 
@@ -71,19 +80,36 @@ static unsigned starving(const struct jobsum *jobsum)
     return count;
 }
 
-/* False: nobody has anything to give back; who starves has not either. */
+bool is_shortage(int err)
+{
+    return err == -ENOMEM || err == -EMFILE || err == -ENFILE || err == -EAGAIN;
+}
+
+bool sums_may_wait(const struct jobsum *jobsum, unsigned own)
+{
+    return jobsum->in_flight > own + starving(jobsum) || jobsum->listing > 0 || jobsum->output.is_writing;
+}
+
+/* False: nobody has anything, and nothing has come back since it was tried. */
 static bool starve(struct sum *sum)
 {
     struct jobsum *jobsum = sum->jobsum;
-    if (jobsum->in_flight <= 1 + starving(jobsum) || jobsum->input == sum)
+    struct sum **last = &jobsum->starved;
+    bool may_wait = sums_may_wait(jobsum, 1);
+    bool is_late = sum->tried_at != jobsum->given_back || (!may_wait && source_give_back(jobsum));
+    if (!is_late && !may_wait)
         return false;
-    sum->next_starved = jobsum->starved;
-    jobsum->starved = sum;
+    while (*last)
+        last = &(*last)->next_starved;
+    *last = sum;
+    if (is_late)
+        sums_feed_later(jobsum);
     return true;
 }
 
-void sums_feed_starved(struct jobsum *jobsum)
+static void feed(struct job_call *call)
 {
+    struct jobsum *jobsum = call->data;
     struct sum *sum = jobsum->starved;
     jobsum->starved = NULL;
     while (sum) {
@@ -92,6 +118,21 @@ void sums_feed_starved(struct jobsum *jobsum)
         go_on(sum);   /* it may starve again */
         sum = next;
     }
+    source_feed(jobsum);
+    jobsum_pump(jobsum);
+}
+
+void sums_feed_later(struct jobsum *jobsum)
+{
+    jobsum->feed.run = feed;
+    jobsum->feed.data = jobsum;
+    (void)job_loop_defer(jobsum->loop, &jobsum->feed);   /* it may wait already */
+}
+
+void sums_gave_back(struct jobsum *jobsum)
+{
+    jobsum->given_back++;
+    sums_feed_later(jobsum);
 }
 
 /* What has been read for it. */
@@ -141,12 +182,18 @@ static void digest(struct job_task *task)   /* a pool thread; one at a time of e
         job_task_set_status(task, err);   /* of one that reads by itself: perhaps it goes on otherwise */
 }
 
+/* Each size of slot that is in use may keep a chunk from being cut anew for another: in a small arena there are three sizes and no more. */
+static size_t largest_buf(const struct jobsum *jobsum)
+{
+    return jobsum->options->memory_bytes < MEMORY_PLENTY ? LOAD_BYTES : NOW_BYTES;
+}
+
 /* A whole file, if the kernel has all of it in memory. */
 static int digest_small(struct sum *sum)
 {
     struct job_path path = {.name = sum->name};
     struct job_buf *buf = NULL;
-    int err = job_path_load_now(job_runtime_arena(sum->jobsum->runtime), &path, NOW_BYTES, &buf);
+    int err = job_path_load_now(job_runtime_arena(sum->jobsum->runtime), &path, largest_buf(sum->jobsum), &buf);
     if (err == 0 && !EVP_DigestUpdate(sum->context, job_buf_data(buf), job_buf_len(buf)))
         err = -ENOMEM;
     if (err == 0)
@@ -194,12 +241,13 @@ static void digested(struct job_task *task, int status)
         job_reader_resume(&sum->reader);
     else
         go_on(sum);
-    sums_feed_starved(jobsum);
+    sums_gave_back(jobsum);
 }
 
 static void submit(struct job_task *task)
 {
     struct sum *sum = job_container_of(task, struct sum, task);
+    sum->tried_at = sum->jobsum->given_back;
     int err = job_submit(sum->jobsum->pool, task, &sum->file.handle);
     if (err == -EAGAIN)
         err = job_task_when_writable(task, submit);
@@ -228,7 +276,8 @@ static void had_all(struct job_reader *reader, int status)
 static void start_reader(struct sum *sum)
 {
     static const struct job_reader_events events = {had_data, had_all};
-    struct job_reader_options options = {.offset = sum->is_stream ? JOB_FILE_CURRENT : sum->offset};
+    struct job_reader_options options = {.offset = sum->is_stream ? JOB_FILE_CURRENT : sum->offset,
+                                         .chunk_bytes = largest_buf(sum->jobsum)};
     int err = job_reader_start(&sum->reader, &sum->file, &options, &events);
     if (err < 0)
         finish(sum, -err);
@@ -262,10 +311,30 @@ static void begin_reading(struct sum *sum)
         go_on(sum);
 }
 
+static void end_unread(struct sum *sum, int err)
+{
+    sum->error = -err;
+    sum->is_done = true;
+    sum->jobsum->in_flight--;
+    leave_input(sum);
+    sums_gave_back(sum->jobsum);   /* others may have waited for it; it also prints it */
+}
+
+static void was_refused(struct job_file *file)
+{
+    struct sum *sum = job_container_of(file, struct sum, file);
+    sum->file = (struct job_file){0};   /* to be opened anew */
+    if (!starve(sum))
+        end_unread(sum, sum->refusal);
+}
+
 static void opened(struct job_file *file, int status)
 {
     struct sum *sum = job_container_of(file, struct sum, file);
-    if (status < 0)
+    sum->refusal = status;
+    if (is_shortage(status))
+        job_file_close(file, was_refused);
+    else if (status < 0)
         finish(sum, -status);
     else
         begin_reading(sum);
@@ -289,15 +358,12 @@ static int open_standard_input(struct sum *sum)
 static void open_file(struct sum *sum)
 {
     struct job_file_options options = {.path = {.name = sum->name}, .flags = O_RDONLY | O_NOCTTY};
+    sum->tried_at = sum->jobsum->given_back;
     (void)job_task_init(&sum->task, sum->jobsum->pool, digest, digested);   /* it may have been a batch's */
     int err = strcmp(sum->name, "-") == 0 ? open_standard_input(sum)
                                           : job_file_open(sum->jobsum->loop, &sum->file, &options, opened);
-    if (err == 0 || ((err == -EMFILE || err == -ENFILE || err == -EAGAIN) && starve(sum)))
-        return;
-    sum->error = -err;
-    sum->is_done = true;
-    sum->jobsum->in_flight--;
-    leave_input(sum);
+    if (err < 0 && !(is_shortage(err) && starve(sum)))
+        end_unread(sum, err);
 }
 
 /* Its digest is there, or why not. */
@@ -329,7 +395,7 @@ static void batch_digested(struct job_task *task, int status)
         sum->error = -err;
         end_loaded(sum);
     }
-    sums_feed_starved(jobsum);
+    sums_gave_back(jobsum);
     jobsum_pump(jobsum);
 }
 
@@ -373,18 +439,17 @@ static void loaded(struct job_file_op *op, int status, struct job_buf **buf)
 {
     struct sum *sum = job_container_of(op, struct sum, op);
     struct jobsum *jobsum = sum->jobsum;
-    if (status == -EFBIG || status == -ENOMEM) {
+    if (status == 0) {
+        sum->hashed = job_buf_take(buf);
+        add_to_batch(sum);
+    } else if (status == -EFBIG) {
         open_file(sum);
-        return;
-    }
-    if (status < 0) {
+    } else if (!(is_shortage(status) && starve(sum))) {
         sum->error = -status;
         end_loaded(sum);
+        sums_gave_back(jobsum);
         jobsum_pump(jobsum);
-        return;
     }
-    sum->hashed = job_buf_take(buf);
-    add_to_batch(sum);
 }
 
 /* By a thread that may sleep. */
@@ -392,6 +457,7 @@ static void load(struct sum *sum)
 {
     struct job_path path = {.name = sum->name};
     sum->offset = 0;
+    sum->tried_at = sum->jobsum->given_back;
     if (sum->batch_error == -EFBIG ||
         job_path_load(&sum->jobsum->signal.handle, &sum->op, &path, LOAD_BYTES, loaded) < 0)
         open_file(sum);
@@ -400,13 +466,13 @@ static void load(struct sum *sum)
 void sum_begin(struct sum *sum)
 {
     struct jobsum *jobsum = sum->jobsum;
-    jobsum->in_flight++;
     if (!sum->context)
         sum->context = EVP_MD_CTX_new();
     if (!sum->context || !EVP_DigestInit_ex(sum->context, jobsum->sha256, NULL))
         abort();   /* OpenSSL has no memory for a context */
     if (!enter_input(sum))
         return;
+    jobsum->in_flight++;
     if (sum->is_regular)
         add_to_batch(sum);
     else

@@ -22,6 +22,8 @@ enum {
     OUTPUT_FLUSH = 16384,     /* fewer lines wait for more, but on a terminal */
     OUTPUT_MAX = 1 << 20,     /* of lines that nobody takes: then no more files are begun */
     MEMORY_DEFAULT = 64 << 20,
+    MEMORY_LEAST = 8 << 20,   /* a chunk of 2 MiB for each size of slot that is used then, 4, 16 and 64 KiB, and one more */
+    MEMORY_PLENTY = 32 << 20, /* from there on slots of 256 KiB are used as well */
 };
 
 struct options {
@@ -73,6 +75,9 @@ struct sum {
     bool is_stream;           /* it has no offsets: standard input, a pipe */
     bool is_last;             /* nothing comes behind what has been given to the task, or what it has read */
     struct sum *next_starved;
+    struct sum *next_input;
+    int refusal;              /* why it could not be opened just now; negative */
+    uint64_t tried_at;        /* jobsum->given_back then: whether it was refused for want of what has come back since */
 };
 
 struct output {
@@ -109,7 +114,10 @@ struct jobsum {
     const EVP_MD *sha256;
     struct source *source;
     struct sum *first, *last;             /* in the order of output */
-    struct sum *starved;                  /* wait for memory or a descriptor */
+    struct sum *starved;                  /* wait for memory or a descriptor, the oldest first */
+    uint64_t given_back;                  /* how often somebody had some that he needs no more */
+    struct job_call feed;                 /* at the end of a turn in which somebody had */
+    unsigned listing;                     /* directories that are being listed */
     struct sum *input;                    /* reads standard input; others of that name wait behind it */
     struct sum *spare;
     struct sum *batch;                    /* loaded whole, to be hashed together */
@@ -117,7 +125,7 @@ struct jobsum {
     unsigned batched;
     unsigned sums, in_flight;
     enum form form;
-    bool has_ended, is_pumping;
+    bool has_ended, is_pumping, is_over;
     bool has_failed;                      /* the exit status */
     int signal_number;
     struct output output;
@@ -133,6 +141,8 @@ void jobsum_pump(struct jobsum *jobsum);  /* begins what may begin, prints what 
 void source_open(struct jobsum *jobsum);
 enum next source_next(struct jobsum *jobsum);
 void source_close(struct jobsum *jobsum);
+bool source_give_back(struct jobsum *jobsum);   /* what is held ahead of its turn; false: nothing was */
+void source_feed(struct jobsum *jobsum);        /* a directory that waits for memory or a descriptor is tried again */
 struct sum *sum_add(struct jobsum *jobsum, enum sum_kind kind, char *name);   /* owns the name */
 void message_add(struct jobsum *jobsum, bool fails, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
@@ -144,7 +154,10 @@ void lines_close(struct lines *lines);
 
 /* hash.c */
 void sum_begin(struct sum *sum);
-void sums_feed_starved(struct jobsum *jobsum);
+bool is_shortage(int err);                /* of memory or descriptors, which others may give back */
+void sums_gave_back(struct jobsum *jobsum);
+bool sums_may_wait(const struct jobsum *jobsum, unsigned own);   /* somebody, but `own` of the sums in flight, will give something back */
+void sums_feed_later(struct jobsum *jobsum);
 void sum_forget(struct sum *sum);
 
 /* output.c */

@@ -92,6 +92,7 @@ static bool begin_some(struct jobsum *jobsum)
 
 static void end(struct jobsum *jobsum)
 {
+    jobsum->is_over = true;
     progress_close(jobsum);
     job_signal_close(&jobsum->signal, NULL);
     job_file_close(&jobsum->output.file, NULL);
@@ -99,7 +100,7 @@ static void end(struct jobsum *jobsum)
 
 void jobsum_pump(struct jobsum *jobsum)
 {
-    if (jobsum->is_pumping || jobsum->signal_number)
+    if (jobsum->is_pumping || jobsum->signal_number || jobsum->is_over)
         return;   /* it is called again below, or all is over */
     jobsum->is_pumping = true;
     bool goes_on = true;
@@ -224,8 +225,8 @@ static size_t memory_of(const char *text)
     unsigned long long bytes = strtoull(text, &end, 10);
     unsigned shift = *end == 'K' ? 10 : *end == 'M' ? 20 : *end == 'G' ? 30 : 0;
     end += shift > 0;
-    if (errno || end == text || *end || bytes > (1ULL << 40) >> shift || bytes << shift < 4 << 20)
-        refuse("--memory: at least 4M, at most 1024G");
+    if (errno || end == text || *end || bytes > (1ULL << 40) >> shift || bytes << shift < MEMORY_LEAST)
+        refuse("--memory: at least 8M, at most 1024G");
     return (size_t)(bytes << shift);
 }
 

@@ -57,6 +57,7 @@ static void was_written(struct job_file_op *op, int status, struct job_buf **buf
         jobsum->has_failed = true;
         say(jobsum, "write error: %s", strerror(-status));
     }
+    sums_gave_back(jobsum);
     output_flush(jobsum);
     jobsum_pump(jobsum);
 }
@@ -68,7 +69,8 @@ void output_flush(struct jobsum *jobsum)
         job_buf_free(&output->lines);
     if (output->is_writing || !output->lines)
         return;
-    bool waits_for_more = jobsum->in_flight > 0 && job_buf_len(output->lines) < OUTPUT_FLUSH && !output->is_terminal;
+    bool waits_for_more = jobsum->in_flight > 0 && job_buf_len(output->lines) < OUTPUT_FLUSH && !output->is_terminal &&
+                          !jobsum->starved;   /* lines are memory, too */
     if (waits_for_more)
         return;
     progress_hide(jobsum);

@@ -22,7 +22,9 @@ struct listing {
     char *path;
     struct job_buf *entries;
     int error;
-    bool is_done;
+    bool is_asked;            /* a thread lists it */
+    bool is_done;             /* neither: to be asked for when its turn has come */
+    uint64_t tried_at;        /* jobsum->given_back then */
 };
 
 /* A directory on the way. A name is stored behind its type. */
@@ -30,7 +32,7 @@ struct level {
     struct level *outer;
     char *path;
     char **names;
-    struct listing **listings;   /* of those names that are directories */
+    struct listing **listings;   /* of those names that are directories, and whose turn has not come */
     size_t count, next;
     size_t ahead, ahead_next;    /* how many are asked for, and which one is next */
 };
@@ -44,6 +46,7 @@ struct source {
     struct statx status;
     char *pending;            /* its type is asked for */
     struct listing *awaited;  /* it is its turn */
+    bool is_starved;          /* that one waits for memory or a descriptor */
     bool is_argument;         /* `pending` is one */
     bool has_file;            /* it is to be hashed */
     bool is_regular;          /* and its type is known */
@@ -126,28 +129,88 @@ static void enter(struct source *source, struct listing *listing)
     free(listing);
 }
 
+static void ask(struct source *source, struct listing *listing);
+
+/* As a sum does: see hash.c. */
+static bool starve(struct source *source, const struct listing *listing)
+{
+    struct jobsum *jobsum = source->jobsum;
+    bool may_wait = sums_may_wait(jobsum, 0);
+    bool is_late = listing->tried_at != jobsum->given_back || (!may_wait && source_give_back(jobsum));
+    if (!is_late && !may_wait)
+        return false;
+    source->is_starved = true;
+    if (is_late)
+        sums_feed_later(jobsum);
+    return true;
+}
+
 static void was_listed(struct job_file_op *op, int status, struct job_buf **buf)
 {
     struct listing *listing = job_container_of(op, struct listing, op);
     struct source *source = listing->source;
+    bool is_awaited = source->awaited == listing;
+    listing->is_asked = false;
+    source->jobsum->listing--;
+    if (is_shortage(status) && (!is_awaited || starve(source, listing))) {
+        if (!sums_may_wait(source->jobsum, 0))
+            sums_feed_later(source->jobsum);   /* who waited for this one waits for nobody now */
+        return;
+    }
     listing->error = status;
     listing->entries = job_buf_take(buf);
     listing->is_done = true;
-    if (source->awaited != listing)
+    sums_gave_back(source->jobsum);
+    if (!is_awaited)
         return;
     enter(source, listing);
     jobsum_pump(source->jobsum);
+}
+
+static void ask(struct source *source, struct listing *listing)
+{
+    struct job_path at = {.name = listing->path};
+    listing->tried_at = source->jobsum->given_back;
+    listing->error = job_path_list(&source->jobsum->signal.handle, &listing->op, &at, was_listed);
+    listing->is_asked = listing->error == 0;
+    listing->is_done = listing->error < 0;
+    source->jobsum->listing += listing->is_asked;
+}
+
+void source_feed(struct jobsum *jobsum)
+{
+    struct source *source = jobsum->source;
+    if (!source->is_starved)
+        return;
+    source->is_starved = false;
+    ask(source, source->awaited);
+    if (source->awaited->is_done)
+        enter(source, source->awaited);
+}
+
+bool source_give_back(struct jobsum *jobsum)
+{
+    bool is_any = false;
+    for (struct level *level = jobsum->source->level; level; level = level->outer) {
+        for (size_t i = level->next; i < level->count; i++) {
+            struct listing *listing = level->listings[i];
+            if (!listing || !listing->entries)
+                continue;
+            job_buf_free(&listing->entries);
+            listing->is_done = false;
+            is_any = true;
+        }
+    }
+    return is_any;
 }
 
 /* Owns the path. */
 static struct listing *list(struct source *source, char *path)
 {
     struct listing *listing = allocate(sizeof *listing);
-    struct job_path at = {.name = path};
     listing->source = source;
     listing->path = path;
-    listing->error = job_path_list(&source->jobsum->signal.handle, &listing->op, &at, was_listed);
-    listing->is_done = listing->error < 0;
+    ask(source, listing);
     return listing;
 }
 
@@ -166,6 +229,8 @@ static void list_ahead(struct source *source, struct level *level)
 static enum next await(struct source *source, struct listing *listing)
 {
     source->awaited = listing;
+    if (!listing->is_done && !listing->is_asked)
+        ask(source, listing);
     if (!listing->is_done)
         return NEXT_WAIT;
     enter(source, listing);
@@ -222,6 +287,7 @@ static enum next next_of_level(struct source *source)
     if (type == DT_DIR) {
         struct listing *listing = level->listings[index];   /* no name before it is left: it has been asked for */
         free(name);
+        level->listings[index] = NULL;
         level->ahead--;
         list_ahead(source, level);
         return await(source, listing);
