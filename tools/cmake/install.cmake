@@ -16,7 +16,7 @@ write_basic_package_version_file(jobConfigVersion.cmake COMPATIBILITY SameMinorV
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/jobConfig.cmake ${CMAKE_CURRENT_BINARY_DIR}/jobConfigVersion.cmake
         DESTINATION ${package_folder})
 
-# Folders in job.pc begin at the file itself, so that the tree may be moved; but for those that were asked for by an absolute path.
+# Folders in job.pc and job-test.pc begin at the file itself, so that the tree may be moved; but for those that were asked for by an absolute path.
 set(JOB_PC_PREFIX ${CMAKE_INSTALL_PREFIX})
 if(NOT IS_ABSOLUTE ${CMAKE_INSTALL_LIBDIR})
   file(RELATIVE_PATH up ${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
@@ -31,6 +31,10 @@ foreach(folder INCLUDEDIR LIBDIR)
 endforeach()
 configure_file(tools/cmake/job.pc.in job.pc @ONLY)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/job.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+if(TARGET job_test)
+  configure_file(tools/cmake/job-test.pc.in job-test.pc @ONLY)
+  install(FILES ${CMAKE_CURRENT_BINARY_DIR}/job-test.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT test)
+endif()
 
 install(FILES tools/gdb/job.py DESTINATION ${CMAKE_INSTALL_DATADIR}/libjob/gdb)
 
