@@ -21,6 +21,7 @@
 #include "io/memory_wait.h"
 #include "memory/arena.h"
 #include "memory/owner.h"
+#include "memory/slot.h"
 
 enum {
     CHUNK_DEFAULT = 258048,        /* with the largest headroom in a slot of 256 KiB */
@@ -184,12 +185,16 @@ static int wait_for_room(struct job_reader *reader, struct job_reader_read *read
 }
 
 /* As receive rings do, readers leave the arena's reserve to those who work on what has been read; but not where the arena is so small that
- * they would never get anything. */
-static int alloc_chunk(struct job_arena *arena, size_t len, const struct job_buf_options *options, struct job_buf **buf)
+ * they would never get anything. -ENOMEM: *refused_bytes were not spare, or it is UINT64_MAX. */
+static int alloc_chunk(struct job_arena *arena, size_t len, const struct job_buf_options *options, struct job_buf **buf,
+                       uint64_t *refused_bytes)
 {
     uint64_t reserve = load_relaxed(&arena->reserve);   /* a bound: orders nothing */
     bool is_large = arena->limit > reserve && arena->limit - reserve >= LEAVES_RESERVE * len;
-    return is_large && arena_spare(arena) < len ? -ENOMEM : job_buf_alloc(arena, len, options, buf);
+    size_t needed = max_size(len, slot_class_bytes(0));
+    bool is_refused = is_large && arena_spare(arena) < needed;
+    *refused_bytes = is_refused ? needed : UINT64_MAX;
+    return is_refused ? -ENOMEM : job_buf_alloc(arena, len, options, buf);
 }
 
 /* False: not now. What asked for memory is called when there is some; meanwhile a free read may be told and then try again. */
@@ -197,13 +202,14 @@ static bool allocate(struct job_reader *reader, size_t len, struct job_buf **buf
 {
     struct job_buf_options options = {.page_aligned = has(reader, READER_DIRECT)};
     struct job_arena *arena = loop_of(reader)->arena;
-    *err = alloc_chunk(arena, len, &options, buf);
+    uint64_t refused_bytes;
+    *err = alloc_chunk(arena, len, &options, buf, &refused_bytes);
     if (*err != -ENOMEM)
         return true;
     if (reader->job_count > 0)
         return false;
-    memory_wait(loop_of(reader), wait_of(reader));
-    *err = alloc_chunk(arena, len, &options, buf);   /* once more: it may have come before we waited */
+    memory_wait(loop_of(reader), wait_of(reader), refused_bytes);
+    *err = alloc_chunk(arena, len, &options, buf, &refused_bytes);   /* once more: it may have come before we waited */
     return *err != -ENOMEM;
 }
 

@@ -19,7 +19,7 @@ static void memory_came(struct memory_wait *wait)
 void stream_wait_for_memory(struct job_stream *stream)
 {
     wait_of(stream)->came = memory_came;
-    memory_wait(stream->handle.job_loop, wait_of(stream));
+    memory_wait(stream->handle.job_loop, wait_of(stream), UINT64_MAX);
 }
 
 void stream_memory_forget(struct job_stream *stream)

@@ -1,5 +1,6 @@
 /* test_reader.c — a file is told in order and whole, whatever its size, its kind, the depth, and what happens to it meanwhile. */
 
+#include "memory/arena.h"
 #include "support/file_fixture.h"
 
 static struct job_reader reader;
@@ -378,7 +379,7 @@ START_TEST(its_memory_is_free_in_its_end)
 END_TEST
 
 /* All of the arena is somebody's, who gives it back while the reader waits. */
-static struct job_buf *hoard[4096];
+static struct job_buf *hoard[16384];
 static unsigned hoarded;
 
 static void give_back(struct job_timer *timer)
@@ -419,6 +420,40 @@ static void small_arena_setup(void)
     ck_assert_ok(job_loop_open(runtime, &loop, &few));
     home = (struct job_timer){0};
 }
+
+static struct job_pool *pool;
+
+static void closes_pool(struct job_timer *timer)
+{
+    ck_assert_uint_eq(told, 0);
+    ck_assert_int_eq(job_pool_close(&pool), 0);
+    job_timer_close(timer, NULL);
+}
+
+/* What a pool's tasks may need is reserved; nothing is freed when that ends, but bytes are spare then. */
+START_TEST(it_goes_on_when_a_reserve_becomes_spare)
+{
+    enum { CHUNK = 65536, WORKERS = 160 };
+    struct job_timer timer = {0};
+    struct job_arena *arena = job_runtime_arena(runtime);
+    make_file("a", 900000);
+    ck_assert_int_eq(open_file("a", O_RDONLY), 0);
+    ck_assert_ok(job_pool_open(runtime, &pool, &(struct job_pool_options){.workers = WORKERS}));
+    for (; arena_spare(arena) >= CHUNK; hoarded++)
+        ck_assert_ok(job_buf_alloc(arena, 1, NULL, &hoard[hoarded]));
+    ck_assert_ok(job_timer_open(loop, &timer, closes_pool));
+    start(&(struct job_reader_options){.depth = 1, .chunk_bytes = CHUNK});
+    ck_assert_ok(job_timer_start(&timer, 2000000));
+
+    run();
+
+    ck_assert_int_eq(end_status, 0);
+    ck_assert_uint_eq(told, 900000);
+    while (hoarded > 0)
+        job_buf_free(&hoard[--hoarded]);
+    close_file();
+}
+END_TEST
 
 static void some_is_left(void)
 {
@@ -500,8 +535,9 @@ int main(void)
     tcase_add_test(tcase, what_cannot_be_started_is_refused);
     tcase_add_test(tcase, a_directory_ends_with_what_the_kernel_says);
     tcase_add_checked_fixture(small, small_arena_setup, teardown);
-    tcase_set_timeout(small, 60);
+    tcase_set_timeout(small, 20);
     tcase_add_test(small, without_memory_it_waits_and_goes_on);
+    tcase_add_test(small, it_goes_on_when_a_reserve_becomes_spare);
     tcase_add_test(small, it_leaves_the_reserve_to_those_who_work);
     suite_add_tcase(suite, small);
     return fixture_run(suite);
