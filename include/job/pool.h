@@ -69,7 +69,8 @@ JOB_API void job_pool_stop(struct job_pool *pool);
  * are still delivered by those loops. Tasks that still wait for room are not called any more; their handles' close ends the wait.
  * NULL is allowed.
  *
- * @return 0, or -EDEADLK: called by a task of this pool, or by its `done` there; -EINVAL: pool is NULL, or it is
+ * @return 0, or -EDEADLK: called by a task of this pool, or by its `done` there, or while one of an inline pool waits behind
+ *         the caller's; -EINVAL: pool is NULL, or it is
  *         job_runtime_calls(), which the runtime closes; -EPERM: forked; nothing changed on error
  * Thread: any but the pool's, while no other is in a call with this pool, or will make one. Blocks for as long as the longest
  * running task: not on a loop that must answer.

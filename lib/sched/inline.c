@@ -11,13 +11,15 @@ enum { CLOSER = 1 << 30 };   /* in pool->inline_active: somebody waits for the l
 
 /* On the stack of the outermost job_submit(). */
 struct inline_run {
+    const struct job_pool *pool;   /* whose task is at work */
     struct job_mail *first;
     struct job_mail **last;
 };
 
-static void run_one(struct job_task *task)
+static void run_one(struct inline_run *run, struct job_task *task)
 {
     struct job_pool *pool = task->job_pool;
+    run->pool = pool;
     pool_run_task(pool, NULL, task);
     if (fetch_sub_acq_rel(&pool->inline_active, 1) == CLOSER + 1)   /* pairs with itself and fetch_or_acq_rel in inline_wait */
         (void)sys_futex_wake(&pool->inline_active, 1);              /* the address alone: the pool may be gone */
@@ -37,20 +39,24 @@ void inline_submit(struct job_pool *pool, struct job_task *task)
     }
     struct inline_run run = {.last = &run.first};
     me->inline_run = &run;
-    run_one(task);
+    run_one(&run, task);
     while (run.first) {
         struct job_mail *mail = run.first;
         run.first = mail->job_next;
         if (!run.first)
             run.last = &run.first;
-        run_one(container_of(mail, struct job_task, job_mail));
+        run_one(&run, container_of(mail, struct job_task, job_mail));
     }
     me->inline_run = NULL;
 }
 
 bool inline_is_inside(const struct job_pool *pool)
 {
-    return self()->inline_run && load_relaxed(&pool->inline_active) > 0;   /* this thread's own are what matters */
+    const struct inline_run *run = self()->inline_run;
+    bool is_inside = run && run->pool == pool;
+    for (struct job_mail *mail = run ? run->first : NULL; mail && !is_inside; mail = mail->job_next)
+        is_inside = container_of(mail, struct job_task, job_mail)->job_pool == pool;
+    return is_inside;
 }
 
 void inline_wait(struct job_pool *pool)

@@ -114,7 +114,7 @@ bool pool_has_more(struct job_pool *pool, uint64_t mean_ns);   /* worth another 
 
 /* inline.c: runs a task here, or when the one that runs on this thread has ended. */
 void inline_submit(struct job_pool *pool, struct job_task *task);
-bool inline_is_inside(const struct job_pool *pool);   /* may a task of it run on this thread? */
+bool inline_is_inside(const struct job_pool *pool);   /* does a task of it run on this thread, or wait to? */
 void inline_wait(struct job_pool *pool);              /* until no thread runs one */
 
 /* pool_thread.c */

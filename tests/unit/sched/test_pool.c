@@ -325,6 +325,67 @@ START_TEST(an_inline_task_runs_what_it_submits_after_itself)
 }
 END_TEST
 
+static struct job_pool *elsewhere;
+
+static void runs_until_its_pool_stops(struct job_task *task)
+{
+    sem_post(&begun);
+    while (!job_task_is_cancelled(task) && sem_trywait(&gate) != 0)
+        sched_yield();
+}
+
+static void *submits_elsewhere(void *arg)
+{
+    ck_assert_ok(job_submit(elsewhere, arg, NULL));
+    return NULL;
+}
+
+static void closes_elsewhere(struct job_task *task)
+{
+    (void)task;
+    sem_wait(&begun);
+    close_result = job_pool_close(&elsewhere);
+    sem_post(&gate);
+}
+
+START_TEST(an_inline_task_may_close_another_inline_pool_that_works_on_another_thread)
+{
+    struct job_task task;
+    pthread_t thread;
+    ck_assert_ok(job_pool_open(runtime, &pool, &(struct job_pool_options){.workers = JOB_POOL_INLINE}));
+    ck_assert_ok(job_pool_open(runtime, &elsewhere, &(struct job_pool_options){.workers = JOB_POOL_INLINE}));
+    ck_assert_ok(job_task_init(&task, elsewhere, runs_until_its_pool_stops, tells));
+    ck_assert_int_eq(pthread_create(&thread, NULL, submits_elsewhere, &task), 0);
+
+    run_one(closes_elsewhere);
+
+    pthread_join(thread, NULL);
+    ck_assert_int_eq(close_result, 0);
+    ck_assert_ptr_null(elsewhere);
+}
+END_TEST
+
+static void submits_and_closes_elsewhere(struct job_task *task)
+{
+    (void)task;
+    ck_assert_ok(job_submit(elsewhere, &follow_up, NULL));
+    close_result = job_pool_close(&elsewhere);
+}
+
+START_TEST(an_inline_pool_whose_task_waits_behind_the_caller_is_not_closed)
+{
+    ck_assert_ok(job_pool_open(runtime, &pool, &(struct job_pool_options){.workers = JOB_POOL_INLINE}));
+    ck_assert_ok(job_pool_open(runtime, &elsewhere, &(struct job_pool_options){.workers = JOB_POOL_INLINE}));
+    ck_assert_ok(job_task_init(&follow_up, elsewhere, nothing, tells));
+
+    run_one(submits_and_closes_elsewhere);
+
+    sem_wait(&ended);
+    ck_assert_int_eq(close_result, -EDEADLK);
+    ck_assert_int_eq(job_pool_close(&elsewhere), 0);
+}
+END_TEST
+
 START_TEST(a_stopped_inline_pool_refuses)
 {
     struct job_task task;
@@ -477,6 +538,8 @@ int main(void)
     tcase_add_test(tcase, a_pool_is_not_closed_by_its_own_task_or_done);
     tcase_add_test(tcase, an_inline_task_that_submits_itself_again_a_million_times_uses_no_stack);
     tcase_add_test(tcase, an_inline_task_runs_what_it_submits_after_itself);
+    tcase_add_test(tcase, an_inline_task_may_close_another_inline_pool_that_works_on_another_thread);
+    tcase_add_test(tcase, an_inline_pool_whose_task_waits_behind_the_caller_is_not_closed);
     tcase_add_test(tcase, a_stopped_inline_pool_refuses);
     tcase_add_test(tcase, every_call_with_a_pool_is_refused_in_a_forked_child);
     tcase_add_test(tcase, later_tasks_do_not_overtake_what_is_left_of_a_full_inbox);
