@@ -2,7 +2,8 @@
  *
  * A paused stream has no receive in flight once something has arrived, and a receive without memory waits inside the engine: neither would
  * ever hear that the peer has reset the connection, and would hold what it has for it. So a poll that asks for nothing but what is always
- * told is armed then. It costs nothing until it ends, so it stays armed until the stream closes.
+ * told is armed then. It costs nothing until it ends, so it stays armed until the stream closes, or until the peer ends its direction: then
+ * it would end at once, again and again. A reset behind such a half-close is heard by the next receive or send.
  *
  * An orderly end is told too. It waits behind the data, so nobody needs it but the receive of a Unix socket, with which the poll is armed:
  * the kernel counts 128 wakes of a receive of many completions that it has not come to, and forgets those that follow while it is at work
