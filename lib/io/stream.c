@@ -12,7 +12,17 @@
 #include "io/socket.h"
 
 /* What waits until the end of the turn: so that calls inside of callbacks have the same effect as outside, and what comes together in one
- * turn is done once. */
+ * turn is done once. In this order, and each looks at the state that the ones before have left:
+ *
+ *      flag      from                                      what is done
+ *      CONNECT   connect(2) said it at once, a cancel      `connected`, or the failure
+ *      FLUSH     something was queued, dropped or failed   the next send, or `sent`; and notices that have come true by that
+ *      RESUME    resume, attach, finish, a stall           what waits is told, then receives, or watches for a hang-up
+ *      ROOM      memory or a place has come                `writable`, if it is owed
+ *      NOTICE    job_stream_notify()                       notices that are true already, or failed
+ *      FINISH    job_stream_finish()                       close, if all is done
+ *      DETACH    the last operation has ended              `detached`
+ */
 static void deliver_later(struct job_mail *mail)
 {
     struct job_stream *stream = job_container_of(mail, struct job_stream, job_later);
@@ -130,7 +140,7 @@ int stream_open(struct job_loop *loop, struct job_stream *stream, int fd, const 
     stream->job_events = events;
     stream->job_fd = fd;
     if (is_unix(fd))
-        stream_set(stream, STREAM_UNIX);
+        stream_set(stream, STREAM_MAY_MISS_END);
     list_init((struct list *)stream->job_node);
     list_init((struct list *)stream->job_admitted);
     list_init((struct list *)stream->job_places);

@@ -56,8 +56,11 @@ enum stream_flag {
     STREAM_LATER_ALL = 0xFF << 16,
 
     STREAM_HELD = 1 << 24,          /* of a program that has not started: receives, sends and tells nothing yet */
-    STREAM_UNIX = 1 << 25,          /* its receive may miss the end (stream_hangup.c) */
+    STREAM_MAY_MISS_END = 1 << 25,  /* its receive may miss the end (stream_hangup.c) */
     STREAM_STARVED = 1 << 26,       /* its receive waits in the engine for memory */
+
+    STREAM_SILENT = STREAM_LEAVING | STREAM_HELD,               /* any of them: tells nothing now */
+    STREAM_UNRECEIVED = STREAM_SILENT | STREAM_CONNECTING,      /* any of them: does not begin to receive */
 };
 
 _Static_assert(sizeof(((struct job_stream *)0)->job_receive_op) >= sizeof(struct op), "op fits");
@@ -80,6 +83,7 @@ static inline struct op *stream_hangup_op(struct job_stream *stream)
     return (struct op *)stream->job_hangup_op;
 }
 
+/* Has it any of these? */
 static inline bool stream_has(const struct job_stream *stream, enum stream_flag flag)
 {
     return (stream->job_flags & (uint32_t)flag) != 0;

@@ -34,8 +34,8 @@ static void hangup_completed(struct op *op, const struct completion *completion)
         JOB_MARK(stream_broke_unreceived);
         stream_fail(stream, -err);
         stream_finish_step(stream);
-    } else if (completion->res > 0 && stream_has(stream, STREAM_UNIX)) {
-        stream_clear(stream, STREAM_UNIX);   /* a receive that begins from now on finds the end */
+    } else if (completion->res > 0 && stream_has(stream, STREAM_MAY_MISS_END)) {
+        stream_clear(stream, STREAM_MAY_MISS_END);   /* a receive that begins from now on finds the end */
         stream_receive_renew(stream);
     }
     stream_detach_step(stream);

@@ -31,7 +31,7 @@ int stream_receive_start(struct job_stream *stream)
     int err = loop->engine->type->start(loop->engine, op);
     if (err == 0)
         handle_hold(&stream->handle);
-    if (err == 0 && stream_has(stream, STREAM_UNIX))
+    if (err == 0 && stream_has(stream, STREAM_MAY_MISS_END))
         stream_hangup_watch(stream);
     return err;
 }
@@ -135,7 +135,7 @@ static bool is_small(const struct job_stream *stream, const struct job_buf *buf)
 static bool may_deliver(const struct job_stream *stream)
 {
     bool is_held = stream_has(stream, STREAM_PAUSED) || stream_has(stream, STREAM_DELIVERING) ||
-                   stream_has(stream, STREAM_LEAVING) || stream_has(stream, STREAM_HELD);
+                   stream_has(stream, STREAM_SILENT);
     return stream_may_tell(stream) && !is_held;
 }
 
@@ -150,8 +150,7 @@ static void tell_data(struct job_stream *stream, struct job_buf *buf)
 
 static void tell_end(struct job_stream *stream)
 {
-    bool is_held = stream_has(stream, STREAM_LEAVING) || stream_has(stream, STREAM_HELD);
-    if (!stream_has(stream, STREAM_ENDED) || stream_has(stream, STREAM_END_TOLD) || is_held)
+    if (!stream_has(stream, STREAM_ENDED) || stream_has(stream, STREAM_END_TOLD) || stream_has(stream, STREAM_SILENT))
         return;
     stream_set(stream, STREAM_END_TOLD);
     if (stream_may_tell(stream) && stream->job_events->end)
@@ -301,11 +300,9 @@ void stream_receive_resume(struct job_stream *stream)
 {
     stream_deliver(stream);
     bool is_wanted = handle_is_open(&stream->handle) && !stream_has(stream, STREAM_PAUSED);
-    bool is_held = stream_has(stream, STREAM_CONNECTING) || stream_has(stream, STREAM_LEAVING) ||
-                   stream_has(stream, STREAM_HELD);
     bool is_in_flight = op_is_in_flight(stream_receive_op(stream));
-    bool needs_watch = !is_in_flight || stream_has(stream, STREAM_UNIX) || stream_has(stream, STREAM_STARVED);
-    if (is_held || stream_has(stream, STREAM_ENDED))
+    bool needs_watch = !is_in_flight || stream_has(stream, STREAM_MAY_MISS_END) || stream_has(stream, STREAM_STARVED);
+    if (stream_has(stream, STREAM_UNRECEIVED) || stream_has(stream, STREAM_ENDED))
         return;
     if (is_wanted && !is_in_flight)
         receive_again(stream);
