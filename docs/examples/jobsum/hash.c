@@ -7,9 +7,9 @@
  * Bytes that a pool thread copies out of the kernel are in its core's cache when it hashes them; those that the loop reads are in
  * another's.
  *
- * Short of memory or descriptors, a sum waits until somebody has given some back: another sum, a directory that was listed, the output. What
- * was given back while it was being refused counts as well, or the last one would be told an error beside free memory. It fails when nobody
- * has anything, not even directories that were listed ahead of their turn, and nothing has come back since it was tried.
+ * Short of memory or descriptors, a sum waits until somebody has given some back: another sum, a directory that was listed, the output.
+ * What was given back while it was being refused counts as well, or the last one would be told an error beside free memory. It fails when
+ * nobody has anything, not even directories that were listed ahead of their turn, and nothing has come back since it was tried.
  */
 #include "jobsum.h"
 
