@@ -90,7 +90,8 @@ int file_kind_of(int fd, int open_flags, uint32_t *flags)
     if (fstat(fd, &status) < 0)
         return -errno;
     bool is_seekable = S_ISREG(status.st_mode) || S_ISBLK(status.st_mode);
-    *flags = (is_seekable ? FILE_SEEKABLE : 0) | (open_flags & O_NONBLOCK ? FILE_NONBLOCK : 0) | (open_flags & O_DIRECT ? FILE_DIRECT | FILE_RING_WRITES : 0);
+    *flags = (is_seekable ? FILE_SEEKABLE : 0) | (open_flags & O_NONBLOCK ? FILE_NONBLOCK : 0) |
+             (open_flags & O_DIRECT ? FILE_DIRECT | FILE_RING_WRITES : 0);
     return 0;
 }
 
@@ -118,8 +119,8 @@ static int call_open(struct job_file_op *op)
     return fd < 0 ? fd : 0;
 }
 
-/* A call has failed with `err`. True: it can be made again. O_NONBLOCK belongs to all who have the pipe or terminal, and any of them may have
- * set it; our thread waits all the same. */
+/* A call has failed with `err`. True: it can be made again. O_NONBLOCK belongs to all who have the pipe or terminal, and any of them may
+ * have set it; our thread waits all the same. */
 static bool waits_until_ready(long err, int fd, short events)
 {
     struct pollfd pollfd = {.fd = fd, .events = events};
@@ -132,7 +133,8 @@ static int read_at(struct job_file_op *op, int fd)
     while (n > 0 && op->count < op->job_len) {
         size_t room;
         void *bytes = job_buf_room(op->job_buf, &room);
-        n = AGAIN_IF_INTERRUPTED(pread(fd, bytes, (size_t)(op->job_len - op->count), (off_t)(op->job_offset + op->count)));
+        size_t left = (size_t)(op->job_len - op->count);
+        n = AGAIN_IF_INTERRUPTED(pread(fd, bytes, left, (off_t)(op->job_offset + op->count)));
         if (n <= 0)
             break;
         op->count += (uint64_t)n;

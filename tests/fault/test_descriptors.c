@@ -1,5 +1,5 @@
-/* test_descriptors.c — no descriptor is left: whatever opens one says -EMFILE, from the call or by its callback, once, keeps none, and works
- * as soon as there are some again. Processes, workers, names and listeners that accept have tests of their own.
+/* test_descriptors.c — no descriptor is left: whatever opens one says -EMFILE, from the call or by its callback, once, keeps none, and
+ * works as soon as there are some again. Processes, workers, names and listeners that accept have tests of their own.
  */
 #include <signal.h>
 #include <sys/resource.h>
@@ -278,7 +278,8 @@ int main(void)
     Suite *suite = suite_create("descriptors");
     TCase *tcase = tcase_create("descriptors");
     tcase_set_timeout(tcase, 10);
-    tcase_add_loop_test(tcase, without_a_descriptor_it_is_said_once_and_with_some_it_works, 0, sizeof openers / sizeof openers[0]);
+    tcase_add_loop_test(tcase, without_a_descriptor_it_is_said_once_and_with_some_it_works, 0,
+                        sizeof openers / sizeof openers[0]);
     suite_add_tcase(suite, tcase);
     if (job_signals_block((int[]){SIGUSR1}, 1) < 0)
         return EXIT_FAILURE;

@@ -1,7 +1,7 @@
 /* test_ring_files.c — requests to files that the ring engine hands over by fours (docs/decisions/011): they do not keep a turn.
  *
- * On the fake kernel each read ends by -EAGAIN or -EINTR as soon as it is submitted, and is made again, as kernel 6.1 does it for a file
- * that says O_NONBLOCK and can only block. On a real one they are just read.
+ * On the fake kernel each read ends by -EAGAIN or -EINTR as soon as it is submitted, and is made again, as kernel 6.1 does it for a
+ * file that says O_NONBLOCK and can only block. On a real one they are just read.
  */
 #include "engine/ring.h"
 

@@ -136,7 +136,8 @@ START_TEST(close_ends_the_wait)
 }
 END_TEST
 
-/* The watch for the end of a Unix socket is an operation beside the receive; the kernel may forget to wake the receive (stream_hangup.c). */
+/* The watch for the end of a Unix socket is an operation beside the receive; the kernel may forget to wake the receive
+ * (stream_hangup.c). */
 
 static void count_poll(struct op *op, void *arg)
 {
