@@ -61,8 +61,9 @@ static void stop(void)
 
 static void set_up(void)
 {
-    snprintf(directory, sizeof directory, "/tmp/test_jobctl.%d", (int)getpid());   /* check runs each test in its own process */
-    ck_assert_int_eq(mkdir(directory, 0755), 0);
+    snprintf(directory, sizeof directory, "/tmp/test_jobctl.%*s", 6, "");   /* a run that was killed may have left its own */
+    memset(strchr(directory, ' '), 'X', 6);                                 /* what mkdtemp(3) wants */
+    ck_assert_ptr_nonnull(mkdtemp(directory));
     ck_assert_int_eq(chmod(directory, 0755), 0);
 }
 
