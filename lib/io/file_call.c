@@ -59,8 +59,8 @@ static int open_any(const struct job_path *path, int flags, unsigned mode, uint6
     return (int)AGAIN_IF_INTERRUPTED(syscall(SYS_openat2, directory_of(path), path->name, &how, sizeof how));
 }
 
-/* -EAGAIN for all but files and directories: who opens one end of a FIFO and closes it again wakes whoever waits for the other, and a device
- * may have a mind of its own. So what is there is looked at by a descriptor that opens nothing, and opened by that. */
+/* -EAGAIN for all but files and directories: who opens one end of a FIFO and closes it again wakes whoever waits for the other, and a
+ * device may have a mind of its own. So what is there is looked at by a descriptor that opens nothing, and opened by that. */
 static int open_in_memory(const struct job_path *path, int flags)
 {
     char name[sizeof "/proc/self/fd/" + 3 * sizeof(int)];

@@ -309,12 +309,11 @@ int job_subscriber_post(struct job_subscriber *subscriber, const struct job_post
 /* Stops it, or starts it again. */
 static int set_stopped(struct job_subscriber *subscriber, bool is_stopped)
 {
-    if (!subscriber || handle_state(&subscriber->handle) == HANDLE_NONE)
+    if (!subscriber)
         return -EINVAL;
-    if (loop_check_thread(loop_of(subscriber)) < 0)
-        return -EPERM;
-    if (!handle_is_open(&subscriber->handle))
-        return -ECANCELED;
+    int err = handle_check(&subscriber->handle);
+    if (err < 0)
+        return err;
     struct listener_queue *queue = queue_of(subscriber);
     lock(queue);
     queue->is_stopped = is_stopped;
