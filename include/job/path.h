@@ -30,8 +30,7 @@ JOB_API int job_path_load(struct job_handle *handle, struct job_file_op *op, con
  * has the bytes in its own cache, and hands no file from thread to thread. What it refuses, for whatever reason, is loaded by
  * job_path_load(). A large file of which some of the end is missing is read for nothing: see job_file_read_now() for those.
  *
- * Only the look-up and the reading are sure not to sleep; a network file system may ask its server when a file is opened. A FIFO of that
- * name is opened for a moment, which its writer may notice.
+ * Only the look-up and the reading are sure not to sleep; a network file system may ask its server when a file is opened.
  *
  * @param path   its directory stays open meanwhile, and may be of any loop
  * @param limit  more bytes than that are -EFBIG; at most 1 GiB

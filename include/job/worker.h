@@ -26,8 +26,9 @@ JOB_BEGIN_DECLS
 struct job_inside;
 struct job_worker;
 
-/* The first callback on the worker's loop. `start` is what was given at open; its items may be taken; it goes back when this returns. The
- * worker ends when its loop has nothing left to do, so open a handle, or listen to the parent by job_inside_listen(). */
+/* The first callback on the worker's loop. `start` is what was given at open; its items may be taken; it goes back when this returns,
+ * unless job_message_keep() was called. The worker ends when its loop has nothing left to do, so open a handle, or listen to the parent by
+ * job_inside_listen(). */
 typedef void job_worker_main_fn(struct job_inside *inside, struct job_message *start);
 
 struct job_worker_options {

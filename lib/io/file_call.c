@@ -60,21 +60,19 @@ static int open_any(const struct job_path *path, int flags, unsigned mode, uint6
 }
 
 /* -EAGAIN for all but files and directories: who opens one end of a FIFO and closes it again wakes whoever waits for the other, and a
- * device may have a mind of its own. So what is there is looked at by a descriptor that opens nothing, and opened by that. */
+ * device may have a mind of its own. So what is there is looked at first, by a descriptor that opens nothing. That the name may be a FIFO's
+ * a moment later is accepted: to open by that descriptor (/proc/self/fd) costs as much again as all of this, and truncates. */
 static int open_in_memory(const struct job_path *path, int flags)
 {
-    char name[sizeof "/proc/self/fd/" + 3 * sizeof(int)];
     struct stat status;
+    if ((flags & (O_CREAT | O_TRUNC)) || (flags & O_TMPFILE) == O_TMPFILE)
+        return -EAGAIN;   /* the kernel would say that as well */
     int probe = open_any(path, O_PATH | (flags & (O_DIRECTORY | O_NOFOLLOW)), 0, RESOLVE_CACHED);
     if (probe < 0)
         return probe;
-    int fd = -EAGAIN;
-    if (fstat(probe, &status) == 0 && (S_ISREG(status.st_mode) || S_ISDIR(status.st_mode))) {
-        (void)snprintf(name, sizeof name, "/proc/self/fd/%d", probe);
-        fd = (int)AGAIN_IF_INTERRUPTED(open(name, (flags & ~O_NOFOLLOW) | O_CLOEXEC));
-    }
+    bool is_harmless = fstat(probe, &status) == 0 && (S_ISREG(status.st_mode) || S_ISDIR(status.st_mode));
     (void)sys_close(probe);   /* it has opened nothing */
-    return fd == -ENOENT ? -EAGAIN : fd;   /* there is no /proc */
+    return is_harmless ? open_any(path, flags, 0, RESOLVE_CACHED) : -EAGAIN;
 }
 
 /* resolve: 0, or RESOLVE_CACHED: without sleeping, files and directories only. */

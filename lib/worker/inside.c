@@ -17,6 +17,7 @@
 #include "base/self.h"
 #include "base/sys.h"
 #include "loop/handle.h"
+#include "message/box.h"
 #include "worker/record.h"
 
 static void on_message(struct job_port *port, struct job_message *message)
@@ -41,10 +42,14 @@ static void begin(struct job_call *call)
     struct job_loop *loop = self()->loop;
     if (loop->is_closing)   /* stopped before it began */
         return;
+    inside->start->current = &inside->start;   /* as in a port's `message`: not to be freed, but it can be kept */
+    inside->start->is_referenced = true;
     /* Not begin(): it is what may block the loop. */
     loop_callback_begins(loop, (uint64_t)(uintptr_t)inside->record->main, "worker", inside);
     inside->record->main(inside, inside->start);
     loop_callback_ended(loop);
+    if (inside->start)
+        inside->start->current = NULL;
     job_message_free(&inside->start);
 }
 

@@ -112,6 +112,47 @@ static void listens_frailly(struct job_inside *inside, struct job_message *start
     ck_assert_ok(job_inside_listen(inside, &frail));
 }
 
+static struct job_message *kept;
+
+static void frees_and_keeps(struct job_inside *inside, struct job_message *start)
+{
+    struct job_message *once = start, *twice = start;
+    (void)inside;
+    job_message_free(&once);   /* is refused, and logged: it is lent */
+    ck_assert_ptr_eq(once, start);
+    job_message_keep(start);
+    job_message_keep(start);
+    job_message_free(&twice);
+    ck_assert_ptr_null(twice);
+}
+
+static void keeps(struct job_inside *inside, struct job_message *start)
+{
+    (void)inside;
+    job_message_keep(start);
+    kept = start;
+}
+
+START_TEST(the_start_message_is_lent_and_can_be_kept)
+{
+    struct job_buf *buf = NULL;
+    struct job_item item = {.kind = JOB_ITEM_BUF, .buf = &buf};
+    struct job_worker_options options = {.start = {.bytes = "begin", .len = 5, .items = &item, .count = 1}};
+    job_worker_main_fn *const mains[] = {frees_and_keeps, keeps};
+    for (unsigned i = 0; i < 2; i++) {
+        memset(&w, 0, sizeof w);
+        ck_assert_ok(job_buf_alloc(job_runtime_arena(runtime), 100, NULL, &buf));
+        open_worker(&w, mains[i], &options);
+        run_to_end(&w);
+        ck_assert_int_eq(w.code, 0);
+    }
+    size_t len;
+    ck_assert_mem_eq(job_message_bytes(kept, &len), "begin", 5);
+    ck_assert_uint_eq(len, 5);
+    job_message_free(&kept);   /* the runtime's close finds nothing left */
+}
+END_TEST
+
 static struct told three[3];
 
 static void one_has_died(struct job_worker *worker, int code)
@@ -304,6 +345,7 @@ int main(void)
     TCase *tcase = tcase_create("worker");
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_set_timeout(tcase, 60);
+    tcase_add_test(tcase, the_start_message_is_lent_and_can_be_kept);
     tcase_add_test(tcase, W02_online_comes_once_and_before_the_first_message);
     tcase_add_test(tcase, W05_exit_ends_only_the_worker_and_its_code_arrives);
     tcase_add_test(tcase, W06_a_failure_is_told_with_its_text_and_then_exit_1);
