@@ -130,7 +130,7 @@ static int enter(struct job_loop *loop, struct entered *before)
     if (err < 0)
         return err;
     struct self *me = self();
-    if (me->loop)
+    if (me->loop && !root_is_forked(me->loop->root))   /* else a callback has forked, and that loop runs only in the parent */
         return -EBUSY;
     err = cache_attach(loop->arena);
     if (err < 0)

@@ -1,4 +1,6 @@
 /* test_loop.c — run, stop, calls from other threads, deferred calls, and the end of a loop. */
+#include <sys/wait.h>
+
 #include "base/limits.h"
 #include "base/root.h"
 #include "base/sys.h"
@@ -377,6 +379,49 @@ START_TEST(two_hundred_loops_leave_no_descriptor_and_no_memory)
 }
 END_TEST
 
+static unsigned ran_in_child;
+
+static void runs_in_child(struct job_call *call)
+{
+    (void)call;
+    ran_in_child++;
+}
+
+/* 0, or the line that failed. */
+static int be_a_service_of_ones_own(void)
+{
+    struct job_runtime *own;
+    struct job_loop *own_loop;
+    struct job_pool *pool;
+    struct job_call call = {.run = runs_in_child};
+    if (job_runtime_open(&own, NULL) < 0 || job_loop_open(own, &own_loop, NULL) < 0 || job_pool_open(own, &pool, NULL) < 0)
+        return __LINE__ % 256;
+    if (job_loop_call(own_loop, &call) < 0 || job_loop_run(own_loop) != 0 || ran_in_child != 1)
+        return __LINE__ % 256;
+    if (job_pool_close(&pool) < 0 || job_loop_close(&own_loop, 0) < 0 || job_runtime_close(&own) < 0)
+        return __LINE__ % 256;
+    return 0;
+}
+
+static void forks(struct job_call *call)
+{
+    int *status = call->data;
+    pid_t child = fork();
+    if (child == 0)
+        _exit(be_a_service_of_ones_own());
+    ck_assert_int_eq(waitpid(child, status, 0), child);
+}
+
+START_TEST(a_child_that_a_callback_forks_runs_a_loop_of_its_own)
+{
+    int status = -1;
+    struct job_call call = {.run = forks, .data = &status};
+    ck_assert_ok(job_loop_call(loop, &call));
+    ck_assert_int_eq(job_loop_run(loop), 0);
+    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%#x", (unsigned)status);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("loop");
@@ -394,6 +439,7 @@ int main(void)
     tcase_add_test(tcase, close_closes_what_is_open_and_runs_calls_that_wait);
     tcase_add_test(tcase, a_close_whose_time_is_up_still_does_what_needs_no_waiting);
     tcase_add_test(tcase, a_running_loop_has_a_short_time_slice_and_gives_back_what_was);
+    tcase_add_test(tcase, a_child_that_a_callback_forks_runs_a_loop_of_its_own);
     tcase_add_test(tcase, bad_options_are_refused);
     tcase_add_test(tcase, two_hundred_loops_leave_no_descriptor_and_no_memory);
     suite_add_tcase(suite, tcase);
