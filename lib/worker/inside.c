@@ -108,7 +108,7 @@ static void close_loop(struct worker_record *record, struct job_loop **loop)
     stats_worker_enter(record->shown, record->is_left ? STATS_WORKER_LEFT : STATS_WORKER_ENDS);
     if (!record->is_left)
         return;
-    log_write(&record->root->log, JOB_LOG_ERROR, "worker %s has ended and left %u handles, tasks and operations behind: %s",
+    log_write(&record->root->log, JOB_LOG_ERROR, "worker %s has ended and left %u handles and operations behind: %s",
               record->name, record->left_count, job_strerror(err));
     if (port->job_end && handle_is_open(&port->handle))
         job_end_close(&port->job_end);

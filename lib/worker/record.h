@@ -50,7 +50,7 @@ struct worker_record {
     int err;
     char text[ERROR_TEXT_MAX];
     bool is_left;                    /* its loop could not be closed whole: record and arena are leaked with it */
-    unsigned left_count;             /* of handles, tasks and operations that had not ended */
+    unsigned left_count;             /* of handles and operations that had not ended */
     struct job_hung left;            /* the first of them */
     /* control messages, by record_online() and record_failed(): without bytes, so without the room at a message's end */
     _Alignas(struct job_message) unsigned char online[sizeof(struct job_message)];
