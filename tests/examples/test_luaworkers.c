@@ -273,11 +273,12 @@ END_TEST
 
 START_TEST(a_full_queue_refuses_and_then_tells_of_room)
 {
-    script("slow.lua", "job.on_message(function(text) if text == 'last' then job.post('') job.on_message(nil) end end)");
+    script("slow.lua", "job.on_message(function(text) for i = 1, 20000 do end\n"   /* longer than a post takes */
+                       "    if text == 'last' then job.post('') job.on_message(nil) end end)");
     ck_assert_int_eq(run("local refused = 0\n"
                          "local w\n"
-                         "local function fill() for i = 1, 5000 do\n"
-                         "    local ok, why = w:post('x') if not ok then refused = refused + 1 return end end end\n"
+                         "local function fill() while refused == 0 do\n"
+                         "    local ok, why = w:post('x') if not ok then refused = refused + 1 end end end\n"
                          "w = job.worker{script = 'slow.lua', on_writable = function() assert(w:post('last')) end,\n"
                          "    on_message = function() print('refused', refused) end}\n"
                          "fill()"),
