@@ -47,7 +47,7 @@ struct job_handle_info {
 JOB_API size_t job_loop_handles(struct job_loop *loop, void (*each)(void *arg, const struct job_handle_info *info),
                                 void *arg);
 
-/** The loop that a handle was opened on. Thread: loop thread. */
+/** The loop that a handle was opened on; NULL: it is zero, or its open has failed. Thread: loop thread. */
 JOB_API struct job_loop *job_handle_loop(const struct job_handle *handle);
 
 /** True from the close call until `closed` has returned. Thread: loop thread. */

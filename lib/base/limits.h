@@ -114,7 +114,7 @@ enum {
     STATS_QUEUES_MAX = LIMIT(1024, 8),                   /* directions of channels, subscribers; those beyond are not shown; unmeasured */
     STATS_WORKERS_MAX = LIMIT(256, 4),                   /* unmeasured */
     HUNG_TASKS_MAX = LIMIT(16, 2),                       /* tasks of one handle that are named when its loop cannot be closed; unmeasured */
-    STATS_POOLS_MAX = LIMIT(64, 4),                      /* those beyond are not shown; unmeasured */
+    STATS_POOLS_MAX = LIMIT(64, 8),                      /* those beyond are not shown; unmeasured */
     STATS_PARTS_MAX = LIMIT(1024, 64),                   /* what one thread does with one pool; unmeasured */
     STATS_RPCS_MAX = LIMIT(256, 4),                      /* unmeasured */
     STATS_TOPICS_MAX = LIMIT(64, 4),                     /* unmeasured */

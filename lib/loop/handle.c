@@ -156,7 +156,7 @@ int job_handle_cancel(struct job_handle *handle)
 
 struct job_loop *job_handle_loop(const struct job_handle *handle)
 {
-    return handle ? handle->job_loop : NULL;
+    return handle && handle_state(handle) != HANDLE_NONE ? handle->job_loop : NULL;
 }
 
 bool job_handle_is_closing(const struct job_handle *handle)

@@ -181,6 +181,8 @@ static int run(const struct options *options)
     check("loop", job_loop_run(jobsum.loop));
     if (jobsum.signal_number)
         end_by_signal(&jobsum);
+    if (!jobsum.is_over)
+        abort();   /* who waits for memory waits for somebody: a bug, and sums would be missing */
     source_close(&jobsum);
     for (struct sum *sum = jobsum.spare, *next; sum; sum = next) {
         next = sum->next;

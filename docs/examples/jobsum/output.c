@@ -42,6 +42,16 @@ void output_close(struct jobsum *jobsum)
     job_buf_free(&jobsum->output.lines);
 }
 
+/* Said once; nothing more is written. */
+static void fail(struct jobsum *jobsum, int err)
+{
+    if (jobsum->output.error)
+        return;
+    jobsum->output.error = -err;
+    jobsum->has_failed = true;
+    say(jobsum, "write error: %s", strerror(-err));
+}
+
 static void was_written(struct job_file_op *op, int status, struct job_buf **buf)
 {
     struct output *output = job_container_of(op, struct output, op);
@@ -52,11 +62,8 @@ static void was_written(struct job_file_op *op, int status, struct job_buf **buf
         job_loop_stop(jobsum->loop);
         return;
     }
-    if (status < 0 && output->error == 0) {
-        output->error = -status;
-        jobsum->has_failed = true;
-        say(jobsum, "write error: %s", strerror(-status));
-    }
+    if (status < 0)
+        fail(jobsum, status);
     sums_gave_back(jobsum);
     output_flush(jobsum);
     jobsum_pump(jobsum);
@@ -75,9 +82,11 @@ void output_flush(struct jobsum *jobsum)
         return;
     progress_hide(jobsum);
     int err = job_file_write(&output->file, &output->op, &output->lines, JOB_FILE_CURRENT, was_written);
-    if (err < 0)
-        output->error = -err;
     output->is_writing = err == 0;
+    if (err < 0 && is_shortage(err))
+        sums_feed_later(jobsum);   /* too many calls wait: the next turn tries again */
+    else if (err < 0)
+        fail(jobsum, err);
 }
 
 bool output_is_full(const struct jobsum *jobsum)
@@ -101,11 +110,8 @@ static void queue(struct jobsum *jobsum, const char *line, size_t len)
         err = job_buf_alloc(job_runtime_arena(jobsum->runtime), 4096, NULL, &output->lines);
     if (err == 0)
         err = job_buf_write(output->lines, line, len);
-    if (err < 0) {
-        output->error = -err;
-        jobsum->has_failed = true;
-        say(jobsum, "write error: %s", strerror(-err));
-    }
+    if (err < 0)
+        fail(jobsum, err);
 }
 
 static void put_digest(const struct sum *sum, FILE *out)
