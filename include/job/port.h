@@ -202,7 +202,8 @@ JOB_API struct job_sender *job_message_take_sender(struct job_message *message, 
 JOB_API int job_message_take_fd(struct job_message *message, unsigned index);
 JOB_API struct job_connection *job_message_take_connection(struct job_message *message, unsigned index);
 
-/** In `message`, or in a worker's main: keeps it beyond the callback. job_message_free() gives it back, on any thread. Idempotent. Thread: loop thread. */
+/** In `message`, or in a worker's main: keeps it beyond the callback. job_message_free() gives it back, on any thread. Idempotent.
+ * Thread: loop thread. */
 JOB_API void job_message_keep(struct job_message *message);
 
 /** Gives back a message that was kept or received, with the items that were not taken; *message becomes NULL. NULL is allowed. In

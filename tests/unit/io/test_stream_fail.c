@@ -100,7 +100,7 @@ int main(void)
     Suite *suite = suite_create("stream fail");
     TCase *tcase = tcase_create("stream fail");
     tcase_add_checked_fixture(tcase, setup, stream_done);
-    tcase_set_timeout(tcase, 5);
+    tcase_set_timeout(tcase, 2);
     tcase_add_loop_test(tcase, memory_is_released_when_the_kernel_has_let_go_of_it, 0, 2);
     tcase_add_loop_test(tcase, all_that_is_queued_goes_back_though_the_peer_reads_nothing, 0, 2);
     suite_add_tcase(suite, tcase);

@@ -394,7 +394,8 @@ static int be_a_service_of_ones_own(void)
     struct job_loop *own_loop;
     struct job_pool *pool;
     struct job_call call = {.run = runs_in_child};
-    if (job_runtime_open(&own, NULL) < 0 || job_loop_open(own, &own_loop, NULL) < 0 || job_pool_open(own, &pool, NULL) < 0)
+    if (job_runtime_open(&own, NULL) < 0 || job_loop_open(own, &own_loop, NULL) < 0 ||
+        job_pool_open(own, &pool, NULL) < 0)
         return __LINE__ % 256;
     if (job_loop_call(own_loop, &call) < 0 || job_loop_run(own_loop) != 0 || ran_in_child != 1)
         return __LINE__ % 256;
