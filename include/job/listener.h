@@ -49,10 +49,10 @@ struct job_listener_options {
 /**
  * Opens a listener and starts accepting. Accepted sockets have the options asked for, and close-on-exec.
  *
- * When descriptors or the kernel's memory run out (EMFILE, ENFILE, ENOBUFS, ENOMEM), accepting pauses: clients wait in the backlog, until
- * a handle of this loop closes a descriptor, or for 100 ms, since others do not tell. With `turns_away` the listener keeps a spare
- * descriptor, and gives it up to accept and close whom it cannot serve: clients then see an end at once, and may try elsewhere. The log is
- * warned, at most every 10 s.
+ * When descriptors or the kernel's memory run out (EMFILE, ENFILE, ENOBUFS, ENOMEM), accepting pauses: clients wait in the backlog,
+ * until a handle of this loop closes a descriptor, or for 100 ms, since others do not tell. With `turns_away` the listener keeps a spare
+ * descriptor, and gives it up to accept and close whom it cannot serve: clients then see an end, at the next look if not at once, and
+ * may try elsewhere. The log is warned, at most every 10 s.
  *
  * A Unix path: a socket on which nobody listens any more is removed and bound anew; to find that out a connection is tried, which a live
  * listener sees come and go. Any other file stays, and so does a live socket: -EADDRINUSE. Close removes the path, unless somebody else has

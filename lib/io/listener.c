@@ -107,11 +107,10 @@ static bool turn_away(struct job_listener *listener)
         return false;
     (void)sys_close(listener->job_spare_fd);
     int fd = accept4(listener->job_fd, NULL, NULL, SOCK_CLOEXEC);   /* the socket does not block */
-    bool has_helped = fd >= 0 || errno == EAGAIN;                   /* EAGAIN: he has gone by himself */
     if (fd >= 0)
         (void)sys_close(fd);
     listener->job_spare_fd = spare_descriptor();
-    return has_helped;
+    return fd >= 0;   /* else nobody is there: the kernel takes a descriptor before it looks, and would fail at once again */
 }
 
 /* Passing errors do not come here (the engine goes on), so at once would be in vain. */
