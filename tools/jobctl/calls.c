@@ -66,11 +66,7 @@ static void write_row(struct json *json, const struct snapshot *snapshot, const 
     const struct reader_thread *thread = reader_find_thread(snapshot, rpc->thread);
     json_open(json, NULL, '{');
     json_text(json, "name", rpc->name);
-    json_text(json, "loop", thread ? thread->name : NULL);
-    if (thread)
-        json_number(json, "tid", thread->tid);
-    else
-        json_null(json, "tid");
+    report_write_thread(json, "loop", thread);
     json_number(json, "open", rpc->open);
     json_number(json, "limit_open", rpc->limit_calls);
     if (rpc->oldest_ns) {
@@ -95,21 +91,16 @@ static void write_row(struct json *json, const struct snapshot *snapshot, const 
     json_close(json, '}');
 }
 
+static void write_rows(struct json *json, const struct report *report, const struct report_runtime *runtime)
+{
+    const struct snapshot *snapshot = &runtime->segment->snapshot;
+    for (size_t i = 0; i < snapshot->rpc_count; i++)
+        write_row(json, snapshot, &snapshot->rpcs[i], report->target.now_ns);
+}
+
 static void calls_print_json(const struct report *report)
 {
-    struct json json = {.file = stdout};
-    report_begin_json(&json, report);
-    for (unsigned i = 0; i < report->runtime_count; i++) {
-        const struct snapshot *snapshot = &report->runtimes[i].segment->snapshot;
-        json_open(&json, NULL, '{');
-        json_text(&json, "name", snapshot->name);
-        json_open(&json, "rpcs", '[');
-        for (size_t j = 0; j < snapshot->rpc_count; j++)
-            write_row(&json, snapshot, &snapshot->rpcs[j], report->target.now_ns);
-        json_close(&json, ']');
-        json_close(&json, '}');
-    }
-    report_end_json(&json);
+    report_print_list(report, "rpcs", write_rows);
 }
 
 const struct view view_calls = {calls_print_text, calls_print_json};

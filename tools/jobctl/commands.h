@@ -30,4 +30,12 @@ struct json;
 void report_begin_json(struct json *json, const struct report *report);
 void report_end_json(struct json *json);
 
+/* A view of one list for each runtime: `write_rows` writes what is in it. */
+void report_print_list(const struct report *report, const char *key,
+                       void (*write_rows)(struct json *json, const struct report *report,
+                                          const struct report_runtime *runtime));
+
+/* A thread by its name, under `key`, and its number; NULL: it is not shown. */
+void report_write_thread(struct json *json, const char *key, const struct reader_thread *thread);
+
 #endif

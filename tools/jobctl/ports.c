@@ -73,11 +73,7 @@ static void write_row(struct json *json, const struct snapshot *snapshot, const 
     const struct reader_thread *receiver = reader_find_thread(snapshot, queue->receiver);
     json_open(json, NULL, '{');
     json_text(json, "channel", queue->name);
-    json_text(json, "receiver", receiver ? receiver->name : NULL);
-    if (receiver)
-        json_number(json, "tid", receiver->tid);
-    else
-        json_null(json, "tid");
+    report_write_thread(json, "receiver", receiver);
     json_text(json, "state", queue->is_closed ? "closed" : "open");
     json_number(json, "waiting_messages", queue->waiting);
     json_number(json, "limit_messages", queue->limit_messages);
@@ -95,23 +91,18 @@ static void write_row(struct json *json, const struct snapshot *snapshot, const 
     json_close(json, '}');
 }
 
+static void write_rows(struct json *json, const struct report *report, const struct report_runtime *runtime)
+{
+    const struct snapshot *snapshot = &runtime->segment->snapshot;
+    for (size_t i = 0; i < snapshot->queue_count; i++) {
+        if (!snapshot->queues[i].is_subscriber)
+            write_row(json, snapshot, &snapshot->queues[i], report->target.now_ns);
+    }
+}
+
 static void ports_print_json(const struct report *report)
 {
-    struct json json = {.file = stdout};
-    report_begin_json(&json, report);
-    for (unsigned i = 0; i < report->runtime_count; i++) {
-        const struct snapshot *snapshot = &report->runtimes[i].segment->snapshot;
-        json_open(&json, NULL, '{');
-        json_text(&json, "name", snapshot->name);
-        json_open(&json, "queues", '[');
-        for (size_t j = 0; j < snapshot->queue_count; j++) {
-            if (!snapshot->queues[j].is_subscriber)
-                write_row(&json, snapshot, &snapshot->queues[j], report->target.now_ns);
-        }
-        json_close(&json, ']');
-        json_close(&json, '}');
-    }
-    report_end_json(&json);
+    report_print_list(report, "queues", write_rows);
 }
 
 const struct view view_ports = {ports_print_text, ports_print_json};

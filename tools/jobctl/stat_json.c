@@ -164,6 +164,32 @@ void report_end_json(struct json *json)
     (void)fputc('\n', json->file);   /* errors of stdout: at the end of main */
 }
 
+void report_print_list(const struct report *report, const char *key,
+                       void (*write_rows)(struct json *json, const struct report *report,
+                                          const struct report_runtime *runtime))
+{
+    struct json json = {.file = stdout};
+    report_begin_json(&json, report);
+    for (unsigned i = 0; i < report->runtime_count; i++) {
+        json_open(&json, NULL, '{');
+        json_text(&json, "name", report->runtimes[i].segment->snapshot.name);
+        json_open(&json, key, '[');
+        write_rows(&json, report, &report->runtimes[i]);
+        json_close(&json, ']');
+        json_close(&json, '}');
+    }
+    report_end_json(&json);
+}
+
+void report_write_thread(struct json *json, const char *key, const struct reader_thread *thread)
+{
+    json_text(json, key, thread ? thread->name : NULL);
+    if (thread)
+        json_number(json, "tid", thread->tid);
+    else
+        json_null(json, "tid");
+}
+
 void stat_print_json(const struct report *report)
 {
     struct json json = {.file = stdout};

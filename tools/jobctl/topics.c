@@ -128,11 +128,7 @@ static void write_subscriber(struct json *json, const struct snapshot *snapshot,
 {
     const struct reader_thread *thread = reader_find_thread(snapshot, queue->receiver);
     json_open(json, NULL, '{');
-    json_text(json, "loop", thread ? thread->name : NULL);
-    if (thread)
-        json_number(json, "tid", thread->tid);
-    else
-        json_null(json, "tid");
+    report_write_thread(json, "loop", thread);
     json_text(json, "policy", policy_name(queue->policy));
     json_number(json, "waiting_messages", queue->waiting);
     json_number(json, "limit_messages", queue->limit_messages);
@@ -174,21 +170,16 @@ static void write_topic(struct json *json, const struct snapshot *snapshot, cons
     json_close(json, '}');
 }
 
+static void write_rows(struct json *json, const struct report *report, const struct report_runtime *runtime)
+{
+    const struct snapshot *snapshot = &runtime->segment->snapshot;
+    for (size_t i = 0; i < snapshot->topic_count; i++)
+        write_topic(json, snapshot, &snapshot->topics[i], report->target.now_ns);
+}
+
 static void topics_print_json(const struct report *report)
 {
-    struct json json = {.file = stdout};
-    report_begin_json(&json, report);
-    for (unsigned i = 0; i < report->runtime_count; i++) {
-        const struct snapshot *snapshot = &report->runtimes[i].segment->snapshot;
-        json_open(&json, NULL, '{');
-        json_text(&json, "name", snapshot->name);
-        json_open(&json, "topics", '[');
-        for (size_t j = 0; j < snapshot->topic_count; j++)
-            write_topic(&json, snapshot, &snapshot->topics[j], report->target.now_ns);
-        json_close(&json, ']');
-        json_close(&json, '}');
-    }
-    report_end_json(&json);
+    report_print_list(report, "topics", write_rows);
 }
 
 const struct view view_topics = {topics_print_text, topics_print_json};

@@ -195,25 +195,19 @@ static void write_row(struct json *json, const struct row *row, uint64_t now_ns)
     json_close(json, '}');
 }
 
+static void write_rows(struct json *json, const struct report *report, const struct report_runtime *runtime)
+{
+    const struct snapshot *snapshot = &runtime->segment->snapshot;
+    for (size_t i = 0; i < snapshot->worker_count; i++) {
+        struct row row;
+        join(report, runtime, &snapshot->workers[i], &row);
+        write_row(json, &row, report->target.now_ns);
+    }
+}
+
 static void workers_print_json(const struct report *report)
 {
-    struct json json = {.file = stdout};
-    report_begin_json(&json, report);
-    for (unsigned i = 0; i < report->runtime_count; i++) {
-        const struct report_runtime *runtime = &report->runtimes[i];
-        const struct snapshot *snapshot = &runtime->segment->snapshot;
-        json_open(&json, NULL, '{');
-        json_text(&json, "name", snapshot->name);
-        json_open(&json, "workers", '[');
-        for (size_t j = 0; j < snapshot->worker_count; j++) {
-            struct row row;
-            join(report, runtime, &snapshot->workers[j], &row);
-            write_row(&json, &row, report->target.now_ns);
-        }
-        json_close(&json, ']');
-        json_close(&json, '}');
-    }
-    report_end_json(&json);
+    report_print_list(report, "workers", write_rows);
 }
 
 const struct view view_workers = {workers_print_text, workers_print_json};
