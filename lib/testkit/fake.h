@@ -27,6 +27,7 @@ struct fake_request {
     uint64_t sum;                 /* sends: of the bytes; they may not change until the end */
     unsigned held;                /* completions not yet posted */
     unsigned doom;                /* steps until it ends, after a cancel that has lost; 0: not cancelled */
+    unsigned entry;               /* in the ring's polled */
     bool has_ended;               /* its last completion is held or posted */
     uint64_t blocked_at;          /* the step in which one of its completions was left behind */
     bool tells_edges;             /* a multishot poll: what is new, as the ring's descriptor knows */
@@ -77,8 +78,9 @@ struct fake_ring {
     uint64_t fruitless;           /* enters since something was moved or it slept */
     int64_t fruitless_since_ms;   /* of real time, once they are many */
     uint64_t last_key;            /* of a request that has ended */
-    struct pollfd *polled;
-    size_t polled_capacity;
+    struct pollfd *polled;        /* one a descriptor that a request waits for */
+    unsigned *entries;            /* by descriptor: where in polled it is */
+    size_t entries_capacity;      /* of both */
     struct dice dice;
     struct fake_faults faults;
 };

@@ -183,6 +183,7 @@ void io_uring_queue_exit(struct io_uring *uring)
     (void)close(ring->fd);
     free(ring->buffers.lent);
     free(ring->polled);
+    free(ring->entries);
     free(ring->sq_array);
     free(ring->sqes);
     free(ring->cqes);

@@ -215,22 +215,55 @@ void fake_consume(struct fake_ring *ring, const struct io_uring_sqe *sqe)
     }
 }
 
+static void *more(void *memory, size_t bytes)
+{
+    void *larger = realloc(memory, bytes);
+    if (!larger)
+        fake_die("no memory");
+    return larger;
+}
+
+/* The entry of this descriptor, a new one if it has none yet. A stale index is harmless: the entry itself says whose it is. */
+static unsigned entry_of(struct fake_ring *ring, unsigned count, int fd)
+{
+    size_t index = (size_t)fd;
+    if (index >= ring->entries_capacity) {
+        size_t capacity = index < 32 ? 64 : index * 2;
+        ring->entries = more(ring->entries, capacity * sizeof *ring->entries);
+        memset(ring->entries + ring->entries_capacity, 0, (capacity - ring->entries_capacity) * sizeof *ring->entries);
+        ring->polled = more(ring->polled, capacity * sizeof *ring->polled);
+        ring->entries_capacity = capacity;
+    }
+    unsigned entry = ring->entries[index];
+    if (entry < count && ring->polled[entry].fd == fd)
+        return entry;
+    ring->entries[index] = count;
+    ring->polled[count] = (struct pollfd){.fd = fd};
+    return count;
+}
+
+/* One entry a descriptor, not one a request: poll(2) refuses more entries than the process may have descriptors. */
 size_t fake_poll_set(struct fake_ring *ring)
 {
-    size_t count = 0;
+    unsigned count = 0;
     for (struct list *node = ring->requests.next; node != &ring->requests; node = node->next) {
-        const struct fake_request *request = container_of(node, struct fake_request, node);
-        if (count == ring->polled_capacity) {
-            ring->polled_capacity = ring->polled_capacity ? ring->polled_capacity * 2 : 64;
-            ring->polled = realloc(ring->polled, ring->polled_capacity * sizeof *ring->polled);
-            if (!ring->polled)
-                fake_die("no memory");
-        }
-        ring->polled[count] = polled_for(ring, request);
-        ring->polled[count].fd = request->has_ended ? -1 : ring->polled[count].fd;
-        count++;
+        struct fake_request *request = container_of(node, struct fake_request, node);
+        if (request->has_ended)
+            continue;
+        struct pollfd polled = polled_for(ring, request);
+        request->entry = entry_of(ring, count, polled.fd);
+        ring->polled[request->entry].events |= polled.events;
+        if (request->entry == count)
+            count++;
     }
     return count;
+}
+
+/* What poll(2) has said of the request's own events. */
+static short events_of(const struct fake_ring *ring, const struct fake_request *request)
+{
+    short heard = (short)(polled_for(ring, request).events | POLLERR | POLLHUP | POLLNVAL);
+    return ring->polled[request->entry].revents & heard;
 }
 
 /* A cancel has lost: the request ends all the same, some steps later. */
@@ -260,12 +293,11 @@ void fake_run(struct fake_ring *ring)
     size_t count = fake_poll_set(ring);
     if (poll(ring->polled, count, 0) < 0 && errno != EINTR)
         fake_die("poll: %s", strerror(errno));
-    size_t i = 0;
-    for (struct list *node = ring->requests.next; node != &ring->requests; node = node->next, i++) {
+    for (struct list *node = ring->requests.next; node != &ring->requests; node = node->next) {
         struct fake_request *request = container_of(node, struct fake_request, node);
         if (request->has_ended)
             continue;
-        bool is_tried = is_to_be_tried(ring, request, ring->polled[i].revents);
+        bool is_tried = is_to_be_tried(ring, request, events_of(ring, request));
         if (is_tried || ring->step % CHECK_STEPS == 0)
             check_descriptor(request);
         if (is_tried)

@@ -182,6 +182,15 @@ void closing_a_listener(struct scenario *scenario)
 
 static struct rlimit limit_before;
 
+static void leave_descriptors(unsigned room)
+{
+    int highest = dup(2);
+    close(highest);
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit_before), 0);
+    struct rlimit limit = {.rlim_cur = (rlim_t)highest + room, .rlim_max = limit_before.rlim_max};
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
 /* The limit leaves room for two guests: the listener pauses, and goes on as guests leave. No client is lost. */
 void out_of_descriptors(struct scenario *scenario)
 {
@@ -193,11 +202,7 @@ void out_of_descriptors(struct scenario *scenario)
         ck_assert_int_eq(fcntl(hall.clients[i], F_SETFL, O_NONBLOCK), 0);
         hall.connected++;
     }
-    int highest = dup(2);
-    close(highest);
-    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit_before), 0);
-    struct rlimit limit = {.rlim_cur = (rlim_t)highest + ROOM, .rlim_max = limit_before.rlim_max};
-    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    leave_descriptors(ROOM);
     run(scenario, NULL, hall_act);
     ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit_before), 0);
     hall_check(scenario);
@@ -312,12 +317,11 @@ void signals(struct scenario *scenario)
     tell(scenario, " caught %u", alarms.caught);
 }
 
-enum { SMALL = 40, PORTS = 6 };
+enum { PAIRS = 40, SMALL = 2 * PAIRS, PORTS = 6 };
 
 static struct crowd {
     struct scenario *scenario;
-    struct job_stream streams[SMALL];
-    int peers[SMALL];
+    struct job_stream streams[SMALL];   /* 2n and 2n + 1 are each other's peers */
     struct job_listener listeners[PORTS];
     unsigned datas, closes, listeners_closed;
 } crowd;
@@ -358,7 +362,7 @@ static bool crowd_act(struct scenario *scenario)
 {
     if (scenario->pumps < 3)
         return true;
-    for (unsigned i = 0; i < SMALL; i++) {   /* all at once: ten times what the queue holds */
+    for (unsigned i = 0; i < SMALL; i++) {   /* all at once: many times what the queue holds */
         struct job_buf *buf = make(scenario, 1, &(uint64_t){0}, 30);
         if (job_stream_send(&crowd.streams[i], &buf) < 0)
             job_buf_free(&buf);
@@ -369,23 +373,24 @@ static bool crowd_act(struct scenario *scenario)
     return false;
 }
 
-/* Starts, sends and cancels by the dozen in one callback on a small queue: none may be lost. */
+/* Starts, sends and cancels by the dozen in one callback on a small queue: none may be lost. There are more of them than descriptors,
+ * and the process may open no more. */
 void many_small_ops(struct scenario *scenario)
 {
     crowd = (struct crowd){.scenario = scenario};
-    for (unsigned i = 0; i < SMALL; i++) {
+    for (unsigned i = 0; i < SMALL; i += 2) {
         int fds[2];
         fixture_pair(fds);
-        crowd.peers[i] = fds[0];
         if (below(scenario, 2))
             ck_assert_int_eq(send(fds[0], "some", 4, 0), 4);
-        must_ok(scenario, job_stream_adopt(scenario->loop, &crowd.streams[i], fds[1], &crowd_events));
+        for (unsigned end = 0; end < 2; end++)
+            must_ok(scenario, job_stream_adopt(scenario->loop, &crowd.streams[i + end], fds[end], &crowd_events));
     }
     for (unsigned i = 0; i < PORTS; i++)
         must_ok(scenario, job_listener_open(scenario->loop, &crowd.listeners[i], NULL, nobody_comes));
+    leave_descriptors(0);
     run(scenario, NULL, crowd_act);
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit_before), 0);
     must(scenario, crowd.closes == SMALL && crowd.listeners_closed == PORTS);
-    for (unsigned i = 0; i < SMALL; i++)
-        close(crowd.peers[i]);
     tell(scenario, " closed %u", crowd.closes);
 }
