@@ -152,7 +152,7 @@ JOB_API int job_file_read_now(const struct job_file *file, struct job_buf *buf, 
  * @param buf     taken over on success; comes back whole in `done`, where op->count says how much of it was written: all, unless it failed
  *                (-ENOSPC, -EIO, -EFBIG …)
  * @param offset  JOB_FILE_APPEND: at the end
- * @return as job_file_read()
+ * @return as job_file_read(); -EINVAL as well: *buf is NULL, or has more than 1 GiB
  * Thread: loop thread.
  */
 JOB_API int job_file_write(struct job_file *file, struct job_file_op *op, struct job_buf **buf, uint64_t offset,

@@ -71,8 +71,8 @@ JOB_API int job_writer_start(struct job_writer *writer, struct job_file *file,
  *
  * @param buf  *buf becomes NULL on success; on error nothing changes
  * @return 0, or -EAGAIN: the bound is reached, and `writable` comes; -EPIPE: it has not been started, or was finished, stopped or failed;
- *         -EINVAL: an argument or *buf is NULL, a buf of another runtime, or offsets beyond 2^63; -EOVERFLOW: more than 2^20 segments;
- *         -EPERM: not the loop's thread
+ *         -EINVAL: an argument or *buf is NULL, a buf of another runtime or of more than 1 GiB, or offsets beyond 2^63; -EOVERFLOW: more
+ *         than 2^20 segments; -EPERM: not the loop's thread
  * Thread: loop thread.
  */
 JOB_API int job_writer_write(struct job_writer *writer, struct job_buf **buf);

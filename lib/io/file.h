@@ -47,6 +47,10 @@ int file_op_call(struct job_file_op *op);                    /* on a thread */
 int file_op_ring(struct job_file_op *op);                    /* OP_READ_AT, OP_WRITE_AT, OP_SYNC, as op->job_call says */
 void file_op_defer(struct job_file_op *op, int status);      /* it has been done: the end comes at the end of the turn */
 
+/* file_io.c: job_file_write() of a buf that is there, whatever its length: a writer joins what it was given. */
+int file_write(struct job_file *file, struct job_file_op *op, struct job_buf **buf, uint64_t offset,
+               job_file_done_fn *done);
+
 /* file_call.c: what a request does, by plain calls, on any thread. The status. */
 int file_call_run(struct job_file_op *op);
 

@@ -93,14 +93,12 @@ int job_file_read_now(const struct job_file *file, struct job_buf *buf, size_t l
     return (int)n;
 }
 
-int job_file_write(struct job_file *file, struct job_file_op *op, struct job_buf **buf, uint64_t offset,
-                   job_file_done_fn *done)
+int file_write(struct job_file *file, struct job_file_op *op, struct job_buf **buf, uint64_t offset,
+               job_file_done_fn *done)
 {
-    if (!buf || !*buf)
-        return -EINVAL;
     size_t len = job_buf_len(*buf);
     bool is_offset = offset != JOB_FILE_APPEND && offset != JOB_FILE_CURRENT;
-    if (len > FILE_LEN_MAX || (is_offset && offset > INT64_MAX - len))
+    if (is_offset && offset > INT64_MAX - len)
         return -EINVAL;
     int err = begin(file, op, CALL_WRITE, done);
     if (err < 0)
@@ -113,6 +111,14 @@ int job_file_write(struct job_file *file, struct job_file_op *op, struct job_buf
     op->job_buf = job_buf_take(buf);
     file_op_defer(op, 0);   /* nothing to be written is written */
     return 0;
+}
+
+int job_file_write(struct job_file *file, struct job_file_op *op, struct job_buf **buf, uint64_t offset,
+                   job_file_done_fn *done)
+{
+    if (!buf || !*buf || job_buf_len(*buf) > FILE_LEN_MAX)
+        return -EINVAL;
+    return file_write(file, op, buf, offset, done);
 }
 
 int job_file_sync(struct job_file *file, struct job_file_op *op, bool is_data_only, job_file_done_fn *done)

@@ -143,7 +143,7 @@ static int start_write(struct job_writer *writer)
     size_t len = job_buf_len(buf);
     uint32_t segments = (uint32_t)job_buf_segments(buf);
     owner_pass(buf, BUF_QUEUE, BUF_CODE);
-    int err = job_file_write(writer->job_file, &writer->job_op, &buf, writer->job_offset, was_written);
+    int err = file_write(writer->job_file, &writer->job_op, &buf, writer->job_offset, was_written);
     if (err < 0) {
         owner_pass(buf, BUF_CODE, BUF_QUEUE);
         writer->job_queue = buf;

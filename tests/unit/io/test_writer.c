@@ -1,6 +1,7 @@
 /* test_writer.c — bufs reach a file in order and whole; the bound holds; after an error it is known what was written, and the rest is
  * back. */
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -128,6 +129,30 @@ START_TEST(from_an_offset_and_at_the_end)
     ck_assert_int_eq(end_status, 0);
     check_file("a", 11000, 7000);
     close_file();
+}
+END_TEST
+
+START_TEST(what_it_has_joined_may_be_more_than_one_request_may_write)
+{
+    size_t len = (size_t)1 << 30;
+    struct job_buf *header = piece(0, 7), *view = NULL;
+    void *memory = mmap(NULL, len, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    ck_assert_ptr_ne(memory, MAP_FAILED);
+    ck_assert_ok(job_buf_wrap(job_runtime_arena(runtime), memory, len, NULL, NULL, &view));
+    if (job_buf_segments(view) == 1) {   /* else JOB_SMALL: a write would look for its place among 131072 */
+        ck_assert_ok(job_file_adopt(loop, &file, open("/dev/null", O_WRONLY | O_CLOEXEC)));
+        start(NULL, 0, 1);
+        ck_assert_ok(job_writer_write(&writer, &header));
+        ck_assert_ok(job_writer_write(&writer, &view));
+        ck_assert_ok(job_writer_finish(&writer, false));
+        run();
+        ck_assert_int_eq(end_status, 0);
+        ck_assert_uint_eq(job_writer_written(&writer), len + 7);
+        close_file();
+    }
+    job_buf_free(&header);
+    job_buf_free(&view);
+    ck_assert_int_eq(munmap(memory, len), 0);
 }
 END_TEST
 
@@ -365,6 +390,7 @@ int main(void)
     Suite *suite = file_suite("writer", &tcase);
     tcase_add_test(tcase, what_is_queued_is_written_in_order_and_the_bound_holds);
     tcase_add_test(tcase, from_an_offset_and_at_the_end);
+    tcase_add_test(tcase, what_it_has_joined_may_be_more_than_one_request_may_write);
     tcase_add_test(tcase, direct_writes_keep_their_blocks);
     tcase_add_test(tcase, a_full_disk_ends_it_and_the_rest_comes_back);
     tcase_add_test(tcase, a_file_too_large_ends_it_as_well);
