@@ -56,13 +56,17 @@ static int close_own(struct job_runtime *runtime, struct job_pool **pool)
     if (!*pool)
         return 0;   /* a close that failed later was tried before */
     (void)fetch_add_relaxed(&runtime->root.users, 1);   /* ledger */
-    return job_pool_close(pool);
+    int err = job_pool_close(pool);
+    if (err < 0)
+        (void)fetch_sub_relaxed(&runtime->root.users, 1);   /* ledger */
+    return err;
 }
 
+/* The one that runs what users submit comes first: it alone may refuse, to the `done` of a task of its own; then nothing has changed. */
 static int close_pools(struct job_runtime *runtime)
 {
-    int err = close_own(runtime, &runtime->root.names);
-    return err < 0 ? err : close_own(runtime, &runtime->root.calls);
+    int err = close_own(runtime, &runtime->root.calls);
+    return err < 0 ? err : close_own(runtime, &runtime->root.names);
 }
 
 static int open_pools(struct job_runtime *runtime, unsigned threads)

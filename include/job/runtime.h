@@ -61,7 +61,9 @@ JOB_API int job_runtime_open(struct job_runtime **runtime, const struct job_runt
  *
  * @return 0, and *runtime is NULL; or
  *         -EBUSY   something opened from it still lives; its kinds and counts are logged, nothing is freed
+ *         -EDEADLK called by the `done` of a task of job_runtime_calls(); nothing is freed. Its function counts as alive: -EBUSY
  *         -EPERM   called in a forked child
+ *         -EINVAL  runtime is NULL
  * Thread: any, while no other thread uses the runtime.
  */
 JOB_API int job_runtime_close(struct job_runtime **runtime);

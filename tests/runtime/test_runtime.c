@@ -1,5 +1,6 @@
 /* test_runtime.c — opening and closing a runtime, two side by side, after a fork, with something left, with bad input.
  */
+#include <semaphore.h>
 #include <sys/wait.h>
 
 #include "base/container.h"
@@ -206,6 +207,56 @@ START_TEST(the_runtimes_own_pool_is_neither_stopped_nor_closed_by_others)
 }
 END_TEST
 
+static struct job_runtime *closing;
+static int close_said;
+static sem_t has_tried;
+
+static void try_to_close(struct job_task *task, int status)
+{
+    (void)task, (void)status;
+    close_said = job_runtime_close(&closing);
+    (void)sem_post(&has_tried);
+}
+
+static void found(struct job_resolve *resolve, int status, const struct job_address *addresses, size_t count)
+{
+    (void)addresses, (void)count;
+    *(int *)resolve->data = status;
+}
+
+static void never(struct job_timer *timer)
+{
+    (void)timer;
+    ck_abort_msg("fired");
+}
+
+START_TEST(a_close_by_a_task_of_the_runtimes_own_pool_is_refused_and_the_runtime_is_whole)
+{
+    struct job_runtime *runtime = closing = fixture_runtime();
+    struct job_loop *loop = NULL;
+    struct job_timer timer = {0};
+    struct job_task task;
+    int status = 1;
+    struct job_resolve resolve = {.data = &status};
+    struct job_resolve_options host = {.host = "localhost", .service = "1"};
+    ck_assert_int_eq(sem_init(&has_tried, 0, 0), 0);
+    ck_assert_ok(job_task_init(&task, NULL, nothing, try_to_close));
+    ck_assert_ok(job_submit(job_runtime_calls(runtime), &task, NULL));
+    ck_assert_int_eq(sem_wait(&has_tried), 0);   /* under the watchdog of the case */
+
+    ck_assert_int_eq(close_said, -EDEADLK);
+    ck_assert_ptr_eq(closing, runtime);
+    ck_assert_ok(job_loop_open(runtime, &loop, NULL));
+    ck_assert_ok(job_timer_open(loop, &timer, never));
+    ck_assert_ok(job_resolve_start(&timer.handle, &resolve, &host, found));
+    ck_assert_int_eq(job_loop_run(loop), 0);
+    ck_assert_int_le(status, 0);   /* whatever this machine knows */
+    ck_assert_ok(job_loop_close(&loop, 0));
+    fixture_close(runtime);
+    ck_assert_int_eq(sem_destroy(&has_tried), 0);
+}
+END_TEST
+
 START_TEST(an_unknown_name_in_JOB_DISABLE_is_logged_and_harmless)
 {
     struct job_runtime *runtime = NULL;
@@ -273,6 +324,7 @@ int main(void)
     tcase_add_test(tcase, two_runtimes_live_side_by_side_and_share_nothing);
     tcase_add_test(tcase, a_forked_child_may_not_close_it_but_open_its_own);
     tcase_add_test(tcase, the_runtimes_own_pool_is_neither_stopped_nor_closed_by_others);
+    tcase_add_test(tcase, a_close_by_a_task_of_the_runtimes_own_pool_is_refused_and_the_runtime_is_whole);
     tcase_add_test(tcase, an_unknown_name_in_JOB_DISABLE_is_logged_and_harmless);
     tcase_add_test(tcase, a_long_name_is_cut_and_no_stats_means_no_descriptor);
     tcase_add_test(tcase, the_groups_quota_is_read_by_the_runtime_and_each_pool_and_by_no_loop);
