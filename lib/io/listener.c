@@ -226,14 +226,14 @@ int job_listener_open(struct job_loop *loop, struct job_listener *listener, cons
     options = options ? options : &defaults;
     if (options->backlog < 0 || address_parse(&address, options->address, options->port) < 0)
         return -EINVAL;
+    int err = handle_may_open(loop);   /* before a path is bound, or a stale one removed */
+    if (err < 0)
+        return err;
     int fd = socket_listen(&address, &options->socket, options->backlog, options->reuse_port);
     if (fd < 0)
         return fd;
-    int err = handle_open(loop, &listener->handle, sizeof *listener, &listener_kind);
-    if (err < 0) {
-        (void)sys_close(fd);
-        return err;
-    }
+    err = handle_open(loop, &listener->handle, sizeof *listener, &listener_kind);
+    assert(err == 0);   /* all that it checks has been checked */
     (void)fetch_add_relaxed(&loop->root->fds, 1);   /* ledger: orders nothing */
     listener_init(listener, options, fd, address_port(&address));
     listener->job_accepted = accepted;

@@ -41,13 +41,19 @@ static void set_flags(struct job_handle *handle, uint32_t set, uint32_t clear)
         loop_let_go(handle->job_loop);
 }
 
-int handle_open(struct job_loop *loop, struct job_handle *handle, size_t size, const struct handle_kind *kind)
+int handle_may_open(const struct job_loop *loop)
 {
     int err = loop_check_thread(loop);
     if (err < 0)
         return err;
-    if (loop->is_closing)
-        return -ECANCELED;
+    return loop->is_closing ? -ECANCELED : 0;
+}
+
+int handle_open(struct job_loop *loop, struct job_handle *handle, size_t size, const struct handle_kind *kind)
+{
+    int err = handle_may_open(loop);
+    if (err < 0)
+        return err;
     assert(size >= sizeof *handle);
     void *data = handle->data;
     memset(handle, 0, size);

@@ -19,8 +19,11 @@ struct handle_kind {
     bool (*cancel)(struct job_handle *handle);
 };
 
+/* What handle_open() will say, for opens that others would see before. 0; -ECANCELED: the loop is closing; -EPERM: another thread's. */
+int handle_may_open(const struct job_loop *loop);
+
 /* Makes an open handle of the caller's memory, all of which but `data` it sets to zero first. `size` is that of the whole struct.
- * 0; -ECANCELED: the loop is closing; -EPERM: another thread's loop. */
+ * 0, or as above. */
 int handle_open(struct job_loop *loop, struct job_handle *handle, size_t size, const struct handle_kind *kind);
 
 /* From here on it does not keep job_loop_run() from returning, though it may be closing: nobody knows when its `closed` will come. */

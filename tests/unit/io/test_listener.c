@@ -1,6 +1,7 @@
 /* test_listener.c — open, accept, what is not taken, running out of descriptors, close, and every refusal. */
 #include <netinet/tcp.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 #include "support/fixture.h"
@@ -259,6 +260,67 @@ START_TEST(a_path_that_is_somebody_elses_by_now_is_not_removed)
 }
 END_TEST
 
+static int open_said;
+
+static void *opens_elsewhere(void *arg)
+{
+    (void)arg;
+    open_said = job_listener_open(loop, &listener, &on_path, leaves_unix);
+    return NULL;
+}
+
+static void opens_while_closing(struct job_timer *timer)
+{
+    (void)timer;
+    open_said = job_listener_open(loop, &listener, &on_path, leaves_unix);
+}
+
+static void never(struct job_timer *timer)
+{
+    (void)timer;
+    ck_abort_msg("fired");
+}
+
+enum { STALE_MODE = 0400 };   /* not what bind(2) gives: an inode's number may come again */
+
+static void leave_stale(void)
+{
+    (void)unlink(path);
+    close(unix_socket(true));
+    ck_assert_int_eq(chmod(path, STALE_MODE), 0);
+}
+
+static bool is_stale_there(void)
+{
+    struct stat status;
+    return lstat(path, &status) == 0 && (status.st_mode & 07777) == STALE_MODE;
+}
+
+START_TEST(where_no_handle_may_be_opened_the_path_is_not_touched)
+{
+    pthread_t thread;
+    struct job_timer timer;
+    ck_assert_int_eq(job_loop_run(loop), 0);   /* from here on it is this thread's */
+    for (int has_stale = 0; has_stale <= 1; has_stale++) {
+        (void)unlink(path);
+        if (has_stale)
+            leave_stale();
+        ck_assert_int_eq(pthread_create(&thread, NULL, opens_elsewhere, NULL), 0);
+        ck_assert_int_eq(pthread_join(thread, NULL), 0);
+        ck_assert_int_eq(open_said, -EPERM);
+        ck_assert_int_eq(access(path, F_OK) == 0, has_stale);
+        ck_assert_int_eq(is_stale_there(), has_stale);
+    }
+    ck_assert_ok(job_timer_open(loop, &timer, never));
+    job_timer_close(&timer, opens_while_closing);
+    ck_assert_int_eq(job_loop_close(&loop, 0), 0);
+    ck_assert_int_eq(open_said, -ECANCELED);
+    ck_assert(is_stale_there());
+    ck_assert_int_eq(unlink(path), 0);
+    ck_assert_ok(job_loop_open(runtime, &loop, NULL));
+}
+END_TEST
+
 static void expect_option(int fd, int level, int name, int expected)
 {
     int value = -1;
@@ -487,6 +549,7 @@ int main(void)
     tcase_add_test(tcase, a_path_that_a_dead_process_left_is_bound_anew_and_removed_at_close);
     tcase_add_test(tcase, a_live_socket_and_any_other_file_stay);
     tcase_add_test(tcase, a_path_that_is_somebody_elses_by_now_is_not_removed);
+    tcase_add_test(tcase, where_no_handle_may_be_opened_the_path_is_not_touched);
     tcase_add_loop_test(tcase, accepted_sockets_have_the_options_of_the_listener, 0, 2);
     tcase_add_loop_test(tcase, no_more_streams_live_than_allowed_and_each_that_goes_lets_the_next_one_in, 0, 2);
     tcase_add_test(tcase, without_descriptors_clients_are_turned_away_if_asked_for_and_the_spare_one_is_kept);
