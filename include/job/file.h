@@ -186,7 +186,7 @@ JOB_API int job_file_lock(const struct job_file *file, enum job_file_lock lock, 
  * Asks that an op end early. Its end arrives later, once, through `done`: -ECANCELED, or what it ends with. What a disk or a thread has
  * begun is not interrupted.
  *
- * @return 0: asked; -ENOENT: it is idle; -EINVAL: NULL
+ * @return 0: asked; -ENOENT: it is idle; -EINVAL: NULL; -EPERM: not the loop's thread
  * Thread: loop thread.
  */
 JOB_API int job_file_cancel(struct job_file_op *op);

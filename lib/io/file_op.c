@@ -224,8 +224,11 @@ int job_file_cancel(struct job_file_op *op)
 {
     if (!op)
         return -EINVAL;
+    if (op->job_state == FILE_OP_IDLE)
+        return -ENOENT;
+    if (loop_check_thread(op->job_handle->job_loop) < 0)
+        return -EPERM;
     switch (op->job_state) {
-    case FILE_OP_IDLE: return -ENOENT;
     case FILE_OP_CALL: (void)job_task_cancel(&op->job_task); return 0;   /* what runs goes on */
     case FILE_OP_RING: {
         struct engine *engine = op->job_handle->job_loop->engine;

@@ -140,6 +140,35 @@ START_TEST(a_fifo_is_opened_by_nobody_but_the_thread_that_waits_for_its_other_en
 }
 END_TEST
 
+static void *cancels_elsewhere(void *arg)
+{
+    *(int *)arg = job_file_cancel(&op);
+    return NULL;
+}
+
+START_TEST(a_request_is_cancelled_by_the_loops_thread_alone)
+{
+    pthread_t thread;
+    int said = 1;
+    struct job_buf *none = NULL;
+    make_file("a", 1000);
+    ck_assert_int_eq(open_file("a", O_RDWR), 0);
+    if (_i == 0)
+        ck_assert_ok(job_file_read(&file, &op, &none, 1000, 0, ended));      /* by the ring */
+    else
+        ck_assert_ok(job_file_truncate(&file, &op, 1000, ended));            /* by a thread */
+
+    ck_assert_int_eq(pthread_create(&thread, NULL, cancels_elsewhere, &said), 0);
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    ck_assert_int_eq(said, -EPERM);
+    run();
+
+    ck_assert_uint_eq(ends, 1);
+    ck_assert_int_eq(status_seen, 0);
+    close_file();
+}
+END_TEST
+
 START_TEST(bad_arguments_are_refused)
 {
     struct job_buf *none = NULL, *small = NULL;
@@ -185,6 +214,7 @@ int main(void)
     tcase_add_test(tcase, a_closed_file_has_no_descriptor);
     tcase_add_test(tcase, a_fifo_without_a_writer_does_not_stop_the_loop);
     tcase_add_loop_test(tcase, a_fifo_is_opened_by_nobody_but_the_thread_that_waits_for_its_other_end, 0, 2);
+    tcase_add_loop_test(tcase, a_request_is_cancelled_by_the_loops_thread_alone, 0, 2);
     tcase_add_test(tcase, bad_arguments_are_refused);
     return fixture_run(suite);
 }
