@@ -31,8 +31,8 @@ struct job_arena_stats {
  * Opens an arena of its own, for instance to bound one part of a service.
  *
  * @param options  NULL or {0}: defaults
- * @return 0, or -EINVAL (limit below one page-sized slot or above 4 TiB, reserve above the limit), -ENOMEM (no address space), -EPERM (in
- *         a forked child); *arena is unchanged on error
+ * @return 0, or -EINVAL (limit below one page-sized slot or above 4 TiB - 4 MiB, reserve above the limit), -ENOMEM (no memory or address
+ *         space), -EPERM (in a forked child); *arena is unchanged on error
  * Thread: any.
  */
 JOB_API int job_arena_open(struct job_runtime *runtime, struct job_arena **arena,

@@ -48,7 +48,8 @@ struct job_counts {
  * @param runtime  receives the runtime; unchanged on error
  * @param options  NULL or {0}: defaults
  * @return 0, or
- *         -EINVAL   runtime is NULL, blocking_threads is above 1024, or memory_limit_bytes is below 4096, the smallest slot, or above 4 TiB
+ *         -EINVAL   runtime is NULL, blocking_threads is above 1024, or memory_limit_bytes is below 4096, the smallest slot, or above
+ *                   4 TiB - 4 MiB
  *         -ENOMEM   no memory or address space
  *         -EMFILE, -ENFILE   no descriptor for the statistics segment
  * Thread: any. After fork() a child opens its own; the parent's may not be touched there (-EPERM from every call that

@@ -59,7 +59,7 @@ static void set_reserve(struct job_arena *arena)
 
 static void set_limits(struct job_arena *arena, const struct job_arena_options *options)
 {
-    arena->limit = options->limit_bytes ? options->limit_bytes : container_memory() / 4;
+    arena->limit = options->limit_bytes ? options->limit_bytes : min_size(container_memory() / 4, arena_limit_most);
     arena->limit = round_up(min_size(arena->limit, arena_limit_most + 1), arena_limit_least);
     arena->reserve_least = options->reserve_bytes ? options->reserve_bytes : arena->limit / 4;
     set_reserve(arena);

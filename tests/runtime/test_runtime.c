@@ -311,6 +311,34 @@ START_TEST(the_groups_quota_is_read_by_the_runtime_and_each_pool_and_by_no_loop)
 }
 END_TEST
 
+size_t __real_container_memory(void);
+size_t __wrap_container_memory(void);
+static size_t memory_of_machine;
+
+size_t __wrap_container_memory(void)
+{
+    return memory_of_machine ? memory_of_machine : __real_container_memory();
+}
+
+START_TEST(on_a_machine_with_any_memory_the_default_limit_is_one_that_an_arena_can_have)
+{
+    size_t most = ((size_t)4 << 40) - ((size_t)4 << 20);
+    struct job_runtime *runtime = NULL;
+    struct job_arena_stats stats;
+    struct job_runtime_options more = {.memory_limit_bytes = most + 1};
+    ck_assert_int_eq(job_runtime_open(&runtime, &more), -EINVAL);
+    memory_of_machine = (size_t)32 << 40;
+    int err = job_runtime_open(&runtime, NULL);
+    memory_of_machine = 0;
+    if (err == -ENOMEM)
+        return;   /* a sanitizer, or a limit of this process: there is no room for so many addresses */
+    ck_assert_ok(err);
+    job_arena_stats(job_runtime_arena(runtime), &stats);
+    ck_assert_uint_eq(stats.limit_bytes, most);
+    ck_assert_ok(job_runtime_close(&runtime));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("runtime");
@@ -328,6 +356,7 @@ int main(void)
     tcase_add_test(tcase, an_unknown_name_in_JOB_DISABLE_is_logged_and_harmless);
     tcase_add_test(tcase, a_long_name_is_cut_and_no_stats_means_no_descriptor);
     tcase_add_test(tcase, the_groups_quota_is_read_by_the_runtime_and_each_pool_and_by_no_loop);
+    tcase_add_test(tcase, on_a_machine_with_any_memory_the_default_limit_is_one_that_an_arena_can_have);
     suite_add_tcase(suite, tcase);
     return fixture_run(suite);
 }
