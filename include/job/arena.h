@@ -12,7 +12,7 @@ struct job_arena_options {
                                   waits to be received into; 0: a quarter of the limit. The runtime's own arena leaves at least
                                   16 KiB for each pool thread; for others it is the opener's to say */
     const char *name;          /* for logs and jobctl; copied, cut to 31 bytes */
-    size_t cache_slots_max;    /* slots that a thread keeps per size class; 0: 64; all caches hold at most an eighth of the arena;
+    size_t cache_slots_max;    /* slots that a thread keeps per size class; 0: 64, the most; all caches hold at most an eighth of the arena;
                                   JOB_ARENA_NO_CACHE: none, each free goes where every thread finds it */
 };
 

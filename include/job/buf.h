@@ -29,8 +29,8 @@ struct job_buf_options {
  *
  * @param options  NULL or {0}: defaults
  * @param buf      receives it; the caller owns it
- * @return 0, or -ENOMEM: the arena's limit is reached (a limit of ours, never the system's); -EINVAL: room or headroom is above 1 GiB,
- *         or arena or buf is NULL; *buf is unchanged on error
+ * @return 0, or -ENOMEM: the arena's limit is reached (a limit of ours, never the system's) or, above 1 MiB, no adjacent chunks are free;
+ *         -EINVAL: room or headroom is above 1 GiB, or arena or buf is NULL; *buf is unchanged on error
  * Thread: any. Does not block on a loop thread; elsewhere it may touch fresh memory.
  */
 JOB_API int job_buf_alloc(struct job_arena *arena, size_t room, const struct job_buf_options *options,
@@ -132,10 +132,10 @@ JOB_API int job_buf_truncate(struct job_buf *buf, size_t n);
 JOB_API int job_buf_resize(struct job_buf *buf, size_t len);
 
 /**
- * Makes one contiguous segment of all. Copies (and counts the bytes) unless there is one segment already.
+ * Makes one contiguous segment of all. Copies (and counts the bytes) unless there is one segment already. What was copied is not frozen.
  *
  * @param buf  replaced by the flat one on success
- * @return 0, or -ENOMEM; nothing changed
+ * @return 0, or -ENOMEM, also above 1 GiB; -EINVAL: buf or *buf is NULL; nothing changed
  * Thread: owner.
  */
 JOB_API int job_buf_flatten(struct job_buf **buf);

@@ -1,4 +1,5 @@
-/* handle.h — what lives on a loop from open to `closed`: stream, listener, timer, signal.
+/* handle.h — what lives on a loop from open to `closed`: stream, listener, timer, signal, file, process, watch, port, rpc, subscriber,
+ * worker, region waiter.
  *
  * Every handle has the same life: opened → callbacks → job_*_close() (any time, also in its own callback; more than once is
  * harmless) → `closed`, exactly once, from the loop, never inside the call, after its last operation and its last task. After
@@ -47,10 +48,11 @@ struct job_handle_info {
 JOB_API size_t job_loop_handles(struct job_loop *loop, void (*each)(void *arg, const struct job_handle_info *info),
                                 void *arg);
 
-/** The loop that a handle was opened on; NULL: it is zero, or its open has failed. Thread: loop thread. */
+/** The loop that a handle was opened on, also after `closed`, when that may be gone; NULL: it is zero, or its open has failed. Thread: loop
+ * thread. */
 JOB_API struct job_loop *job_handle_loop(const struct job_handle *handle);
 
-/** True from the close call until `closed` has returned. Thread: loop thread. */
+/** True from the close call on, also after `closed`, until it is opened anew. Thread: loop thread. */
 JOB_API bool job_handle_is_closing(const struct job_handle *handle);
 
 /**

@@ -55,7 +55,8 @@ JOB_API size_t job_region_size(const struct job_region *region);
 JOB_API int job_region_grow(struct job_region *region, size_t size);
 
 /**
- * Waits while the cell holds `expected`, until job_region_notify() wakes this thread. It never wakes for another reason.
+ * Waits while the cell holds `expected`, until job_region_notify() wakes this thread. It never wakes for another reason; in a shared region
+ * the kernel may: look at the cell again.
  *
  * @param timeout_ns  0: only looks; negative: for ever
  * @return 0: notified; -EAGAIN: the cell holds something else; -ETIMEDOUT: not earlier than asked; -EINVAL: no such cell; -EDEADLK: it

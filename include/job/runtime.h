@@ -24,7 +24,8 @@ struct job_runtime_options {
     bool no_stats;               /* no statistics segment: jobctl cannot see this process */
 };
 
-/* What lives, as the library itself counts it. All are zero after everything was closed. */
+/* What lives, as the library itself counts it. After everything was closed all are zero, but for what is never reset (copied_bytes,
+ * dropped_messages) and for what is the runtime's own: threads (the helper, and idle ones of its pools) and allocations. */
 struct job_counts {
     uint64_t bufs;           /* bufs in anybody's hands, views among them; not what a loop keeps to copy short receives into */
     uint64_t views;          /* segments of frozen bytes in anybody's hands */

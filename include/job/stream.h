@@ -241,9 +241,9 @@ JOB_API size_t job_stream_queued(const struct job_stream *stream);
  * Marks of the send queue, in bytes. Above `high` the stream is full; `writable` is told when it has fallen to `low`. Sends are not refused
  * in between: how much may be queued is the caller's to decide, and pausing the source is the usual answer.
  *
- * @param high, low  0: a quarter of high; and 256 KiB, but no more than a 16th of what is free in the loop's arena: streams that stop at
- *                   this mark leave memory for the others, however many their peers are that do not read. Who says another mark bounds the
- *                   sum himself
+ * @param high  0: 256 KiB, but no more than a 16th of what is free in the loop's arena: streams that stop at this mark leave memory for the
+ *              others, however many their peers are that do not read. Who says another mark bounds the sum himself
+ * @param low   0: a quarter of high
  * @return 0, or -EINVAL: NULL, low is not below high, or high is above 1 GiB; -ECANCELED; -EPERM. Thread: loop thread
  */
 JOB_API int job_stream_set_marks(struct job_stream *stream, size_t high, size_t low);
@@ -271,8 +271,8 @@ JOB_API int job_stream_finish(struct job_stream *stream, uint64_t linger_ns);
  * Time-outs; 0 switches one off. They cost nothing per byte. What runs out is told by `end` with -ETIMEDOUT, once, and nothing is received
  * afterwards; the user closes or finishes.
  *
- *  - idle: no byte either way for so long, while the peer is waited for: something is queued, or the stream is not paused. A service that
- *    computes an answer pauses its stream, and is not taken for an idle peer.
+ *  - idle: no byte either way for so long, while the peer is waited for: something is queued, or the stream is neither paused nor has an
+ *    open place. A service that computes an answer pauses its stream, or has reserved a place, and is not taken for an idle peer.
  *  - send: something is queued, and the kernel has taken nothing for so long.
  *  - deadline: so long from this call. For what must be whole by then: a header, a request. Peers that send a byte now and then keep
  *    an idle time-out away for ever; this one they cannot.

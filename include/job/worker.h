@@ -110,7 +110,7 @@ struct job_worker_stats {
 JOB_API int job_worker_open(struct job_loop *loop, struct job_worker *worker, job_worker_main_fn *main,
                             const struct job_worker_options *options, const struct job_worker_events *events);
 
-/** Unique in the process's runtime and never used again; 0: not open. Thread: loop thread. */
+/** Unique in the process's runtime and never used again; 0: never opened. It stays after `closed`. Thread: loop thread. */
 JOB_API uint64_t job_worker_id(const struct job_worker *worker);
 
 /** As job_port_post(), to the worker; and -ESRCH: it has ended, or was closed. Thread: loop thread. */

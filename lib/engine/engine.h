@@ -1,4 +1,4 @@
-/* engine.h — the seam between the loop and the kernel: seven functions on ops.
+/* engine.h — the seam between the loop and the kernel: eight functions on ops.
  *
  * No SQE, CQE, buffer-group id or res flag stands outside lib/engine/ring*.c. Fixed for every engine:
  *  - the end of a cancelled op arrives later through wait(), never inside cancel();
@@ -57,7 +57,7 @@ struct engine_type {
      * returned. */
     unsigned (*close)(struct engine *engine);
 
-    /* Calls fn for each op in flight: cancel-all, drain and `jobctl ops`. */
+    /* Calls fn for each op in flight: for a close that names what hangs. */
     void (*each)(struct engine *engine, void (*fn)(struct op *op, void *arg), void *arg);
 };
 

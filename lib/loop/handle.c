@@ -1,4 +1,4 @@
-/* handle.c — open, closing, closed: the same for streams, listeners, timers and signals.
+/* handle.c — open, closing, closed: the same for every kind.
  *
  *      open ──handle_close──▶ closing ──last op and task ended──▶ (end of the turn) closed
  *
