@@ -28,7 +28,7 @@ struct job_connection;
  * @param detached  *connection is the callee's if it stores NULL there; else it is closed
  * @return 0, or, and nothing has changed,
  *         -EBUSY      something is queued to be sent, a place is reserved, a notice is open, data of a known length is expected, it
- *                     connects or finishes
+ *                     connects or finishes, or waits for its program to start
  *         -EALREADY   it is being detached
  *         -EINVAL, -ENOMEM; -ECANCELED: closing; -EPERM: not the loop's thread; the errno with which the stream has failed
  * Thread: loop thread.

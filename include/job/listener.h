@@ -60,9 +60,9 @@ struct job_listener_options {
  *
  * @param options   NULL or {0}: defaults
  * @param accepted  called on the loop for each connection
- * @return 0, or -EINVAL: an argument is NULL or the address is not numeric, or has a port besides `port`; -EADDRINUSE, -EADDRNOTAVAIL,
- *         -EACCES, -EMFILE and what else socket(2), setsockopt(2), bind(2) and listen(2) say; -ECANCELED: the loop is closing; -EPERM:
- *         another thread's loop; nothing is left open on error
+ * @return 0, or -EINVAL: an argument is NULL or the address is not numeric, or has a port besides `port`, or backlog is negative, or a
+ *         socket buffer is above 2^31 - 1 bytes; -EADDRINUSE, -EADDRNOTAVAIL, -EACCES, -EMFILE and what else socket(2), setsockopt(2),
+ *         bind(2) and listen(2) say; -ECANCELED: the loop is closing; -EPERM: another thread's loop; nothing is left open on error
  * Thread: loop thread, or before start.
  */
 JOB_API int job_listener_open(struct job_loop *loop, struct job_listener *listener,
@@ -70,7 +70,7 @@ JOB_API int job_listener_open(struct job_loop *loop, struct job_listener *listen
                               void (*accepted)(struct job_listener *listener, struct job_incoming *incoming));
 
 /** The address that it listens on, as text of at most JOB_ADDRESS_TEXT bytes. @return 0, or -EINVAL: NULL, or never opened; -ECANCELED:
- * closing; else as job_address_format(). Thread: loop thread, or before start. */
+ * closing; -EPERM: not the loop's thread; else as job_address_format(). Thread: loop thread, or before start. */
 JOB_API int job_listener_address(const struct job_listener *listener, char *text, size_t size);
 
 /** The port that it listens on; 0 for a Unix socket. Thread: loop thread, or before start. */

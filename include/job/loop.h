@@ -80,9 +80,10 @@ struct job_call {
  *
  * @param options  NULL or {0}: defaults
  * @return 0, or
- *         -EINVAL   an option is out of range, or the arena's limit cannot hold the receive ring (the sum is logged)
+ *         -EINVAL   an argument is NULL, an option is out of range, or the arena's limit cannot hold the receive ring (the sum is logged)
  *         -ENOMEM   no memory
- *         -ENOSYS   no io_uring, or older than kernel 6.1; -EPERM: forbidden, by a seccomp filter or by
+ *         -EMFILE, -ENFILE   no descriptor for the ring, or for what wakes it
+ *         -ENOSYS   no io_uring, or older than kernel 6.1; -EPERM: forbidden, by a seccomp filter (of which some say -ENOSYS) or by
  *                   kernel.io_uring_disabled; the log names the cause and the cure; or this is a forked child
  * Thread: any.
  */
@@ -94,7 +95,8 @@ JOB_API int job_loop_open(struct job_runtime *runtime, struct job_loop **loop, c
  * that first ran it.
  *
  * @return 0: nothing is left to do; 1: stopped; or -EPERM: another thread runs it or ran it before, or forked; -EBUSY: called
- *         from a callback of a loop; -EINVAL: NULL; -ENOMEM; a negative errno of the kernel when the ring fails for good
+ *         from a callback of a loop; -EINVAL: NULL; -ENOMEM; a negative errno of the kernel when the ring fails for good; or the errno of
+ *         a worker that has failed and whose parent has no `error` event
  * Thread: any, which becomes the loop thread. While it runs, SIGPIPE is blocked in it, and its time slice is
  * short, so that it is served soon after it has slept (kernel 6.12); threads that it starts meanwhile inherit both.
  */
@@ -110,8 +112,9 @@ JOB_API void job_loop_stop(struct job_loop *loop);
  *
  * @param deadline_ns  how long this may take; 0: 5 s. What cannot be drained by then (an op that the kernel does not give
  *                     back, a task that does not end) is named in the log and leaked, never freed
- * @return 0; -ETIMEDOUT: something was leaked, now or earlier by a worker of this loop, *loop is NULL all the same; -EINVAL: loop is NULL;
- *         -EBUSY: called from a callback of a loop; -EPERM: not the thread that runs or ran it; -ENOMEM
+ * @return 0; -ETIMEDOUT: something was leaked, now or earlier by a worker of this loop, *loop is NULL all the same, and
+ *         job_runtime_close() says -EBUSY for ever; or, and nothing has changed, -EINVAL: loop is NULL; -EBUSY: called from a callback of a
+ *         loop; -EPERM: not the thread that runs or ran it, or forked; -ENOMEM
  * Thread: the loop's, after job_loop_run() has returned; any when it never ran; while no other is in a call with this loop.
  */
 JOB_API int job_loop_close(struct job_loop **loop, uint64_t deadline_ns);

@@ -58,7 +58,7 @@ JOB_API int job_pool_open(struct job_runtime *runtime, struct job_pool **pool, c
 /**
  * Stops a pool: from now on job_submit() is refused with -ECANCELED, every task that is queued completes with -ECANCELED and
  * its buf, every task that runs ends as it would. Returns at once; may be called again. Tasks that wait for room are told that
- * there is some, and are then refused. NULL is allowed.
+ * there is some, and are then refused. NULL is allowed; job_runtime_calls() is left alone.
  *
  * Thread: any.
  */

@@ -87,13 +87,13 @@ JOB_API void job_end_close(struct job_end **end);
  * @return 0, or
  *         -EAGAIN      the peer's queue is full (a port is told `writable` once there is room)
  *         -EPIPE       the peer is closed
- *         -EMSGSIZE    it would not fit into an empty queue
+ *         -EMSGSIZE    it would not fit into an empty queue, or has more than 1 GiB of bytes
  *         -EINVAL      an argument is NULL; an item is NULL, or stands twice, or is of another runtime; more than 64 items; the end that
  *                      posts is among the items
  *         -EDEADLK     an end would travel into its own queue, directly or through others that travel; nobody could ever take it out
  *         -EBADF       a descriptor is not open, or -1
  *         -EBUSY       a sender among the items waits for room
- *         -ENOMEM      no memory for the copy
+ *         -ENOMEM      no memory for the message, which counts with the runtime's arena, or for the copy
  *         -EPERM       in a forked child
  * Thread: any that owns the end.
  */

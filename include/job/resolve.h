@@ -22,6 +22,7 @@ struct job_address {
  * is 0: at least one, at most 64, best first (RFC 6724), valid until this returns. Else it is
  *      -ENOENT           there is no such host
  *      -EADDRNOTAVAIL    the host has no address of that family
+ *      -EAFNOSUPPORT     this machine has no such family
  *      -EPROTONOSUPPORT  the service is not known
  *      -EHOSTUNREACH     no name server has answered; it may be different later
  *      -EREMOTEIO        a name server says that it cannot
@@ -62,9 +63,9 @@ struct job_resolve_options {
  * @param resolve  stays until `done`
  * @param options  copied
  * @param done     required
- * @return 0, or -EINVAL: an argument is NULL, or a text is empty or too long, or the family is another; -EBUSY: the request is in flight;
- *         -ECANCELED: the handle is closing; -EAGAIN: 4096 requests of this loop wait already; -ENOMEM; -EPERM: not the loop's thread;
- *         nothing changes on error
+ * @return 0, or -EINVAL: an argument is NULL, or a text is empty or too long, or a port above 65535, or the family is another; -EBUSY: the
+ *         request is in flight; -ECANCELED: the handle is closing; -EAGAIN: 4096 requests of this loop wait already; -ENOMEM; -EPERM: not
+ *         the loop's thread; nothing changes on error
  * Thread: loop thread of the handle, or before start.
  */
 JOB_API int job_resolve_start(struct job_handle *handle, struct job_resolve *resolve,

@@ -34,7 +34,8 @@ JOB_API int job_signals_block(const int *numbers, size_t count);
  * handle is unreferenced: it does not keep the loop running.
  *
  * @return 0, or -EINVAL: an argument is NULL, count is 0, or one is not a signal; -EPERM: one is not blocked (see
- *         job_signals_block()), or another thread's loop; -EMFILE, -ENFILE, -ENOMEM; -ECANCELED: the loop is closing
+ *         job_signals_block()), or another thread's loop; -EMFILE, -ENFILE, -ENOMEM; -EAGAIN: 2^20 operations are in flight, or no
+ *         memory for one more; -ECANCELED: the loop is closing
  * Thread: loop thread, or before start.
  */
 JOB_API int job_signal_open(struct job_loop *loop, struct job_signal *signal, const int *numbers, size_t count,

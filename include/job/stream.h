@@ -149,7 +149,8 @@ JOB_API int job_stream_connect(struct job_loop *loop, struct job_stream *stream,
                                const struct job_connect_options *options, const struct job_stream_events *events);
 
 /** The address of the other end, or of this one, as text of at most JOB_ADDRESS_TEXT bytes.
- * @return 0, or -EINVAL: NULL; -ECANCELED: closing; -ENOTCONN: the peer has gone; else as job_address_format(). Thread: loop thread. */
+ * @return 0, or -EINVAL: NULL; -ECANCELED: closing; -EPERM: not the loop's thread; -ENOTCONN: not connected yet, or the peer has gone;
+ * else as job_address_format(). Thread: loop thread. */
 JOB_API int job_stream_peer(const struct job_stream *stream, char *text, size_t size);
 JOB_API int job_stream_local(const struct job_stream *stream, char *text, size_t size);
 
@@ -168,8 +169,8 @@ JOB_API bool job_stream_is_paused(const struct job_stream *stream);
  *
  * @param buf  *buf becomes NULL on success; on error nothing changes
  * @return 0, or -EINVAL: an argument or *buf is NULL, or bufs of another runtime than its own are queued; -EPIPE: shut down already;
- *         -ECANCELED: closing; -EPERM: not the loop's thread; -EOVERFLOW: more than 2^20 segments would be queued; or the errno with which
- *         the stream failed (-ECONNRESET …)
+ *         -EBUSY: it is being detached; -ECANCELED: closing; -EPERM: not the loop's thread; -EOVERFLOW: more than 2^20 segments would be
+ *         queued; or the errno with which the stream failed (-ECONNRESET …)
  * Thread: loop thread.
  * Shutdown: job_stream_close() drops what is queued and gives it back; job_stream_finish() and job_stream_shutdown() send it first.
  */
@@ -195,8 +196,8 @@ JOB_API int job_stream_write(struct job_stream *stream, const void *bytes, size_
  * waits behind it, and is counted by job_stream_queued(). job_stream_shutdown() waits until all places are filled, job_stream_finish() for
  * each no longer than its linger.
  *
- * @return 0, or -EINVAL: NULL; -EAGAIN: 1024 places are open, and `writable` comes when one of them is filled; -EPIPE, -ECANCELED, -EPERM,
- *         or the errno with which the stream failed, as job_stream_send(). Thread: loop thread
+ * @return 0, or -EINVAL: NULL; -EAGAIN: 1024 places are open, and `writable` comes when one of them is filled; -EPIPE, -EBUSY, -ECANCELED,
+ *         -EPERM, or the errno with which the stream failed, as job_stream_send(). Thread: loop thread
  * Shutdown: a stream that is closed or fails forgets its places: to fill one is then -ECANCELED.
  */
 JOB_API int job_stream_reserve(struct job_stream *stream, struct job_place *place);
@@ -228,8 +229,8 @@ JOB_API int job_stream_notify(struct job_stream *stream, struct job_notice *noti
  *
  * @param len  0: as it comes, also what has been gathered so far
  * @return 0, or -EINVAL: NULL, or above 1 GiB (who believes a peer that announces so much lets it have the memory); -ENOMEM: the arena's
- *         limit; -EBUSY: more than a receive slot was expected, and is being received; -ECANCELED: closing; -EPERM; nothing changes on
- *         error
+ *         limit; -EBUSY: more than a receive slot was expected, and is being received, or it is being detached; -ECANCELED: closing;
+ *         -EPERM; nothing changes on error
  * Thread: loop thread, mostly inside of `data`
  */
 JOB_API int job_stream_expect(struct job_stream *stream, size_t len);
@@ -252,8 +253,8 @@ JOB_API int job_stream_set_marks(struct job_stream *stream, size_t high, size_t 
 JOB_API bool job_stream_is_full(const struct job_stream *stream);
 
 /** Ends the sending direction after what is queued (the peer sees end of file); receiving goes on.
- * @return 0, also when repeated; -EINVAL: NULL; -ECANCELED: closing; -EPERM: not the loop's thread; or the errno with which the
- * stream failed. Thread: loop thread. */
+ * @return 0, also when repeated; -EINVAL: NULL; -EBUSY: it is being detached; -ECANCELED: closing; -EPERM: not the loop's thread; or the
+ * errno with which the stream failed. Thread: loop thread. */
 JOB_API int job_stream_shutdown(struct job_stream *stream);
 
 /**
@@ -263,7 +264,8 @@ JOB_API int job_stream_shutdown(struct job_stream *stream);
  *
  * @param linger_ns  how long each step may take: you to fill the next open place, the peer to take more bytes, and at last to send its end;
  *                   then it is closed all the same, with -ETIMEDOUT as its status. 0: 5 s
- * @return 0, also when repeated; -EINVAL: NULL; -ECANCELED: closing; -EPERM: not the loop's thread. Thread: loop thread
+ * @return 0, also when repeated; -EINVAL: NULL; -EBUSY: it is being detached; -ECANCELED: closing; -EPERM: not the loop's thread. Thread:
+ *         loop thread
  */
 JOB_API int job_stream_finish(struct job_stream *stream, uint64_t linger_ns);
 

@@ -125,7 +125,7 @@ JOB_API void job_task_set_status(struct job_task *task, int status);
  *                      its buf
  *         -EBUSY       the task is queued or running already, or waits for room
  *         -ECANCELED   the pool is stopped, or the handle is closing
- *         -EINVAL      pool or task is NULL, or the task was not initialised
+ *         -EINVAL      pool or task is NULL, the task was not initialised, or the handle was never opened
  *         -EPERM       handle given, and this is not the thread of its loop; or the process has forked
  * Thread: with a handle the loop thread, or before start; without one any thread, also a task.
  * Shutdown: what a stopped pool does not run completes with -ECANCELED and its buf.

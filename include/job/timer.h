@@ -23,8 +23,7 @@ struct job_timer {
  * Opens a timer; it is not armed.
  *
  * @param fired  called on the loop when the time has come
- * @return 0, or -EINVAL: an argument is NULL; -ENOMEM: no memory; -ECANCELED: the loop is closing;
- *         -EPERM: another thread's loop
+ * @return 0, or -EINVAL: an argument is NULL; -ECANCELED: the loop is closing; -EPERM: another thread's loop
  * Thread: loop thread, or before start.
  */
 JOB_API int job_timer_open(struct job_loop *loop, struct job_timer *timer, void (*fired)(struct job_timer *timer));

@@ -62,8 +62,8 @@ JOB_API int job_buf_slice(const struct job_buf *view, size_t offset, size_t len,
  *                 does (job_buf_free(), the end of a send, of a task, the close of a loop). It must not block; it may call the
  *                 library, as any thread may. NULL: nothing is to be done
  * @param view     receives it; the caller owns it. Above 1 GiB it has several segments
- * @return 0, or -ENOMEM, -EINVAL: arena or view is NULL, or memory is and len is not 0. On error `release` is not called: the memory is
- *         still the caller's, and *view is unchanged
+ * @return 0, or -ENOMEM, -EINVAL: arena or view is NULL, or memory is and len is not 0, or len is above 2^50. On error `release` is not
+ *         called: the memory is still the caller's, and *view is unchanged
  * Shutdown: the arena, and the runtime, cannot be closed (-EBUSY) while a view lives.
  * Thread: any.
  */
@@ -81,8 +81,8 @@ JOB_API int job_buf_wrap(struct job_arena *arena, const void *memory, size_t len
  *
  * @param fd    open for reading; it may be closed afterwards
  * @param view  receives it; the caller owns it
- * @return 0, or -EINVAL: the file does not have that many bytes, or an argument is NULL; -EACCES: not open for reading; -ENODEV: it cannot
- *         be mapped; -EBADF, -ENOMEM; *view is unchanged on error
+ * @return 0, or -EINVAL: the file does not have that many bytes, or they are more than 2^50, or an argument is NULL; -EACCES: not open for
+ *         reading; -ENODEV: it cannot be mapped; -EBADF, -ENOMEM; *view is unchanged on error
  * Thread: any; asking for the file's size may wait for the disk.
  */
 JOB_API int job_buf_map(struct job_arena *arena, int fd, uint64_t offset, size_t len, struct job_buf **view);
