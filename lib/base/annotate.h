@@ -17,22 +17,7 @@
 #include <stdint.h>
 
 #include "base/assert.h"
-
-#if defined(__SANITIZE_ADDRESS__)
-#define ANNOTATE_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define ANNOTATE_ASAN 1
-#endif
-#endif
-
-#if defined(__SANITIZE_THREAD__)
-#define ANNOTATE_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define ANNOTATE_TSAN 1
-#endif
-#endif
+#include "base/sanitizer.h"
 
 void __asan_poison_memory_region(const void *address, size_t size) __attribute__((weak));
 void __asan_unpoison_memory_region(const void *address, size_t size) __attribute__((weak));
@@ -84,7 +69,7 @@ static inline void annotate_acquire(const void *address)
  * see the atomics that do it, and are to say so when these do not suffice. */
 static inline void annotate_give(const void *address)
 {
-#ifdef ANNOTATE_TSAN
+#ifdef JOB_TSAN
     (void)address;
 #else
     annotate_release(address);
@@ -93,7 +78,7 @@ static inline void annotate_give(const void *address)
 
 static inline void annotate_take(const void *address)
 {
-#ifdef ANNOTATE_TSAN
+#ifdef JOB_TSAN
     (void)address;
 #else
     annotate_acquire(address);

@@ -25,9 +25,6 @@ _Noreturn void assert_failed_text(const char *format, ...) __attribute__((format
 #define assert_slow(expression) ((void)sizeof(expression))
 #endif
 
-/* May be either: tells the reader that both happen. */
-#define maybe(expression) ((void)sizeof(expression))
-
 /* A line inside a race's window. Checked and simulated builds count how often it was reached; the test that explains the
  * line asserts that it was. Nothing in release. */
 #if defined(JOB_CHECKED) || defined(JOB_SIM)

@@ -14,6 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/sanitizer.h"
+
 /* Documents a field that two threads touch; the access macros do the work. */
 typedef uint32_t atomic_u32;
 typedef uint64_t atomic_u64;
@@ -56,22 +58,15 @@ void sim_relax(void);   /* a spin: let another fiber run */
 #define exchange_seq_cst(p, v) ATOMIC_RMW(__atomic_exchange_n((p), (v), __ATOMIC_SEQ_CST))
 
 #define fetch_add_relaxed(p, v) ATOMIC_RMW(__atomic_fetch_add((p), (v), __ATOMIC_RELAXED))
-#define fetch_add_acq_rel(p, v) ATOMIC_RMW(__atomic_fetch_add((p), (v), __ATOMIC_ACQ_REL))
 #define fetch_add_seq_cst(p, v) ATOMIC_RMW(__atomic_fetch_add((p), (v), __ATOMIC_SEQ_CST))
 #define fetch_sub_relaxed(p, v) ATOMIC_RMW(__atomic_fetch_sub((p), (v), __ATOMIC_RELAXED))
 #define fetch_sub_acq_rel(p, v) ATOMIC_RMW(__atomic_fetch_sub((p), (v), __ATOMIC_ACQ_REL))
 #define fetch_sub_seq_cst(p, v) ATOMIC_RMW(__atomic_fetch_sub((p), (v), __ATOMIC_SEQ_CST))
 #define fetch_or_acq_rel(p, v) ATOMIC_RMW(__atomic_fetch_or((p), (v), __ATOMIC_ACQ_REL))
-#define fetch_or_seq_cst(p, v) ATOMIC_RMW(__atomic_fetch_or((p), (v), __ATOMIC_SEQ_CST))
-#define fetch_and_acq_rel(p, v) ATOMIC_RMW(__atomic_fetch_and((p), (v), __ATOMIC_ACQ_REL))
-#define fetch_and_seq_cst(p, v) ATOMIC_RMW(__atomic_fetch_and((p), (v), __ATOMIC_SEQ_CST))
-#define fetch_xor_seq_cst(p, v) ATOMIC_RMW(__atomic_fetch_xor((p), (v), __ATOMIC_SEQ_CST))
 
 /* Compare and swap: true when *p was *expected and is now v; otherwise *expected holds what was found. Never spurious. */
 #define cas_relaxed(p, expected, v)                                                                                    \
     ATOMIC_RMW(__atomic_compare_exchange_n((p), (expected), (v), false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
-#define cas_acquire(p, expected, v)                                                                                    \
-    ATOMIC_RMW(__atomic_compare_exchange_n((p), (expected), (v), false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
 #define cas_release(p, expected, v)                                                                                    \
     ATOMIC_RMW(__atomic_compare_exchange_n((p), (expected), (v), false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
 #define cas_acq_rel(p, expected, v)                                                                                    \
@@ -81,13 +76,6 @@ void sim_relax(void);   /* a spin: let another fiber run */
 
 /* A full fence: earlier stores are visible before later loads. TSan does not model it; use it for liveness (a lost
  * wake-up), never as the only thing that publishes data. */
-#if defined(__SANITIZE_THREAD__)
-#define JOB_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define JOB_TSAN 1
-#endif
-#endif
 #ifdef JOB_TSAN
 /* TSan refuses the fence; a locked instruction is one. */
 #define fence_seq_cst()                                                                                                \

@@ -1,6 +1,6 @@
 /* backtrace.c — asks a thread for its stack by a signal, and waits for the answer.
  *
- *   who asks: A1 ASKED   A2 the signal, which carries the address of the request   A3 wait for TAKEN; after that IDLE
+ *   who asks: A1 ASKED   A2 the signal, which carries the address of the request   A3 wait for TAKEN
  *   the handler, on the asked thread: H1 the frames   H2 TAKEN   H3 wake
  *
  * A thread that blocks the signal answers later or never. Until it has, the request stays ASKED, nobody is asked anew, and its memory must

@@ -14,7 +14,7 @@ struct backtrace {
     /* who asks */
     int signal;
     /* any thread */
-    atomic_u32 state;             /* IDLE → ASKED (who asks) → TAKEN (the signal's handler) → IDLE (who asks) */
+    atomic_u32 state;             /* IDLE or TAKEN → ASKED (who asks) → TAKEN (the signal's handler) */
     /* the handler, until TAKEN */
     void *frames[BACKTRACE_MAX];
     unsigned depth;

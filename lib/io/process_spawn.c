@@ -29,7 +29,7 @@
 #endif
 
 /* TSan's clone(3) takes the child for a fork with memory of its own, and changes state that the two share. */
-#ifdef ANNOTATE_TSAN
+#ifdef JOB_TSAN
 extern int __clone(int (*function)(void *), void *stack, int flags, void *arg, ...);
 #define clone __clone
 #endif

@@ -11,7 +11,7 @@
 #include "memory/buf.h"
 #include "support/fixture.h"
 
-#ifdef ANNOTATE_ASAN
+#ifdef JOB_ASAN
 enum { HAS_ASAN = 1 };
 #else
 enum { HAS_ASAN = 0 };
@@ -339,7 +339,7 @@ START_TEST(a_write_into_a_slot_that_is_lent_to_the_kernel_is_found)
 }
 END_TEST
 
-#ifdef ANNOTATE_ASAN
+#ifdef JOB_ASAN
 /* Through the address that was kept, while somebody else owns the bytes. */
 static void writes_after_giving(struct job_runtime *runtime, int which)
 {
@@ -385,7 +385,7 @@ int main(void)
     tcase_add_test(tc, a_free_buf_tells_no_address);
     tcase_add_test(tc, a_write_through_an_address_that_was_kept_over_a_free_is_found);
     tcase_add_test(tc, a_write_into_a_slot_that_is_lent_to_the_kernel_is_found);
-#ifdef ANNOTATE_ASAN
+#ifdef JOB_ASAN
     tcase_add_test(tc, a_write_through_an_address_that_was_kept_over_a_send_is_found);
 #endif
     suite_add_tcase(suite, tc);

@@ -3,8 +3,8 @@
  * CK's inline assembly is invisible to TSan, and its fences are misread by it. Here every load acquires, every store
  * releases and the read-modify-writes are acquire-release, so that CK's lighter fences need only stop the compiler, and
  * what the sanitizers and the interleaving checker see is what ships. On x86 the loads and stores are the same
- * instructions as CK's. Only what ck_ring's and ck_stack's safe halves use is here; anything else fails to compile, which
- * keeps the parts of CK 0.7.1 with known bugs out.
+ * instructions as CK's. Only what ck_stack's safe half uses is here; anything else fails to compile, which keeps the
+ * parts of CK 0.7.1 with known bugs out.
  */
 #ifndef CK_PR_H
 #define CK_PR_H
@@ -19,9 +19,7 @@
 #include "base/atomic.h"
 
 #define ck_pr_load_ptr(p) load_acquire(p)
-#define ck_pr_load_uint(p) load_acquire(p)
 #define ck_pr_store_ptr(p, v) store_release(p, v)
-#define ck_pr_store_uint(p, v) store_release(p, v)
 #define ck_pr_fas_ptr(p, v) exchange_acq_rel(p, v)
 #define ck_pr_stall() cpu_relax()
 #define ck_pr_barrier() __asm__ volatile("" ::: "memory")
@@ -40,18 +38,6 @@ static inline bool ck_pr_cas_ptr_value(void *target, void *old, void *value, voi
 {
     bool swapped = cas_acq_rel((void **)target, &old, value);
     *(void **)found = old;
-    return swapped;
-}
-
-static inline bool ck_pr_cas_uint(unsigned *target, unsigned old, unsigned value)
-{
-    return cas_acq_rel(target, &old, value);
-}
-
-static inline bool ck_pr_cas_uint_value(unsigned *target, unsigned old, unsigned value, unsigned *found)
-{
-    bool swapped = cas_acq_rel(target, &old, value);
-    *found = old;
     return swapped;
 }
 
