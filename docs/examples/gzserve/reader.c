@@ -1,8 +1,9 @@
 /* reader.c — collects a head, line by line, lets http_parser read it, and finds the end of the body.
  *
  * Debian builds http_parser lenient: a bare LF ends a line, a line that begins with a blank is more of the one before, names may have
- * blanks, any byte will do for the LF behind a CR. Who stands between us and the client may see other requests in such bytes. So it is
- * given whole heads only, whose lines are strict.
+ * blanks, any byte will do for the LF behind a CR: "X:\rYHost: a" is one field for some, and two for it. Who stands between us and the
+ * client may see other requests in such bytes. So it is given whole heads only, whose lines are strict: CR and LF end them, and stand
+ * nowhere else.
  */
 #include "reader.h"
 
@@ -28,7 +29,7 @@ static enum reader_event end_line(struct reader *reader)
     const char *line = request->head + reader->line_begin;
     size_t len = request->head_len - reader->line_begin;
     bool is_first = reader->line_begin == 0;
-    if (len < 2 || line[len - 2] != '\r')
+    if (len < 2 || line[len - 2] != '\r' || memchr(line, '\r', len - 2))
         return fail(reader, 400);
     if (len == 2 && is_first) {   /* empty lines before a request are allowed */
         request->head_len = 0;
