@@ -1,10 +1,12 @@
 /* test_gzserve.c — gzserve as a process of its own: many clients, a full pool, too little memory, clients that dawdle, and its end. */
 #include "support/fixture.h"
 
+#include <dirent.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 enum { CLIENTS = 32, OPTIONS_MAX = 16, BODY_LEN = 1 << 20 };
@@ -15,6 +17,7 @@ struct service {
 };
 
 static struct service service;
+static rlim_t descriptors;                           /* how many it may have; 0: as many as we */
 static char root[] = "/tmp/gzserve.XX" "XX" "XX";   /* mkdtemp() */
 
 /* Options up to NULL. */
@@ -33,6 +36,8 @@ static void start(const char *option, ...)
     service.pid = fork();
     ck_assert_int_ge(service.pid, 0);
     if (service.pid == 0) {
+        if (descriptors > 0)
+            (void)setrlimit(RLIMIT_NOFILE, &(struct rlimit){descriptors, descriptors});
         dup2(ends[1], STDOUT_FILENO);
         close(ends[0]);
         close(ends[1]);
@@ -385,6 +390,116 @@ START_TEST(a_large_file_of_which_a_part_is_missing_is_cut_off)
 }
 END_TEST
 
+/* Named large0, large1 and so on: too large to lie in memory, and without a block on the disk. */
+static void make_large_files(unsigned count, off_t len)
+{
+    char path[64];
+    for (unsigned i = 0; i < count; i++) {
+        (void)snprintf(path, sizeof path, "%s/large%u", root, i);
+        int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        ck_assert_int_eq(ftruncate(fd, len), 0);
+        close(fd);
+    }
+}
+
+/* Asks for the head of an answer: its status. */
+static int head_of(int fd, const char *target)
+{
+    char request[2048], head[2048];
+    size_t len = 0;
+    int status = 0;
+    (void)snprintf(request, sizeof request, "HEAD %s HTTP/1.1\r\nHost: a\r\n\r\n", target);
+    ask(fd, request);
+    while (len < 4 || memcmp(head + len - 4, "\r\n\r\n", 4) != 0) {
+        ck_assert_uint_lt(len, sizeof head - 1);
+        ck_assert_int_eq(recv(fd, head + len++, 1, 0), 1);
+    }
+    head[len] = '\0';
+    ck_assert_int_eq(sscanf(head, "HTTP/1.1 %d ", &status), 1);
+    return status;
+}
+
+START_TEST(a_file_of_many_names_is_opened_once)
+{
+    char target[1024] = "";
+    descriptors = 64;
+    start(NULL);
+    make_large_files(1, 1 << 20);
+    int fd = client();
+
+    for (unsigned i = 0; i < 100; i++) {
+        static const char *const parts[] = {"/", "/.", "/x/..", "/%2e", "%2F", "/%78/%2e%2E", "/.."};
+        strcat(target, parts[i % 7]);
+        char name[1100];
+        (void)snprintf(name, sizeof name, "%s/large%%30", target);
+        ck_assert_int_eq(head_of(fd, name), 200);
+    }
+
+    ck_assert_uint_eq(figure("gzserve_files_open"), 1);
+    ck_assert_uint_eq(figure("gzserve_file_cache_files"), 1);
+    close(fd);
+    drain();
+}
+END_TEST
+
+START_TEST(who_asks_for_many_large_files_leaves_descriptors_for_others)
+{
+    char name[32];
+    descriptors = 64;
+    start(NULL);
+    make_large_files(100, 1 << 20);
+    int fd = client();
+
+    for (unsigned i = 0; i < 200; i++) {
+        (void)snprintf(name, sizeof name, "/large%u", i % 100);
+        ck_assert_int_eq(head_of(fd, name), 200);
+    }
+
+    ck_assert_uint_eq(figure("gzserve_files_open"), 16);   /* a quarter */
+    close(fd);
+    drain();
+}
+END_TEST
+
+START_TEST(files_that_are_being_sent_are_counted_as_well)
+{
+    char request[64];
+    int fds[4];
+    unsigned whole = 0;
+    descriptors = 64;
+    start(NULL);
+    make_large_files(32, 64 << 20);
+
+    for (unsigned i = 0; i < 4; i++) {
+        fds[i] = client();
+        for (unsigned j = 0; j < 8; j++) {
+            (void)snprintf(request, sizeof request, "GET /large%u HTTP/1.1\r\nHost: a\r\n\r\n", i * 8 + j);
+            ask(fds[i], request);
+        }
+    }
+    while (figure("gzserve_answers_total{status=\"5xx\"}") < 16)   /* twice as many as it may open; nobody takes any */
+        ;
+
+    ck_assert_uint_eq(figure("gzserve_files_open"), 16);
+    for (unsigned i = 0; i < 4; i++) {
+        char *body = NULL;
+        whole += receive(fds[i], &body, NULL) == 200;
+        free(body);
+        close(fds[i]);
+    }
+    ck_assert_uint_gt(whole, 0);
+    while (figure("gzserve_connections_open") > 1)
+        ;
+    int fd = client();
+    for (unsigned i = 0; i < 32; i++) {
+        (void)snprintf(request, sizeof request, "/large%u", i);
+        ck_assert_int_eq(head_of(fd, request), 200);
+    }
+    close(fd);
+    drain();
+}
+END_TEST
+
 START_TEST(clients_that_vanish_hurt_nobody)
 {
     struct random random = fixture_random("vanish");
@@ -486,9 +601,11 @@ static void make_root(void)
 
 static void remove_root(void)
 {
-    char path[64];
-    (void)snprintf(path, sizeof path, "%s/large", root);
-    (void)unlink(path);
+    DIR *directory = opendir(root);
+    ck_assert_ptr_nonnull(directory);
+    for (struct dirent *entry; (entry = readdir(directory));)
+        (void)unlinkat(dirfd(directory), entry->d_name, 0);
+    closedir(directory);
     ck_assert_int_eq(rmdir(root), 0);
 }
 
@@ -509,6 +626,9 @@ int main(void)
     tcase_add_test(all, who_waits_for_the_pool_is_not_idle);
     tcase_add_test(all, who_does_not_take_a_large_answer_holds_little_and_is_reset);
     tcase_add_test(all, a_large_file_of_which_a_part_is_missing_is_cut_off);
+    tcase_add_test(all, a_file_of_many_names_is_opened_once);
+    tcase_add_test(all, who_asks_for_many_large_files_leaves_descriptors_for_others);
+    tcase_add_test(all, files_that_are_being_sent_are_counted_as_well);
     tcase_add_test(all, clients_that_vanish_hurt_nobody);
     tcase_add_test(all, sigterm_answers_who_has_asked_and_exits);
     tcase_add_test(all, a_second_signal_ends_it_at_once);

@@ -80,9 +80,31 @@ void file_cache_forget(struct file_cache *cache, const char *path)
         drop(cache, at);
 }
 
-void file_cache_add(struct file_cache *cache, struct file *file)
+void file_cache_close_idle(struct file_cache *cache, unsigned max)
+{
+    for (struct file *file = cache->oldest, *newer; file && cache->open_count > max; file = newer) {
+        newer = file->newer;
+        if (file->fd >= 0 && file->refs == 1)
+            file_cache_forget(cache, file->path);
+    }
+}
+
+/* False: all that may be open are being sent. */
+static bool count_open(struct file_cache *cache, struct file *file)
+{
+    file_cache_close_idle(cache, cache->open_max - 1);
+    if (cache->open_count >= cache->open_max)
+        return false;
+    cache->open_count++;
+    file->cache = cache;
+    return true;
+}
+
+bool file_cache_add(struct file_cache *cache, struct file *file)
 {
     file_cache_forget(cache, file->path);
+    if (file->fd >= 0 && !count_open(cache, file))
+        return false;
     struct file **bucket = bucket_of(cache, file->path);
     file->next = *bucket;
     *bucket = file;
@@ -91,6 +113,7 @@ void file_cache_add(struct file_cache *cache, struct file *file)
     cache->count++;
     while (cache->bytes > cache->bytes_max || cache->count > FILES_MAX)
         file_cache_forget(cache, cache->oldest->path);
+    return true;
 }
 
 void file_retain(struct file *file)
@@ -104,6 +127,8 @@ void file_release(struct file *file)
         return;
     if (file->fd >= 0)
         close(file->fd);
+    if (file->cache)
+        file->cache->open_count--;
     job_buf_free(&file->bytes);
     free(file);
 }

@@ -5,7 +5,7 @@
  *      large: the pool reads part after part, as the client takes them
  *
  * Opening and reading may wait for a disk, so the loop never does it. What is outside of the root cannot be named: the kernel itself
- * refuses each path that would leave it, by "..", by a symlink, or through /proc.
+ * refuses each path that would leave it, by a symlink, by "..", or through /proc.
  */
 #include "conn.h"
 #include "mime.h"
@@ -250,16 +250,17 @@ static void looked(struct exchange *exchange, int status)
         found->known->is_being_checked = false;
     if (status < 0 || found->is_directory)
         file_cache_forget(cache, found->path);
+    if (status == -EMFILE || status == -ENFILE)
+        file_cache_close_idle(cache, 0);   /* whoever asks again finds some */
     if (status < 0) {
         exchange_refuse(exchange, status_of(status));
     } else if (found->is_directory) {
         redirect(exchange);
+    } else if (file == found->file && !file_cache_add(cache, file)) {
+        exchange_refuse(exchange, 503);
     } else {
+        found->file = NULL;   /* this reference is the cache's now */
         file->checked_ns = job_loop_now(exchange->service->loop);
-        if (file == found->file) {
-            found->file = NULL;   /* this reference is the cache's now */
-            file_cache_add(cache, file);
-        }
         answer_with(exchange, file);
     }
 }

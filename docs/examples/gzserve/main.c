@@ -16,6 +16,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 static void on_signal(struct job_signal *signal, int number)
 {
@@ -25,6 +26,16 @@ static void on_signal(struct job_signal *signal, int number)
         job_loop_stop(service->loop);
     else
         service_drain(service);   /* job_loop_run() returns when the last connection is closed */
+}
+
+/* As many clients and files as may be. */
+static void raise_descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);   /* else with fewer */
+    }
 }
 
 static int fail(const char *what, int err)
@@ -41,6 +52,7 @@ int main(int argc, char **argv)
     const char *what = "signals";
     if (!options_parse(&options, argc, argv))
         return 2;
+    raise_descriptors();
     int err = job_signals_block(numbers, 2);
     if (err < 0)
         return fail(what, err);

@@ -18,7 +18,7 @@ static const char usage[] =
     "  --queue-timeout S     seconds that one may wait until its client hears 503 (10)\n"
     "  --memory BYTES        for all that is received, computed and sent; default: a quarter of what there is\n"
     "  --body-max BYTES      of one request (16 MiB)\n"
-    "  --connections N       at once; further ones wait (10000)\n"
+    "  --connections N       at once; further ones wait (10000, at most half of the descriptors)\n"
     "  --head-timeout S      for a whole head (10)\n"
     "  --body-timeout S      for each 16 KiB of a body (10)\n"
     "  --send-timeout S      for each 16 KiB of an answer (10)\n"

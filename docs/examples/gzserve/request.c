@@ -4,6 +4,7 @@
  * two might read differently is refused: a length beside chunks, two hosts, a path with a NUL in it.
  */
 #include "request.h"
+#include "path.h"
 
 #include <string.h>
 #include <strings.h>
@@ -21,33 +22,6 @@ static const char *const names[HEADERS] = {
 void request_reset(struct request *request)
 {
     memset(request, 0, offsetof(struct request, head));   /* texts are as long as their lengths say */
-}
-
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = (char)(c | 0x20);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* In place; the result is never longer. False: a '%' without two digits, or a NUL, at which the kernel would end the path. */
-static bool decode(char *path)
-{
-    char *out = path;
-    for (; *path; path++) {
-        if (*path != '%') {
-            *out++ = *path;
-            continue;
-        }
-        int high = hex_digit(path[1]), low = high < 0 ? -1 : hex_digit(path[2]);
-        if (low < 0 || (high == 0 && low == 0))
-            return false;
-        *out++ = (char)(high * 16 + low);
-        path += 2;
-    }
-    *out = '\0';
-    return true;
 }
 
 /* "/path?query", or "http://host/path?query", as a proxy is asked. */
@@ -72,7 +46,7 @@ static int check_target(struct request *request)
     char *path = request->target + url.field_data[UF_PATH].off;
     path[url.field_data[UF_PATH].len] = '\0';
     request->path = path;
-    return path[0] == '/' && decode(path) ? 0 : 400;
+    return path_clean(path) ? 0 : 400;
 }
 
 /* Names, IPv4, [IPv6], each with a port: anything else in a Host is not one. */

@@ -27,7 +27,7 @@ struct request {
     bool is_chunked;
     bool expects_continue;       /* it waits for a word before it sends the body */
     uint64_t body_len;           /* 0 when it is chunked */
-    const char *path;            /* decoded, begins with '/' */
+    const char *path;            /* decoded, without "//", "." and ".."; begins with '/' */
     const char *query;           /* behind '?', not decoded; "" when there is none */
     const char *values[HEADERS]; /* NULL: it was not sent */
     size_t ends[HEADERS];        /* where in the head they end */

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 static const uint64_t second_ns = 1000000000;
 
@@ -27,6 +28,16 @@ static void set_options(struct service *service, const struct service_options *o
         set->send_timeout_ns = 10 * second_ns;
     if (set->queue_timeout_ns == 0)
         set->queue_timeout_ns = 10 * second_ns;
+}
+
+/* Half of the descriptors are for clients, a quarter for files; the rest is ours. So nobody who asks for many files keeps others out. */
+static void share_descriptors(struct service *service)
+{
+    struct rlimit limit = {.rlim_cur = 1024};
+    (void)getrlimit(RLIMIT_NOFILE, &limit);   /* cannot fail; else a number that everybody has */
+    if (service->options.connections_max > limit.rlim_cur / 2)
+        service->options.connections_max = (unsigned)(limit.rlim_cur / 2);
+    service->files.open_max = limit.rlim_cur / 4 < FILES_MAX ? (unsigned)(limit.rlim_cur / 4) : FILES_MAX;
 }
 
 static void on_connection(struct job_listener *listener, struct job_incoming *incoming)
@@ -62,6 +73,7 @@ int service_open(struct service *service, const struct service_options *options,
     int err;
     *service = (struct service){.files.root = -1};
     set_options(service, options);
+    share_descriptors(service);
     *what = options->root;
     if ((err = file_cache_open(&service->files, options->root)) < 0)
         return err;

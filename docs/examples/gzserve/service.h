@@ -15,7 +15,7 @@ struct service_options {
     unsigned queue_limit;
     size_t memory_bytes;              /* as in struct job_runtime_options */
     size_t body_bytes_max;            /* of one request; 0: 16 MiB */
-    unsigned connections_max;         /* further ones wait until one of them ends; 0: 10000 */
+    unsigned connections_max;         /* further ones wait until one of them ends; 0: 10000. At most half of the descriptors */
     uint64_t cpu_max;                 /* how much /cpu may be asked for; 0: 10^7, some seconds */
     uint64_t head_timeout_ns;         /* 0: 10 s */
     uint64_t body_timeout_ns;         /* for each 16 KiB; 0: 10 s */

@@ -46,6 +46,7 @@ static void print_service(struct page *page, const struct service *service)
     counter(page, "file_misses", counts->file_misses);
     gauge(page, "file_cache_bytes", service->files.bytes);
     gauge(page, "file_cache_files", service->files.count);
+    gauge(page, "files_open", service->files.open_count);
 }
 
 static void print_library(struct page *page, const struct service *service)
