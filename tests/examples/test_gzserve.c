@@ -269,6 +269,46 @@ START_TEST(with_too_little_memory_everybody_is_served_or_told_503)
 }
 END_TEST
 
+START_TEST(a_body_that_is_only_promised_takes_no_memory_from_others)
+{
+    static const char interim[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    char line[sizeof interim] = "";
+    start("--memory", "67108864", NULL);
+    int promises = client(), fd = client();
+    ask(promises, "POST /gzip HTTP/1.1\r\nHost: a\r\nContent-Length: 16777216\r\nExpect: 100-continue\r\n\r\n");
+    ck_assert_uint_eq(fixture_read(promises, line, sizeof interim - 1), sizeof interim - 1);
+    ck_assert_str_eq(line, interim);   /* it has seen the promise, and would have room */
+
+    ask(fd, "POST /xor?k=1 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc");
+    assert_answer(fd, 200, "`cb");
+    ask(promises, "abc");
+    while (figure("gzserve_body_bytes") != 3)
+        ;
+
+    close(promises);
+    close(fd);
+    drain();
+}
+END_TEST
+
+START_TEST(a_body_that_comes_steadily_and_too_slowly_hears_408)
+{
+    char piece[16384] = "";
+    start("--body-timeout", "0.3", "--body-rate", "1073741824", NULL);
+    int fd = client(), status = 0;
+    struct pollfd answer = {.fd = fd, .events = POLLIN};
+    ask(fd, "POST /gzip HTTP/1.1\r\nHost: a\r\nContent-Length: 16777216\r\n\r\n");
+
+    for (unsigned i = 0; i < 1024 && poll(&answer, 1, 10) == 0; i++)   /* each in time, and bytes enough */
+        (void)send(fd, piece, sizeof piece, MSG_NOSIGNAL);
+    status = receive(fd, NULL, NULL);
+
+    ck_assert_int_eq(status, 408);
+    close(fd);
+    drain();
+}
+END_TEST
+
 START_TEST(who_takes_too_long_for_a_head_or_a_body_hears_408)
 {
     start("--head-timeout", "0.1", "--body-timeout", "0.1", NULL);
@@ -620,6 +660,8 @@ int main(void)
     tcase_add_test(all, a_full_pool_answers_everybody_and_fast_meanwhile);
     tcase_add_test(all, a_pool_that_cannot_keep_up_says_503_to_some_and_answers_all);
     tcase_add_test(all, with_too_little_memory_everybody_is_served_or_told_503);
+    tcase_add_test(all, a_body_that_is_only_promised_takes_no_memory_from_others);
+    tcase_add_test(all, a_body_that_comes_steadily_and_too_slowly_hears_408);
     tcase_add_test(all, who_takes_too_long_for_a_head_or_a_body_hears_408);
     tcase_add_test(all, a_head_that_comes_byte_by_byte_does_not_put_its_time_off);
     tcase_add_test(all, who_is_idle_for_too_long_is_closed_without_a_word);

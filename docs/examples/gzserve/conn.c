@@ -4,6 +4,7 @@
  * is left: whether to read on, how long to wait for what, or to say goodbye. Nothing else decides, so nothing can be forgotten.
  */
 #include "conn.h"
+#include "body.h"
 #include "routes.h"
 #include "text.h"
 
@@ -14,7 +15,6 @@ enum {
     PIPELINE_MAX = 8,          /* requests whose answers are owed, until no more are read */
     QUEUED_MAX = 512 << 10,    /* bytes of answers */
     HEAD_ROOM = 2048,          /* a head with all lines that we write, and a short body */
-    BODY_COPY_MAX = 32768,     /* smaller pieces of a body are copied: half of what we receive into */
     PROGRESS_BYTES = 16384,    /* of a body within each body time-out */
 };
 
@@ -81,67 +81,11 @@ static void refuse_last(struct conn *conn, int status)
     exchange_refuse(exchange, status);
 }
 
-/* Bodies, and answers as large, take at most so much of the memory, all together: else each could wait with half a body for memory that the
- * others hold. */
-static bool charge(struct exchange *exchange, size_t bytes)
-{
-    struct service *service = exchange->service;
-    if (bytes > service->body_bytes_max - service->body_bytes)
-        return false;
-    service->body_bytes += bytes;
-    exchange->charged_bytes += bytes;
-    return true;
-}
-
-/* A piece of a body is the first `len` bytes of `in`. A large one leaves `in` as it is; a small one is copied: it must not hold the whole
- * slot that it lies in. */
-static int take_body(struct conn *conn, size_t len)
-{
-    struct exchange *exchange = conn->current;
-    struct job_buf *rest = NULL;
-    int err = 0;
-    if (len < BODY_COPY_MAX) {
-        if (!exchange->body)
-            err = job_buf_alloc(job_runtime_arena(conn->service->runtime), len, NULL, &exchange->body);
-        if (err == 0)
-            err = job_buf_write(exchange->body, job_buf_data(conn->in), len);
-        (void)job_buf_consume(&conn->in, len);
-        return err;
-    }
-    err = job_buf_split(&conn->in, len, &rest);
-    if (err == 0 && exchange->body)
-        err = job_buf_append(exchange->body, &conn->in);
-    else if (err == 0)
-        exchange->body = job_buf_take(&conn->in);
-    job_buf_free(&conn->in);   /* NULL, unless something failed */
-    conn->in = rest;
-    return err;
-}
-
 static void on_body(struct conn *conn, size_t len)
 {
-    struct exchange *exchange = conn->current;
-    size_t have = exchange->body ? job_buf_len(exchange->body) : 0;
-    if (!exchange->route->takes_body)
-        (void)job_buf_consume(&conn->in, len);
-    else if (exchange->request.is_chunked && len > conn->service->options.body_bytes_max - have)
-        refuse_last(conn, 413);
-    else if (exchange->request.is_chunked && !charge(exchange, len))
-        refuse_last(conn, 503);
-    else if (take_body(conn, len) < 0)
-        refuse_last(conn, 503);
-}
-
-static int check_body(struct exchange *exchange)
-{
-    const struct request *request = &exchange->request;
-    if (request->body_len > exchange->service->options.body_bytes_max)
-        return 413;
-    if (!exchange->route->takes_body)
-        return 0;
-    if (!request->is_chunked && request->counts[HEADER_CONTENT_LENGTH] == 0)
-        return 411;
-    return charge(exchange, request->body_len) ? 0 : 503;
+    int status = body_take(conn->current, &conn->in, len);
+    if (status != 0)
+        refuse_last(conn, status);
 }
 
 /* The head is whole. A refusal is said now if a body follows that nobody wants, else when the request is complete. */
@@ -151,7 +95,7 @@ static void on_head(struct conn *conn)
     exchange->route = route_find(exchange->request.path);
     exchange->refusal = route_check(exchange);
     if (exchange->refusal == 0)
-        exchange->refusal = check_body(exchange);
+        exchange->refusal = body_check(exchange);
     if (exchange->refusal != 0 && request_has_body(&exchange->request))
         refuse_last(conn, exchange->refusal);
     else
@@ -291,19 +235,40 @@ static bool has_moved(const struct conn *conn)
     return conn->phase == PHASE_BODY && job_stream_received(&conn->stream) - conn->phase_bytes >= PROGRESS_BYTES;
 }
 
-static void enter(struct conn *conn, enum phase phase)
+/* Until the next bytes must have come; sooner when the whole of the body comes so slowly that its time is up: each byte buys some. */
+static uint64_t body_timeout(const struct conn *conn)
 {
     const struct service_options *options = &conn->service->options;
-    const uint64_t timeouts_ns[PHASES] = {
-        [PHASE_IDLE] = options->idle_timeout_ns,
-        [PHASE_HEAD] = options->head_timeout_ns,
-        [PHASE_BODY] = options->body_timeout_ns,
-    };
+    uint64_t bought_ns = (conn->phase_bytes - conn->phase_begin_bytes) * 1000000000 / options->body_rate;
+    uint64_t until_ns = conn->phase_begin_ns + options->body_timeout_ns + bought_ns;
+    uint64_t now_ns = job_loop_now(conn->service->loop);
+    uint64_t left_ns = until_ns > now_ns ? until_ns - now_ns : 1;
+    return left_ns < options->body_timeout_ns ? left_ns : options->body_timeout_ns;
+}
+
+static uint64_t timeout_of(const struct conn *conn)
+{
+    const struct service_options *options = &conn->service->options;
+    switch (conn->phase) {
+    case PHASE_IDLE: return options->idle_timeout_ns;
+    case PHASE_HEAD: return options->head_timeout_ns;
+    case PHASE_BODY: return body_timeout(conn);
+    default: return 0;
+    }
+}
+
+static void enter(struct conn *conn, enum phase phase)
+{
+    uint64_t received = job_stream_received(&conn->stream);
     if (phase == conn->phase && !has_moved(conn))
         return;
+    if (phase != conn->phase) {
+        conn->phase_begin_ns = job_loop_now(conn->service->loop);
+        conn->phase_begin_bytes = received;
+    }
     conn->phase = phase;
-    conn->phase_bytes = job_stream_received(&conn->stream);
-    (void)job_stream_set_deadline(&conn->stream, timeouts_ns[phase]);   /* it is open */
+    conn->phase_bytes = received;
+    (void)job_stream_set_deadline(&conn->stream, timeout_of(conn));   /* it is open */
 }
 
 static void do_what_is_possible(struct conn *conn)

@@ -6,13 +6,12 @@
 #include "reader.h"
 #include "service.h"
 
-/* What is awaited of the client, and by when: limits.timeouts_ns. */
+/* What is awaited of the client; each has its time-out. */
 enum phase {
     PHASE_NONE,      /* it waits for us, or takes what we send: the stream itself watches that */
     PHASE_IDLE,      /* another request, or none: it may go when it likes */
     PHASE_HEAD,      /* the rest of a head, or the first byte of the first */
-    PHASE_BODY,      /* so many bytes of a body */
-    PHASES,
+    PHASE_BODY,      /* so many bytes of a body, and all of it at a least rate */
 };
 
 struct conn {
@@ -20,7 +19,8 @@ struct conn {
     struct service *service;
     struct conn *previous, *next;      /* of the service */
     enum phase phase;
-    uint64_t phase_bytes;              /* received when it began */
+    uint64_t phase_begin_ns, phase_begin_bytes;
+    uint64_t phase_bytes;              /* received when its time-out was set */
     struct reader reader;
     struct job_buf *in;                /* received, and not read yet */
     struct exchange *current;          /* whose request is being read; it is the last in the list */

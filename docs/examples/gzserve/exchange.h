@@ -36,6 +36,7 @@ struct exchange {
     bool owes_continue;         /* the client waits for "100 Continue" */
     bool has_sent_head;
     size_t charged_bytes;       /* of service->body_bytes; the connection gives them back */
+    size_t body_len;            /* what has come of the request's body, also when nobody wants it */
     struct job_buf *body;       /* of the request */
     struct answer answer;
 

@@ -21,7 +21,8 @@ static const char usage[] =
     "  --connections N       at once; further ones wait (10000, at most half of the descriptors)\n"
     "  --head-timeout S      for a whole head (10)\n"
     "  --body-timeout S      for each 16 KiB of a body (10)\n"
-    "  --send-timeout S      for each 16 KiB of an answer (10)\n"
+    "  --body-rate BYTES     a second, that the whole of a body must come with (16384)\n"
+    "  --send-timeout S      that a client may take nothing of its answer (10)\n"
     "  --idle-timeout S      between two requests (60)\n"
     "\n"
     "SIGTERM, SIGINT: serves who is here, then exits. A second one ends it at once.\n";
@@ -87,6 +88,7 @@ static bool parse_one(struct service_options *options, int option, char *text)
     case 'm': return parse_count(text, SIZE_MAX, &options->memory_bytes);
     case 'b': return parse_count(text, 1 << 30, &options->body_bytes_max);
     case 'Q': return parse_seconds(text, &options->queue_timeout_ns);
+    case 'R': return parse_count(text, 1 << 30, &options->body_rate);
     case 'H': return parse_seconds(text, &options->head_timeout_ns);
     case 'B': return parse_seconds(text, &options->body_timeout_ns);
     case 'S': return parse_seconds(text, &options->send_timeout_ns);
@@ -101,7 +103,7 @@ bool options_parse(struct service_options *options, int argc, char **argv)
         {"root", 1, NULL, 'r'}, {"listen", 1, NULL, 'l'}, {"workers", 1, NULL, 'w'}, {"inline", 0, NULL, 'I'},
         {"queue", 1, NULL, 'q'}, {"queue-timeout", 1, NULL, 'Q'}, {"memory", 1, NULL, 'm'}, {"body-max", 1, NULL, 'b'},
         {"connections", 1, NULL, 'c'}, {"head-timeout", 1, NULL, 'H'}, {"body-timeout", 1, NULL, 'B'},
-        {"send-timeout", 1, NULL, 'S'}, {"idle-timeout", 1, NULL, 'i'}, {0}};
+        {"body-rate", 1, NULL, 'R'}, {"send-timeout", 1, NULL, 'S'}, {"idle-timeout", 1, NULL, 'i'}, {0}};
     bool is_right = true;
     for (int option; is_right && (option = getopt_long(argc, argv, "", names, NULL)) != -1;)
         is_right = parse_one(options, option, optarg);

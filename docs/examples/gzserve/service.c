@@ -22,6 +22,8 @@ static void set_options(struct service *service, const struct service_options *o
         set->head_timeout_ns = 10 * second_ns;
     if (set->body_timeout_ns == 0)
         set->body_timeout_ns = 10 * second_ns;
+    if (set->body_rate == 0)
+        set->body_rate = 16384;
     if (set->idle_timeout_ns == 0)
         set->idle_timeout_ns = 60 * second_ns;
     if (set->send_timeout_ns == 0)

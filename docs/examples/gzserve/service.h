@@ -19,6 +19,7 @@ struct service_options {
     uint64_t cpu_max;                 /* how much /cpu may be asked for; 0: 10^7, some seconds */
     uint64_t head_timeout_ns;         /* 0: 10 s */
     uint64_t body_timeout_ns;         /* for each 16 KiB; 0: 10 s */
+    size_t body_rate;                 /* bytes a second, of the whole of a body, behind the first time-out; 0: 16384 */
     uint64_t idle_timeout_ns;         /* between two requests; 0: 60 s */
     uint64_t send_timeout_ns;         /* how long a client may take nothing of its answer; 0: 10 s */
     uint64_t queue_timeout_ns;        /* how long a task may wait for a worker until its client hears 503, when the pool has more to do
@@ -45,8 +46,8 @@ struct service {
     struct conn *conns;               /* all that are open */
     struct exchange *spare;           /* for the next requests */
     unsigned conn_count, spare_count;
-    size_t body_bytes;                /* of all requests with a body, until they are answered */
-    size_t body_bytes_max;            /* a quarter of the memory: a body may take twice its size (conn.c), and others need some */
+    size_t body_bytes;                /* that have come of bodies, until those are answered */
+    size_t body_bytes_max;            /* a quarter of the memory: a body may take twice its size (body.c), and others need some */
     struct service_counts counts;
     bool is_draining;
     time_t date_time;
