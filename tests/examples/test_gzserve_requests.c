@@ -126,6 +126,12 @@ static const struct row rows[] = {
     {POST("/gzip", "Transfer-Encoding: chunked\r\n") "-5\r\nhello\r\n0\r\n\r\n", "400c"},
     {POST("/gzip", "Transfer-Encoding: chunked\r\n") "fffffffffffffffff\r\n", "400c"},
     {POST("/gzip", "Transfer-Encoding: chunked\r\n") "5\r\nhel", "400c"},
+    {POST("/gzip", "Transfer-Encoding: chunked\r\n") "0000000000000005\r\nhello\r\n0000\r\n\r\n" GET, "200 200"},
+    {POST("/gzip", "Transfer-Encoding: chunked\r\n") "00000000000000005\r\nhello\r\n0\r\n\r\n", "400c"},
+    {POST("/gzip", "Transfer-Encoding: chunked\r\n") "5 \t;a\r\nhello\r\n0\r\n\r\n" GET, "200 200"},
+    {POST("/gzip", "Transfer-Encoding: chunked\r\n") "5 zz\r\nhello\r\n0\r\n\r\n", "400c"},
+    {POST("/gzip", "Transfer-Encoding: chunked\r\n") "5 \r\nhello\r\n0\r\n\r\n", "400c"},
+    {POST("/gzip", "Transfer-Encoding: chunked\r\n") "5;a\rb\r\nhello\r\n0\r\n\r\n", "400c"},
     {POST("/gzip", "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n") "5\r\nhello\r\n0\r\n\r\n", "400c"},
     {POST("/gzip", "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n") "5\r\nhello\r\n0\r\n\r\n", "400c"},
     {POST("/gzip", "Content-Length: 5\r\nTransfer-Encoding: identity\r\n") "hello", "400c"},
@@ -229,6 +235,22 @@ START_TEST(bytes_one_by_one_change_nothing)
 }
 END_TEST
 
+START_TEST(a_body_that_nobody_wants_has_a_limit_as_well)
+{
+    static const char head[] = WITH("Transfer-Encoding: chunked\r\n"), end[] = "\r\n0\r\n\r\n" GET;
+    char bytes[1024 + 65536], statuses[1024];
+
+    for (unsigned len = 65536; len <= 65537; len++) {
+        int begin = sprintf(bytes, "%s%x\r\n", head, len);
+        memset(bytes + begin, 'x', len);
+        strcpy(bytes + begin + len, end);
+        drive_run(&drive, bytes, strlen(bytes));
+        statuses_of(bytes, statuses);
+        ck_assert_str_eq(statuses, len == 65536 ? "200 200" : "413c");
+    }
+}
+END_TEST
+
 START_TEST(a_body_that_waits_for_100_continue_gets_it)
 {
     static const char head[] = POST("/gzip", "Content-Length: 5\r\nExpect: 100-continue\r\n");
@@ -266,6 +288,7 @@ int main(void)
     tcase_add_loop_test(table, each_request_is_answered_as_the_table_says, 0, count);
     tcase_add_loop_test(table, a_cut_at_any_byte_changes_nothing, 0, count);
     tcase_add_loop_test(table, bytes_one_by_one_change_nothing, 0, count);
+    tcase_add_test(table, a_body_that_nobody_wants_has_a_limit_as_well);
     tcase_add_test(table, a_body_that_waits_for_100_continue_gets_it);
     tcase_add_test(table, it_gets_it_behind_the_answers_that_are_owed);
     suite_add_tcase(suite, table);

@@ -1,14 +1,14 @@
 /* chunks.c — a state a byte, and no leniency: where a chunked body ends must be the same for everybody.
  *
- *      size ─▶ [extension] ─▶ LF ─▶ data ─▶ CR ─▶ LF ─▶ size …
- *                              └─ size 0 ─▶ trailer lines ─▶ empty line: the end
+ *      size ─▶ [[blanks] ; extension] ─▶ LF ─▶ data ─▶ CR ─▶ LF ─▶ size …
+ *                                         └─ size 0 ─▶ trailer lines ─▶ empty line: the end
  */
 #include "chunks.h"
 
 #include <string.h>
 
 enum {
-    SIZE_FIRST, SIZE, EXTENSION, SIZE_LF,
+    SIZE_FIRST, SIZE, BLANK, EXTENSION, SIZE_LF,
     DATA, DATA_CR, DATA_LF,
     TRAILER_FIRST, TRAILER, TRAILER_LF, END_LF,
     END, WRONG,
@@ -22,12 +22,22 @@ static int hex_digit(char c)
     return c != '\0' && at ? (int)(at - digits) : -1;
 }
 
+/* Behind a size: only an extension follows blanks. */
+static unsigned on_blank(struct chunks *chunks, char c)
+{
+    if (c == ';')
+        return EXTENSION;
+    return (c == ' ' || c == '\t') && ++chunks->ignored <= CHUNK_LINES_MAX ? BLANK : WRONG;
+}
+
 static unsigned on_size(struct chunks *chunks, char c)
 {
     int digit = hex_digit(c);
-    if (digit < 0 && chunks->state == SIZE)
-        return c == '\r' ? SIZE_LF : c == ';' || c == ' ' || c == '\t' ? EXTENSION : WRONG;
-    if (digit < 0 || chunks->left >= size_max / 16)
+    if (chunks->state == SIZE_FIRST)
+        chunks->digits = 0;
+    else if (digit < 0)
+        return c == '\r' ? SIZE_LF : on_blank(chunks, c);
+    if (digit < 0 || ++chunks->digits > CHUNK_DIGITS_MAX || chunks->left >= size_max / 16)
         return WRONG;
     chunks->left = chunks->left * 16 + (uint64_t)digit;
     return SIZE;
@@ -45,6 +55,7 @@ static unsigned on_byte(struct chunks *chunks, char c)
 {
     switch (chunks->state) {
     case SIZE_FIRST: case SIZE: return on_size(chunks, c);
+    case BLANK: return on_blank(chunks, c);
     case EXTENSION: return on_ignored(chunks, c, SIZE_LF);
     case SIZE_LF: return c != '\n' ? WRONG : chunks->left > 0 ? DATA : TRAILER_FIRST;
     case DATA_CR: return c == '\r' ? DATA_LF : WRONG;

@@ -5,12 +5,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { CHUNK_LINES_MAX = 4096 };   /* bytes of extensions and trailers: nobody here reads them */
+enum {
+    CHUNK_LINES_MAX = 4096,   /* bytes of extensions and trailers: nobody here reads them */
+    CHUNK_DIGITS_MAX = 16,    /* of a size, also when they are zeros */
+};
 
 enum chunks_event { CHUNKS_MORE, CHUNKS_DATA, CHUNKS_END, CHUNKS_WRONG };
 
 struct chunks {
     unsigned state;
+    unsigned digits;      /* of the chunk's size */
     unsigned ignored;     /* bytes of extensions and trailers */
     uint64_t left;        /* of the chunk */
 };
