@@ -11,6 +11,10 @@
 #define WITH(lines) "GET /fast HTTP/1.1\r\nHost: a\r\n" lines "\r\n"
 #define POST(target, lines) "POST " target " HTTP/1.1\r\nHost: a\r\n" lines "\r\n"
 
+#define FILE_WITH(lines) "GET /alloca.h HTTP/1.1\r\nHost: a\r\n" lines "\r\n"   /* changed between OLD and NEW */
+#define OLD "Fri, 01 Jan 1999 00:00:00 GMT"
+#define NEW "Fri, 01 Jan 2100 00:00:00 GMT"
+
 struct row {
     const char *bytes, *statuses;
 };
@@ -148,6 +152,24 @@ static const struct row rows[] = {
     {POST("/nowhere", "Content-Length: 5\r\nExpect: 100-continue\r\n"), "405c"},
     {"POST /gzip HTTP/1.0\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\nhello", "200c"},
     {WITH("Expect: 100-continue\r\n"), "200"},
+    /* conditions */
+    {FILE_WITH("If-Modified-Since: " NEW "\r\n") GET, "304 200"},
+    {FILE_WITH("If-Modified-Since: " OLD "\r\n") GET, "200 200"},
+    {FILE_WITH("If-Modified-Since: " NEW "\r\nIf-Modified-Since: " NEW "\r\n"), "200"},
+    {FILE_WITH("If-None-Match: \"x\"\r\nIf-Modified-Since: " NEW "\r\n"), "200"},
+    {FILE_WITH("If-None-Match: *\r\n"), "304"},
+    {FILE_WITH("If-None-Match: *\r\nIf-Modified-Since: " OLD "\r\n"), "304"},
+    {FILE_WITH("If-Unmodified-Since: " OLD "\r\n") GET, "412 200"},
+    {FILE_WITH("If-Unmodified-Since: " OLD "\r\nRange: bytes=0-0\r\n"), "412"},
+    {FILE_WITH("If-Unmodified-Since: " NEW "\r\nRange: bytes=0-0\r\n"), "206"},
+    {FILE_WITH("If-Unmodified-Since: yesterday\r\n"), "200"},
+    {FILE_WITH("If-Unmodified-Since: " NEW "\r\nIf-None-Match: *\r\n"), "304"},
+    {FILE_WITH("If-Unmodified-Since: " OLD "\r\nIf-None-Match: *\r\n"), "412"},
+    {FILE_WITH("If-Match: \"q\"\r\n"), "412"},
+    {FILE_WITH("If-Match: *\r\n"), "200"},
+    {FILE_WITH("If-Match: *\r\nIf-Unmodified-Since: " OLD "\r\n"), "200"},
+    {FILE_WITH("If-Match: \"q\"\r\nIf-None-Match: *\r\n"), "412"},
+    {"GET /nowhere HTTP/1.1\r\nHost: a\r\nIf-Match: \"q\"\r\n\r\n", "404"},
     /* ends */
     {"", ""},
     {"\r\n", ""},

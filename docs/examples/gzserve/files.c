@@ -7,6 +7,7 @@
  * Opening and reading may wait for a disk, so the loop never does it. What is outside of the root cannot be named: the kernel itself
  * refuses each path that would leave it, by a symlink, by "..", or through /proc.
  */
+#include "condition.h"
 #include "conn.h"
 #include "mime.h"
 #include "routes.h"
@@ -156,26 +157,12 @@ static void send_slice(struct exchange *exchange, const struct file *file, int s
         exchange_answer_buf(exchange, status, file->type, len, &body);
 }
 
-static bool is_range_wanted(const struct request *request, const struct file *file)
-{
-    const char *only_if = request->values[HEADER_IF_RANGE];
-    return request->method == HTTP_GET && request->counts[HEADER_RANGE] == 1 &&
-           (!only_if || strcmp(only_if, file->modified) == 0);
-}
-
-static bool is_known_to_client(const struct request *request, const struct file *file)
-{
-    const char *since = request->values[HEADER_IF_MODIFIED_SINCE];
-    time_t time;
-    return since && date_parse(since, &time) && file->version.modified.tv_sec <= time;
-}
-
 static void send_part_of(struct exchange *exchange, struct file *file)
 {
     uint64_t size = (uint64_t)file->version.size, offset = 0, len = size;
     char content_range[80];
     enum range_kind kind = RANGE_NONE;
-    if (is_range_wanted(&exchange->request, file))
+    if (condition_wants_range(&exchange->request, file->modified))
         kind = range_parse(exchange->request.values[HEADER_RANGE], size, &offset, &len);
     if (kind == RANGE_UNSATISFIABLE) {
         (void)snprintf(content_range, sizeof content_range, "bytes */%llu", (unsigned long long)size);
@@ -207,10 +194,11 @@ static void answer_with(struct exchange *exchange, struct file *file)
 {
     exchange_header(exchange, "Last-Modified", file->modified);
     exchange_header(exchange, "Accept-Ranges", "bytes");
-    if (is_known_to_client(&exchange->request, file))
-        exchange_answer_text(exchange, 304, NULL, "");
-    else
-        send_part_of(exchange, file);
+    switch (condition_check(&exchange->request, file->version.modified.tv_sec)) {
+    case 304: exchange_answer_text(exchange, 304, NULL, ""); break;
+    case 412: exchange_refuse(exchange, 412); break;
+    default: send_part_of(exchange, file);
+    }
 }
 
 /* The client's relative links would point beside the directory. */

@@ -16,7 +16,10 @@ static const char *const names[HEADERS] = {
     [HEADER_EXPECT] = "expect",
     [HEADER_RANGE] = "range",
     [HEADER_IF_RANGE] = "if-range",
+    [HEADER_IF_MATCH] = "if-match",
+    [HEADER_IF_NONE_MATCH] = "if-none-match",
     [HEADER_IF_MODIFIED_SINCE] = "if-modified-since",
+    [HEADER_IF_UNMODIFIED_SINCE] = "if-unmodified-since",
 };
 
 void request_reset(struct request *request)
