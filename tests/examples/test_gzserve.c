@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 enum { CLIENTS = 32, OPTIONS_MAX = 16, BODY_LEN = 1 << 20 };
@@ -430,6 +431,8 @@ START_TEST(a_large_file_of_which_a_part_is_missing_is_cut_off)
 }
 END_TEST
 
+static char head[2048];   /* of the last answer to head_of() */
+
 /* Named large0, large1 and so on: too large to lie in memory, and without a block on the disk. */
 static void make_large_files(unsigned count, off_t len)
 {
@@ -445,7 +448,7 @@ static void make_large_files(unsigned count, off_t len)
 /* Asks for the head of an answer: its status. */
 static int head_of(int fd, const char *target)
 {
-    char request[2048], head[2048];
+    char request[2048];
     size_t len = 0;
     int status = 0;
     (void)snprintf(request, sizeof request, "HEAD %s HTTP/1.1\r\nHost: a\r\n\r\n", target);
@@ -535,6 +538,35 @@ START_TEST(files_that_are_being_sent_are_counted_as_well)
         (void)snprintf(request, sizeof request, "/large%u", i);
         ck_assert_int_eq(head_of(fd, request), 200);
     }
+    close(fd);
+    drain();
+}
+END_TEST
+
+START_TEST(a_redirect_says_where_to_however_long_the_name)
+{
+    char name[256], path[300], target[1024] = "//";
+    unsigned moved = 0;
+    start(NULL);
+    int fd = client();
+    memset(name, 0xff, 160);
+    for (unsigned i = 0; i < 160; i++)
+        strcat(target, "%ff");
+
+    for (unsigned i = 0; i < 40; i++) {   /* it is 482 to 521 bytes long */
+        strcpy(name + 160 + i, "");
+        (void)snprintf(path, sizeof path, "%s/%s", root, name);
+        ck_assert_int_eq(mkdir(path, 0700), 0);
+        int status = head_of(fd, target);
+        const char *location = strstr(head, "\r\nLocation: /%FF");
+        bool is_whole = location && location[strcspn(location + 2, "\r") + 1] == '/';
+        ck_assert_msg(is_whole ? status == 301 : status == 414, "%u: %s", i, head);
+        moved += status == 301;
+        name[160 + i] = 'x';
+        strcat(target, "x");
+    }
+
+    ck_assert(moved > 0 && moved < 40);
     close(fd);
     drain();
 }
@@ -644,7 +676,7 @@ static void remove_root(void)
     DIR *directory = opendir(root);
     ck_assert_ptr_nonnull(directory);
     for (struct dirent *entry; (entry = readdir(directory));)
-        (void)unlinkat(dirfd(directory), entry->d_name, 0);
+        (void)unlinkat(dirfd(directory), entry->d_name, entry->d_type == DT_DIR ? AT_REMOVEDIR : 0);   /* not "..": it is not empty */
     closedir(directory);
     ck_assert_int_eq(rmdir(root), 0);
 }
@@ -671,6 +703,7 @@ int main(void)
     tcase_add_test(all, a_file_of_many_names_is_opened_once);
     tcase_add_test(all, who_asks_for_many_large_files_leaves_descriptors_for_others);
     tcase_add_test(all, files_that_are_being_sent_are_counted_as_well);
+    tcase_add_test(all, a_redirect_says_where_to_however_long_the_name);
     tcase_add_test(all, clients_that_vanish_hurt_nobody);
     tcase_add_test(all, sigterm_answers_who_has_asked_and_exits);
     tcase_add_test(all, a_second_signal_ends_it_at_once);

@@ -23,7 +23,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { PART = 256 << 10 };
+enum {
+    PART = 256 << 10,
+    LOCATION_MAX = EXTRA_MAX - sizeof "Location: \r\n",   /* what fits into an answer's head */
+};
 
 static const uint64_t check_every_ns = 1000000000;
 
@@ -204,14 +207,16 @@ static void answer_with(struct exchange *exchange, struct file *file)
 /* The client's relative links would point beside the directory. */
 static void redirect(struct exchange *exchange)
 {
-    char location[EXTRA_MAX];
-    struct text text = {.at = location, .room = sizeof location - 1};
+    char location[LOCATION_MAX + 1];
+    const char *query = exchange->request.query;
+    struct text text = {.at = location, .room = LOCATION_MAX};
     for (const char *at = exchange->request.path; *at; at++)
         text_escaped(&text, *at);
-    text_string(&text, "/");
+    text_string(&text, *query ? "/?" : "/");
+    text_string(&text, query);
     location[text.len] = '\0';
     if (text.is_cut) {
-        exchange_refuse(exchange, 404);
+        exchange_refuse(exchange, 414);
         return;
     }
     exchange_header(exchange, "Location", location);
