@@ -44,7 +44,8 @@ struct job_counts {
 
 /**
  * Opens a runtime: reads JOB_DISABLE, the container's limits and the kernel's features, creates the statistics segment and
- * the default arena. Two can live side by side in one process.
+ * the default arena. Two can live side by side in one process. No descriptor of the library's has the number 0, 1 or 2, whether or not
+ * standard input, output and error are open.
  *
  * @param runtime  receives the runtime; unchanged on error
  * @param options  NULL or {0}: defaults

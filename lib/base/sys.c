@@ -67,9 +67,31 @@ uint64_t sys_clock_monotonic_ns(void)
     return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
 }
 
+int sys_lift(int *fd)
+{
+    if (*fd > STDERR_FILENO)
+        return 0;
+    int above = fcntl(*fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    if (above < 0)
+        return -errno;
+    (void)close(*fd);   /* it is open by the other */
+    *fd = above;
+    return 0;
+}
+
+int sys_lifted(int fd)
+{
+    if (fd < 0)
+        return -errno;
+    int err = sys_lift(&fd);
+    if (err < 0)
+        (void)close(fd);
+    return err < 0 ? err : fd;
+}
+
 int sys_eventfd(void)
 {
-    return result(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    return sys_lifted(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 }
 
 int sys_eventfd_signal(int fd)
@@ -166,8 +188,9 @@ static int memfd_mapped(const char *name, size_t bytes, int seals, int *fd, void
     int memfd = (int)syscall(SYS_memfd_create, name, flags | MFD_NOEXEC_SEAL);
     if (memfd < 0 && errno == EINVAL)   /* before kernel 6.3; only this flag is dropped */
         memfd = (int)syscall(SYS_memfd_create, name, flags);
+    memfd = sys_lifted(memfd);
     if (memfd < 0)
-        return -errno;
+        return memfd;
     void *mapped = MAP_FAILED;
     if (ftruncate(memfd, (off_t)bytes) < 0)
         goto fail;

@@ -21,10 +21,16 @@ int sys_futex_wake_shared(atomic_u32 *word, unsigned count);
 
 uint64_t sys_clock_monotonic_ns(void);
 
-int sys_eventfd(void);                       /* close-on-exec, not blocking */
+int sys_eventfd(void);                       /* close-on-exec, not blocking, lifted */
 int sys_eventfd_signal(int fd);
 int sys_eventfd_take(int fd, uint64_t *count);   /* signals since it was taken last; -EAGAIN: none */
 int sys_close(int fd);
+
+/* What stays open has a number above 2: whoever closes standard input, output or error, or was started without them, shall neither get hold
+ * of it nor write messages into it. sys_lift() moves *fd up if need be; -EMFILE: it stays where it is. sys_lifted() does so with what a
+ * system call has returned, -1 with errno included, and closes it if it cannot: the descriptor, close-on-exec, or a negative errno. */
+int sys_lift(int *fd);
+int sys_lifted(int fd);
 
 /* Reserves address space, readable and writable, not committed, not copied by fork, advised for huge pages. */
 int sys_reserve(size_t bytes, void **address);

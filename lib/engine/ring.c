@@ -208,6 +208,12 @@ static int open_uring(struct ring_engine *ring, unsigned entries)
         io_uring_queue_exit(&ring->uring);
         return ring_refusal(root, -EINVAL);
     }
+    err = sys_lift(&ring->uring.ring_fd);
+    if (err < 0) {
+        io_uring_queue_exit(&ring->uring);
+        return err;
+    }
+    ring->uring.enter_ring_fd = ring->uring.ring_fd;
     annotate_acquire(root);   /* the kernel may map it where another thread's was before */
     (void)io_uring_ring_dontfork(&ring->uring);   /* a child that used it would steal completions */
     if (params.features & FEAT_NO_IOWAIT)

@@ -56,7 +56,8 @@ static int open_any(const struct job_path *path, int flags, unsigned mode, uint6
         .mode = makes ? mode & 07777 : 0,
         .resolve = path->resolve | resolve,
     };
-    return (int)AGAIN_IF_INTERRUPTED(syscall(SYS_openat2, directory_of(path), path->name, &how, sizeof how));
+    long fd = AGAIN_IF_INTERRUPTED(syscall(SYS_openat2, directory_of(path), path->name, &how, sizeof how));
+    return fd < 0 ? (int)fd : sys_lifted((int)fd);
 }
 
 /* -EAGAIN for all but files and directories: who opens one end of a FIFO and closes it again wakes whoever waits for the other, and a

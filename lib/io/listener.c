@@ -69,19 +69,6 @@ static void accept_start(struct job_listener *listener)
     handle_hold(&listener->handle);
 }
 
-static void connection_arrived(struct job_listener *listener, int fd)
-{
-    struct job_loop *loop = listener->handle.job_loop;
-    line_count(loop->line, COUNTER_ACCEPTED, 1);
-    struct job_incoming incoming = {.fd = fd, .listener = listener};
-    if (handle_is_open(&listener->handle))
-        LOOP_CALL(loop, listener->job_accepted, (listener, &incoming));
-    if (incoming.fd >= 0) {
-        (void)sys_close(incoming.fd);   /* nobody took it: the peer sees a close */
-        listeners_retry(loop);
-    }
-}
-
 /* At the limit each connection that goes lets one more in, and accepting pauses again: strangers decide how often, so the log is told now
  * and then. */
 static void tell_of_trouble(struct job_listener *listener, int err, const char *what)
@@ -93,9 +80,27 @@ static void tell_of_trouble(struct job_listener *listener, int err, const char *
     log_write(&loop->root->log, JOB_LOG_WARNING, "listener on port %u: %s; %s", listener->job_port, job_strerror(err), what);
 }
 
+static void connection_arrived(struct job_listener *listener, int fd)
+{
+    struct job_loop *loop = listener->handle.job_loop;
+    fd = sys_lifted(fd);
+    if (fd < 0) {
+        tell_of_trouble(listener, fd, "a client is turned away");
+        return;
+    }
+    line_count(loop->line, COUNTER_ACCEPTED, 1);
+    struct job_incoming incoming = {.fd = fd, .listener = listener};
+    if (handle_is_open(&listener->handle))
+        LOOP_CALL(loop, listener->job_accepted, (listener, &incoming));
+    if (incoming.fd >= 0) {
+        (void)sys_close(incoming.fd);   /* nobody took it: the peer sees a close */
+        listeners_retry(loop);
+    }
+}
+
 static int spare_descriptor(void)
 {
-    return open("/dev/null", O_RDONLY | O_CLOEXEC);
+    return sys_lifted(open("/dev/null", O_RDONLY | O_CLOEXEC));
 }
 
 /* Gives up the spare descriptor for the client that waits longest, who sees an end. False: there is no spare one, or it did not help. */

@@ -193,6 +193,8 @@ int spawn_run(struct spawn *spawn)
     err = spawn->pid < 0 ? -errno : spawn->err;
     if (spawn->pid > 0 && err < 0)
         reap_failed(spawn);
+    else if (spawn->pid > 0)
+        (void)sys_lift(&spawn->pidfd);   /* else it stays: the program runs */
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (has_slices)
         sys_set_slice(slice_ns);

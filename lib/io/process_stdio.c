@@ -25,6 +25,14 @@ static int make_pair(struct spawn *spawn, unsigned i)
     int fds[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
         return -errno;
+    int err = sys_lift(&fds[0]);
+    if (err == 0)
+        err = sys_lift(&fds[1]);
+    if (err < 0) {
+        (void)sys_close(fds[0]);
+        (void)sys_close(fds[1]);
+        return err;
+    }
     (void)fcntl(fds[0], F_SETFL, O_NONBLOCK);   /* our end alone: a program expects to wait */
     spawn->stream_fd[i] = fds[0];
     spawn->own[i] = spawn->from[i] = fds[1];
@@ -82,9 +90,9 @@ int stdio_open_null(struct spawn *spawn)
     for (unsigned i = 0; i < STDIO_COUNT; i++) {
         if (spawn->options.stdio[i].how != JOB_STDIO_NULL)
             continue;
-        int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+        int fd = sys_lifted(open("/dev/null", O_RDWR | O_CLOEXEC));
         if (fd < 0)
-            return -errno;
+            return fd;
         spawn->own[i] = spawn->from[i] = fd;
         count(spawn, 1);
     }

@@ -166,9 +166,9 @@ int job_signal_open(struct job_loop *loop, struct job_signal *handle, const int 
     err = check_blocked(numbers, count);
     if (err < 0)
         return err;
-    int fd = signalfd(-1, &set, SFD_CLOEXEC);   /* blocking: with O_NONBLOCK kernel 6.1 ends the read with EAGAIN, for ever */
+    int fd = sys_lifted(signalfd(-1, &set, SFD_CLOEXEC));   /* blocking: with O_NONBLOCK kernel 6.1 ends the read with EAGAIN, for ever */
     if (fd < 0)
-        return -errno;
+        return fd;
     err = handle_open(loop, &handle->handle, sizeof *handle, &signal_kind);
     if (err < 0)
         goto close_fd;

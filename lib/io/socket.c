@@ -59,9 +59,9 @@ static int set_options(int fd, int family, const struct job_socket_options *opti
 
 int socket_open(const struct address *address, const struct job_socket_options *options)
 {
-    int fd = socket(address->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int fd = sys_lifted(socket(address->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (fd < 0)
-        return -errno;
+        return fd;
     int err = set_options(fd, address->any.sa_family, options);
     if (err < 0) {
         (void)sys_close(fd);
@@ -81,7 +81,7 @@ static bool remove_stale(const struct address *address)
     struct stat status;
     if (lstat(address->un.sun_path, &status) < 0 || !S_ISSOCK(status.st_mode))
         return false;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int fd = sys_lifted(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (fd < 0)
         return false;
     bool is_stale = connect(fd, &address->any, address->len) < 0 && errno == ECONNREFUSED;

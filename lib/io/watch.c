@@ -207,9 +207,9 @@ int job_watch_open(struct job_loop *loop, struct job_watch *watch,
         return -ENOMEM;
     for (unsigned i = 0; i < WATCH_BUCKETS; i++)
         list_init(&reader->entries[i]);
-    int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    int fd = sys_lifted(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
     if (fd < 0) {
-        err = -errno;
+        err = fd;
         goto free_reader;
     }
     err = handle_open(loop, &watch->handle, sizeof *watch, &watch_kind);

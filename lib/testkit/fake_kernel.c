@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/sys.h"
 #include "testkit/fake.h"
 #include "testkit/virtual_clock.h"
 
@@ -144,9 +145,9 @@ int io_uring_queue_init_params(unsigned entries, struct io_uring *uring, struct 
         fake_die("a ring of %u entries and %u completions", entries, params->cq_entries);
     params->features = IORING_FEAT_NODROP | IORING_FEAT_EXT_ARG | IORING_FEAT_SUBMIT_STABLE | IORING_FEAT_FAST_POLL;
     struct fake_ring *ring = ring_new(entries, params);
-    ring->fd = epoll_create1(EPOLL_CLOEXEC);
+    ring->fd = sys_lifted(epoll_create1(EPOLL_CLOEXEC));   /* so that nobody has to */
     if (ring->fd < 0)
-        fake_die("epoll_create1: %s", strerror(errno));
+        fake_die("epoll_create1: %s", strerror(-ring->fd));
     pthread_mutex_lock(&rings_mutex);
     ring->dice.state = fake_world.options.seed * 7919 + fake_world.opened++;
     list_push_back(&fake_world.rings, &ring->node);
