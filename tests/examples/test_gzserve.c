@@ -18,7 +18,8 @@ struct service {
 };
 
 static struct service service;
-static rlim_t descriptors;                           /* how many it may have; 0: as many as we */
+static unsigned without;                              /* standard descriptors that it is started without, a bit each */
+static rlim_t descriptors;                            /* how many it may have; 0: as many as we */
 static char root[] = "/tmp/gzserve.XX" "XX" "XX";   /* mkdtemp() */
 
 /* Options up to NULL. */
@@ -42,6 +43,10 @@ static void start(const char *option, ...)
         dup2(ends[1], STDOUT_FILENO);
         close(ends[0]);
         close(ends[1]);
+        for (int i = 0; i < 3; i++) {
+            if (without & 1U << i)
+                close(i);
+        }
         execv(GZSERVE, arguments);
         _exit(127);
     }
@@ -572,6 +577,30 @@ START_TEST(a_redirect_says_where_to_however_long_the_name)
 }
 END_TEST
 
+START_TEST(without_standard_input_and_error_no_file_and_no_client_takes_their_place)
+{
+    char path[64], target[64];
+    without = 1U << STDIN_FILENO | 1U << STDERR_FILENO;
+    start(NULL);
+    make_large_files(4, 1 << 20);
+    int fds[4];
+
+    for (unsigned i = 0; i < 4; i++) {
+        (void)snprintf(path, sizeof path, "/large%u", i);
+        ck_assert_int_eq(head_of(fds[i] = client(), path), 200);
+    }
+
+    for (int i = 0; i < 3; i += 2) {
+        (void)snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)service.pid, i);
+        ssize_t len = readlink(path, target, sizeof target);
+        ck_assert(len == (ssize_t)strlen("/dev/null") && memcmp(target, "/dev/null", (size_t)len) == 0);
+    }
+    for (unsigned i = 0; i < 4; i++)
+        close(fds[i]);
+    drain();
+}
+END_TEST
+
 START_TEST(clients_that_vanish_hurt_nobody)
 {
     struct random random = fixture_random("vanish");
@@ -704,6 +733,7 @@ int main(void)
     tcase_add_test(all, who_asks_for_many_large_files_leaves_descriptors_for_others);
     tcase_add_test(all, files_that_are_being_sent_are_counted_as_well);
     tcase_add_test(all, a_redirect_says_where_to_however_long_the_name);
+    tcase_add_test(all, without_standard_input_and_error_no_file_and_no_client_takes_their_place);
     tcase_add_test(all, clients_that_vanish_hurt_nobody);
     tcase_add_test(all, sigterm_answers_who_has_asked_and_exits);
     tcase_add_test(all, a_second_signal_ends_it_at_once);

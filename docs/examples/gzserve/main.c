@@ -13,10 +13,12 @@
  */
 #include "options.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 static void on_signal(struct job_signal *signal, int number)
 {
@@ -26,6 +28,17 @@ static void on_signal(struct job_signal *signal, int number)
         job_loop_stop(service->loop);
     else
         service_drain(service);   /* job_loop_run() returns when the last connection is closed */
+}
+
+/* What is opened later shall not get the numbers under which messages are written. */
+static void fill_standard_descriptors(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
 }
 
 /* As many clients and files as may be. */
@@ -50,6 +63,7 @@ int main(int argc, char **argv)
     struct service_options options = {0};
     struct service service;
     const char *what = "signals";
+    fill_standard_descriptors();
     if (!options_parse(&options, argc, argv))
         return 2;
     raise_descriptors();
