@@ -313,6 +313,48 @@ START_TEST(a_second_signal_ends_it_at_once)
 }
 END_TEST
 
+START_TEST(who_neither_reads_nor_sends_does_not_keep_it_from_its_end)
+{
+    enum { LEN = 1 << 16 };
+    char option[] = "--idle-timeout=1";
+    struct random random = fixture_random("idle");
+    uint8_t *in = malloc(LEN);
+    start(option);
+    int silent = fixture_connect(service.port), deaf = fixture_connect(service.port);
+    struct timeval soon = {.tv_usec = 200000};   /* nothing was taken meanwhile */
+    ck_assert_int_eq(setsockopt(deaf, SOL_SOCKET, SO_SNDTIMEO, &soon, sizeof soon), 0);
+    for (ssize_t n = 0; n >= 0;) {
+        for (size_t i = 0; i < LEN; i += sizeof(uint64_t))
+            memcpy(in + i, &(uint64_t){random_next(&random)}, sizeof(uint64_t));
+        n = send(deaf, in, LEN, MSG_NOSIGNAL);
+    }
+
+    drain();
+
+    close(silent);
+    close(deaf);
+    free(in);
+}
+END_TEST
+
+START_TEST(numbers_that_are_none_are_refused)
+{
+    static const char *const wrong[] = {"--port=70000", "--port=-1", "--port=", "--port=8x", "--ping-port=65536", "--workers=0",
+                                        "--workers=9999", "--idle-timeout=0", "--idle-timeout=1e3"};
+    int status = -1;
+    pid_t pid = fork();
+    if (pid == 0) {
+        (void)close(STDERR_FILENO);
+        execl(GZPIPE, "gzpipe", wrong[_i], NULL);
+        _exit(127);
+    }
+
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+
+    ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 2);
+}
+END_TEST
+
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 START_TEST(a_task_without_memory_closes_its_client_alone)
 {
@@ -359,6 +401,8 @@ int main(void)
     tcase_add_test(ends, sigterm_serves_who_is_here_and_exits);
     tcase_add_test(ends, a_second_signal_ends_it_at_once);
     suite_add_tcase(suite, ends);
+    tcase_add_test(other, who_neither_reads_nor_sends_does_not_keep_it_from_its_end);
+    tcase_add_loop_test(other, numbers_that_are_none_are_refused, 0, 9);
     tcase_add_test(other, an_inline_pool_answers_the_same);
     suite_add_tcase(suite, other);
     return fixture_run(suite);

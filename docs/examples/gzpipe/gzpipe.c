@@ -4,7 +4,7 @@
  * connection; what still arrives waits on its stream, then in the kernel, then at the client. On a second port every line comes
  * back at once: how long that takes is how long the loop was kept from its work. --inline compresses on the loop, to see it.
  *
- *     gzpipe [--port N] [--ping-port N] [--workers N] [--inline]      SIGTERM, SIGINT: serves who is here, then exits
+ *     gzpipe [--port N] [--ping-port N] [--workers N] [--inline] [--idle-timeout S]      SIGTERM, SIGINT: serves who is here, then exits
  */
 #include <errno.h>
 #include <getopt.h>
@@ -14,12 +14,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { LEVEL = 6, QUEUED_MAX = 1 << 20 };
+enum { LEVEL = 6, QUEUED_MAX = 1 << 20, CONNECTIONS_MAX = 1000 };
 
 static struct job_runtime *runtime;
 static struct job_loop *loop;
 static struct job_pool *pool;
 static struct job_listener data_listener, ping_listener;
+static uint64_t idle_timeout_ns = UINT64_C(60000000000);
 
 struct conn {
     struct job_stream stream;
@@ -135,9 +136,12 @@ static void on_connection(struct job_listener *listener, struct job_incoming *in
         return;   /* what is not taken is closed */
     conn->is_ping = listener == &ping_listener;
     (void)job_task_init(&conn->task, pool, compress, compressed);
-    if (job_stream_accept(&conn->stream, incoming, conn->is_ping ? &ping : &gzip) < 0)
+    if (job_stream_accept(&conn->stream, incoming, conn->is_ping ? &ping : &gzip) < 0) {
         free(conn);
-    else if (conn->is_ping)
+        return;
+    }
+    (void)job_stream_set_idle_timeout(&conn->stream, idle_timeout_ns);   /* who neither sends nor takes anything: on_end() */
+    if (conn->is_ping)
         job_handle_unref(&conn->stream.handle);   /* who only pings keeps nobody from exiting */
 }
 
@@ -159,22 +163,39 @@ static void check(const char *what, int err)
     }
 }
 
+static void fail_usage(void)
+{
+    fputs("usage: gzpipe [--port N] [--ping-port N] [--workers N] [--inline] [--idle-timeout S]\n", stderr);
+    exit(2);
+}
+
+static unsigned number(const char *text, unsigned long min, unsigned long max)
+{
+    char *end;
+    unsigned long value = strtoul(text, &end, 10);   /* too large is ULONG_MAX, and above any max */
+    if (text[0] < '0' || text[0] > '9' || *end != '\0' || value < min || value > max)
+        fail_usage();
+    return (unsigned)value;
+}
+
 int main(int argc, char **argv)
 {
     static const struct option names[] = {
-        {"port", 1, NULL, 'p'}, {"ping-port", 1, NULL, 'q'}, {"workers", 1, NULL, 'w'}, {"inline", 0, NULL, 'i'}, {0}};
+        {"port", 1, NULL, 'p'}, {"ping-port", 1, NULL, 'q'}, {"workers", 1, NULL, 'w'}, {"inline", 0, NULL, 'i'},
+        {"idle-timeout", 1, NULL, 't'}, {0}};
     static const int numbers[] = {SIGINT, SIGTERM};
     struct job_runtime_options named = {.name = "gzpipe", .log = job_log_stderr, .log_arg = "gzpipe"};
-    struct job_listener_options data = {0}, ping = {0};
+    struct job_listener_options data = {.connections_max = CONNECTIONS_MAX}, ping = data;
     struct job_pool_options workers = {.name = "gzip", .nice = 19};
     struct job_signal signals;
     for (int option; (option = getopt_long(argc, argv, "", names, NULL)) != -1;) {
         switch (option) {
-        case 'p': data.port = (uint16_t)atoi(optarg); break;
-        case 'q': ping.port = (uint16_t)atoi(optarg); break;
-        case 'w': workers.workers = (unsigned)atoi(optarg); break;
+        case 'p': data.port = (uint16_t)number(optarg, 0, UINT16_MAX); break;
+        case 'q': ping.port = (uint16_t)number(optarg, 0, UINT16_MAX); break;
+        case 'w': workers.workers = number(optarg, 1, 1024); break;
         case 'i': workers.workers = JOB_POOL_INLINE; break;
-        default: fputs("usage: gzpipe [--port N] [--ping-port N] [--workers N] [--inline]\n", stderr); return 2;
+        case 't': idle_timeout_ns = number(optarg, 1, 86400) * UINT64_C(1000000000); break;
+        default: fail_usage();
         }
     }
     check("signals", job_signals_block(numbers, 2));
