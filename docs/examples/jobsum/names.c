@@ -44,15 +44,17 @@ bool name_unescape(char *name, size_t len)
     return true;
 }
 
-/* How many bytes the character at `text` has; 0: it is none that a terminal shows. */
-static size_t shown_bytes(const char *text, mbstate_t *state)
+/* How many bytes the character at `text` has, and whether a terminal does not show it. */
+static size_t character(const char *text, mbstate_t *state, bool *is_hidden)
 {
-    wchar_t wide;
+    wchar_t wide = 0;
     size_t bytes = mbrtowc(&wide, text, strlen(text), state);
-    if (bytes > 0 && bytes < (size_t)-2)
-        return iswprint((wint_t)wide) ? bytes : 0;
+    bool is_one = bytes > 0 && bytes < (size_t)-2;
+    *is_hidden = !is_one || !iswprint((wint_t)wide);
+    if (is_one)
+        return bytes;
     memset(state, 0, sizeof *state);
-    return 0;
+    return 1;
 }
 
 static void put_hidden(unsigned char c, FILE *out)
@@ -64,48 +66,48 @@ static void put_hidden(unsigned char c, FILE *out)
         fprintf(out, "\\%03o", c);
 }
 
-/* Each run of characters that cannot be shown stands in $'…', what is around it in '…'. */
-static void quote_all(const char *name, FILE *out)
+/* Each run of characters that cannot be shown stands in $'…', what is around it in '…'. The first one is taken to follow one that
+ * `is_hidden`, or is not. */
+static void quote_all(const char *name, bool is_hidden, FILE *out)
 {
     mbstate_t state = {0};
-    bool is_hidden = false;
     putc('\'', out);
     while (*name) {
-        size_t bytes = shown_bytes(name, &state);
         bool was_hidden = is_hidden;
-        is_hidden = bytes == 0;
+        size_t bytes = character(name, &state, &is_hidden);
         if (is_hidden && !was_hidden)
             fputs("'$'", out);
         else if (!is_hidden && was_hidden && *name != '\'')
             fputs("''", out);
-        if (is_hidden)
-            put_hidden((unsigned char)*name, out);
-        else if (*name == '\'')
+        for (size_t i = 0; is_hidden && i < bytes; i++)
+            put_hidden((unsigned char)name[i], out);
+        if (!is_hidden && *name == '\'')
             fputs("'\\''", out);
-        else
+        else if (!is_hidden)
             fwrite(name, 1, bytes, out);
-        name += bytes ? bytes : 1;
+        name += bytes;
     }
     putc('\'', out);
 }
 
-static bool has_hidden(const char *name)
+/* Whether any character is hidden; *ends_hidden: the last one is. */
+static bool has_hidden(const char *name, bool *ends_hidden)
 {
     mbstate_t state = {0};
+    bool is_any = false;
+    *ends_hidden = false;
     while (*name) {
-        size_t bytes = shown_bytes(name, &state);
-        if (bytes == 0)
-            return true;
-        name += bytes;
+        name += character(name, &state, ends_hidden);
+        is_any = is_any || *ends_hidden;
     }
-    return false;
+    return is_any;
 }
 
 /* What a shell would take for something else, and, since messages go on with one, the colon. */
 static const char special[] = " !\"$&'()*:;<=>?[\\^`|";
 
-/* What stands for itself between double quotes, for every shell. */
-static const char plain[] = " %+,-./0123456789:ABCDEFGHIJKLMNOPQRSTUVWXYZ]_abcdefghijklmnopqrstuvwxyz{}'";
+/* What does not stand for itself between double quotes, for every shell and in C; # and ~ do at the beginning. */
+static const char odd[] = "!\"#$&()*;<=>?[\\^`{|}~";
 
 char *name_quoted(const char *name)
 {
@@ -114,16 +116,16 @@ char *name_quoted(const char *name)
     FILE *out = open_memstream(&text, &len);
     if (!out)
         abort();
-    bool is_hidden = has_hidden(name);
+    bool ends_hidden, is_hidden = has_hidden(name, &ends_hidden), has_apostrophe = strchr(name, '\'') != NULL;
     bool first_is_special = *name == '#' || *name == '~';
     bool is_brace = strcmp(name, "{") == 0 || strcmp(name, "}") == 0;
-    bool is_plain = name[first_is_special + strspn(name + first_is_special, plain)] == '\0';
+    bool is_odd = strpbrk(name + first_is_special, odd) != NULL;
     if (*name && !is_hidden && !first_is_special && !is_brace && !strpbrk(name, special))
         fputs(name, out);
-    else if (!is_hidden && is_plain && strchr(name, '\''))
+    else if (!is_hidden && !is_odd && has_apostrophe)
         fprintf(out, "\"%s\"", name);
-    else
-        quote_all(name, out);
+    else   /* sha256sum writes what has an apostrophe in a second pass, which goes on from the end of the first */
+        quote_all(name, has_apostrophe && ends_hidden, out);
     if (fclose(out) != 0)
         abort();
     return text;
