@@ -22,6 +22,7 @@ struct lines {
     struct job_file_op op;
     char *text;               /* read, and not yet taken: from `at` to `len` */
     size_t at, len, capacity;
+    size_t searched;          /* up to there the line has no end */
     uint64_t number;
     bool is_standard_input, is_reading, has_end;
     bool is_unopened;         /* for want of descriptors, at `tried_at` of jobsum->given_back */
@@ -56,9 +57,10 @@ static void was_read(struct job_file_op *op, int status, struct job_buf **buf)
     } else if (op->count == 0) {
         lines->has_end = true;
     } else {
-        if (lines->len > lines->at)
+        if (lines->len > lines->at && lines->at > 0)
             memmove(lines->text, lines->text + lines->at, lines->len - lines->at);
         lines->len -= lines->at;
+        lines->searched = lines->len;
         lines->at = 0;
         if (lines->len + op->count + 1 > lines->capacity) {
             lines->capacity = 2 * (lines->len + op->count + 1);
@@ -253,8 +255,9 @@ enum next lines_next(struct lines *lines)
         open_lines(lines);
     if (lines->is_reading || lines->is_unopened)
         return NEXT_WAIT;
+    size_t from = lines->searched > lines->at ? lines->searched : lines->at;
     char *begin = lines->text + lines->at;
-    char *end = lines->len > lines->at ? memchr(begin, '\n', lines->len - lines->at) : NULL;
+    char *end = lines->len > from ? memchr(lines->text + from, '\n', lines->len - from) : NULL;
     if (end) {
         *end = '\0';
         lines->at += (size_t)(end - begin) + 1;
