@@ -64,7 +64,7 @@ static char *contents(const char *path, size_t *len)
     return text;
 }
 
-static pid_t start(const char *program, char **arguments)
+static pid_t start_to(int fd, const char *program, char **arguments)
 {
     char out[128], err[128];
     pid_t pid;
@@ -75,9 +75,16 @@ static pid_t start(const char *program, char **arguments)
     posix_spawn_file_actions_addopen(&actions, 0, input, O_RDONLY, 0);
     posix_spawn_file_actions_addopen(&actions, 1, out, O_WRONLY | O_CREAT | O_TRUNC, 0600);
     posix_spawn_file_actions_addopen(&actions, 2, err, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    if (fd >= 0)
+        posix_spawn_file_actions_adddup2(&actions, fd, 1);
     ck_assert_int_eq(posix_spawnp(&pid, program, &actions, NULL, arguments, environ), 0);
     posix_spawn_file_actions_destroy(&actions);
     return pid;
+}
+
+static pid_t start(const char *program, char **arguments)
+{
+    return start_to(-1, program, arguments);
 }
 
 static void finish(pid_t pid, struct answer *answer)
@@ -109,38 +116,53 @@ static void rename_in(char *text, const char *from, const char *to)
     free(copy);
 }
 
-/* How a name is quoted in messages follows rules of their own, which we share for all but the oddest. */
-static void drop_quotes(char *text)
+/* They are freed. */
+static bool is_same(struct answer *theirs, struct answer *ours)
 {
-    char *end = text;
-    for (; *text; text++) {
-        if (!strchr("'\"\\$", *text))
-            *end++ = *text;
+    rename_in(theirs->err, "sha256sum", "jobsum");
+    bool is_same = theirs->status == ours->status && theirs->out_len == ours->out_len &&
+                   memcmp(theirs->out, ours->out, ours->out_len) == 0 && strcmp(theirs->err, ours->err) == 0;
+    if (!is_same) {
+        fprintf(stderr, "theirs: status %#x\n%s%s\n", (unsigned)theirs->status, theirs->out, theirs->err);
+        fprintf(stderr, "ours: status %#x\n%s%s\n", (unsigned)ours->status, ours->out, ours->err);
     }
-    *end = '\0';
+    answer_free(theirs);
+    answer_free(ours);
+    return is_same;
+}
+
+/* `fd`: standard output, or -1. */
+static bool agrees_to(int fd, char **arguments)
+{
+    struct answer theirs, ours;
+    arguments[0] = (char *)"sha256sum";
+    finish(start_to(fd, "sha256sum", arguments), &theirs);
+    arguments[0] = (char *)"jobsum";
+    finish(start_to(fd, JOBSUM, arguments), &ours);
+    if (is_same(&theirs, &ours))
+        return true;
+    for (char **argument = arguments; *argument; argument++)
+        fprintf(stderr, "  argument: %s\n", *argument);
+    return false;
 }
 
 static bool agrees(char **arguments)
 {
+    return agrees_to(-1, arguments);
+}
+
+/* "$0" in the command is the program. */
+static bool agrees_in_shell(const char *command)
+{
     struct answer theirs, ours;
-    arguments[0] = (char *)"sha256sum";
-    finish(start("sha256sum", arguments), &theirs);
-    arguments[0] = (char *)"jobsum";
-    finish(start(JOBSUM, arguments), &ours);
-    rename_in(theirs.err, "sha256sum", "jobsum");
-    drop_quotes(theirs.err);
-    drop_quotes(ours.err);
-    bool is_same = theirs.status == ours.status && theirs.out_len == ours.out_len &&
-                   memcmp(theirs.out, ours.out, ours.out_len) == 0 && strcmp(theirs.err, ours.err) == 0;
-    if (!is_same) {
-        for (char **argument = arguments; *argument; argument++)
-            fprintf(stderr, "  argument: %s\n", *argument);
-        fprintf(stderr, "theirs: status %#x\n%s%s\n", (unsigned)theirs.status, theirs.out, theirs.err);
-        fprintf(stderr, "ours: status %#x\n%s%s\n", (unsigned)ours.status, ours.out, ours.err);
-    }
-    answer_free(&theirs);
-    answer_free(&ours);
-    return is_same;
+    char *arguments[] = {(char *)"sh", (char *)"-c", (char *)(uintptr_t)command, (char *)"sha256sum", NULL};
+    finish(start("sh", arguments), &theirs);
+    arguments[3] = (char *)JOBSUM;
+    finish(start("sh", arguments), &ours);
+    if (is_same(&theirs, &ours))
+        return true;
+    fprintf(stderr, "  command: %s\n", command);
+    return false;
 }
 
 static char *odd_name(struct random *random)
@@ -433,17 +455,138 @@ START_TEST(a_signal_leaves_whole_lines)
 }
 END_TEST
 
-START_TEST(a_full_disk_at_the_output_is_an_error)
+static const char *const letters[] = {"'", "\r", "a", " ", "\"", "\xc3\xa9", "\xff", "~", "!", "=", "\\", "{", "#", "@", ":"};
+
+/* `digits` counts through all names of so many letters; a negative one: any of up to 9. */
+static char *quotable_name(struct random *random, long digits, unsigned len)
+{
+    enum { LETTERS = sizeof letters / sizeof letters[0] };
+    char name[64] = "no/";
+    if (digits < 0)
+        len = 4 + (unsigned)random_below(random, 6);
+    for (unsigned i = 0; i < len; i++, digits /= LETTERS)
+        (void)strcat(name, letters[digits < 0 ? random_below(random, LETTERS) : (unsigned)digits % LETTERS]);
+    return strdup(name[3] == '{' || random_below(random, 2) ? name + 3 : name);
+}
+
+static void compare_names(struct random *random, unsigned len, long count)
+{
+    char **arguments = calloc((size_t)count + 3, sizeof *arguments);
+    arguments[1] = (char *)"--";
+    for (long i = 0; i < count; i++)
+        arguments[2 + i] = quotable_name(random, len > 0 ? i : -1, len);
+    if (!agrees(arguments))
+        ck_abort_msg("they differ");
+    for (long i = 0; i < count; i++)
+        free(arguments[2 + i]);
+    free(arguments);
+}
+
+/* None of the files is there: each name stands in a message. All names of up to three letters, and some longer ones. */
+START_TEST(names_are_quoted_as_by_sha256sum)
+{
+    static const char *const locales[] = {"C", "C.UTF-8"};
+    struct random random = fixture_random("jobsum");
+    for (unsigned i = 0; i < 2; i++) {
+        ck_assert_int_eq(setenv("LC_ALL", locales[i], 1), 0);
+        compare_names(&random, 1, 15);
+        compare_names(&random, 2, 15 * 15);
+        compare_names(&random, 3, 15 * 15 * 15);
+        compare_names(&random, 0, fixture_rounds("COUNT", 2000));
+    }
+}
+END_TEST
+
+START_TEST(what_is_closed_stays_closed_and_what_cannot_be_written_counts)
+{
+    static const char *const commands[] = {
+        "\"$0\" <&-", "\"$0\" - - <&-", "\"$0\" z - y <&-", "\"$0\" -c <&-", "\"$0\" -c list - <&-", "\"$0\" z <&-",
+        "\"$0\" z >&-", "\"$0\" z no >&-", "\"$0\" no >&-", "\"$0\" -c list >&-", "\"$0\" -c --status list >&-",
+        "\"$0\" no 2>&-", "\"$0\" z 2>&-", "\"$0\" -c -w odd 2>&-", "\"$0\" -c -w odd 2>/dev/full", "\"$0\" -c --status odd 2>&-",
+        "\"$0\" z - <&- >&-", "\"$0\" z - <&- 2>&-", "\"$0\" z no >&- 2>&-", "\"$0\" z - no <&- >&- 2>&-",
+        "\"$0\" z >/dev/full", "\"$0\" z no y >/dev/full", "\"$0\" -c list >/dev/full",
+        "\"$0\" --help >&-", "\"$0\" --version >&-",
+    };
+    put_file("z", "z", 1);
+    put_file("y", "y", 1);
+    ck_assert_int_eq(system("sha256sum z y >list; (cat list; echo odd) >odd"), 0);
+    put_file(input, "standard input", 14);
+
+    for (unsigned i = 0; i < sizeof commands / sizeof commands[0]; i++)
+        ck_assert(agrees_in_shell(commands[i]));
+}
+END_TEST
+
+START_TEST(a_broken_pipe_ends_it_by_a_signal_that_is_not_ignored)
+{
+    char *arguments[] = {NULL, (char *)"z", (char *)"no", NULL};
+    int fds[2];
+    put_file("z", "z", 1);
+    ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
+    close(fds[0]);
+
+    ck_assert_ptr_ne(signal(SIGPIPE, SIG_IGN), SIG_ERR);
+    ck_assert(agrees_to(fds[1], arguments));
+    arguments[2] = NULL;   /* a message that comes after the line may be lost */
+    ck_assert_ptr_ne(signal(SIGPIPE, SIG_DFL), SIG_ERR);
+    ck_assert(agrees_to(fds[1], arguments));
+}
+END_TEST
+
+START_TEST(options_are_shortened_as_those_of_sha256sum)
+{
+    static const char *const options[] = {"--t", "--s", "--te", "--ta", "--z", "--q", "--w", "--i", "--st", "--zero=1", "-q"};
+    put_file("z", "z", 1);
+    for (unsigned i = 0; i < sizeof options / sizeof options[0]; i++) {
+        char *arguments[] = {NULL, (char *)(uintptr_t)options[i], (char *)"z", NULL};
+        ck_assert(agrees(arguments));
+    }
+}
+END_TEST
+
+START_TEST(it_says_its_version)
 {
     struct answer answer;
-    char *arguments[] = {(char *)"sh", (char *)"-c", (char *)"\"$0\" z >/dev/full", (char *)JOBSUM, NULL};
-    put_file("z", "z", 1);
+    char *arguments[] = {(char *)"jobsum", (char *)"--version", NULL};
 
-    finish(start("sh", arguments), &answer);
+    finish(start(JOBSUM, arguments), &answer);
 
-    ck_assert(WIFEXITED(answer.status) && WEXITSTATUS(answer.status) == 1);
-    ck_assert_str_eq(answer.err, "jobsum: write error: No space left on device\n");
+    char want[64];
+    (void)snprintf(want, sizeof want, "jobsum (libjob) %d.%d.%d\n", JOB_VERSION_MAJOR, JOB_VERSION_MINOR, JOB_VERSION_PATCH);
+    ck_assert_int_eq(answer.status, 0);
+    ck_assert_str_eq(answer.out, want);
     answer_free(&answer);
+}
+END_TEST
+
+/* Two lines that are none, `odd` bytes each, before lines that are; the last has no end. */
+static void compare_long_lines(size_t odd)
+{
+    static char text[1 << 20];
+    char *arguments[] = {NULL, (char *)"-c", (char *)"-w", (char *)"list", NULL};
+    size_t len = 0, line_len;
+    char *line = contents("line", &line_len);
+    for (unsigned i = 0; i < 2; i++) {
+        memset(text + len, 'x', odd);
+        len += odd;
+        text[len++] = '\n';
+        memcpy(text + len, line, line_len);
+        len += line_len;
+    }
+    memset(text + len, 'y', odd);
+    put_file("list", text, len + odd);
+    free(line);
+    ck_assert(agrees(arguments));
+}
+
+/* Longer than what is read at a time, or ending just there: 60000 bytes. */
+START_TEST(lines_of_checksums_may_be_long)
+{
+    put_file("z", "z", 1);
+    ck_assert_int_eq(system("sha256sum z >line"), 0);
+    for (size_t odd = 59998; odd < 60003; odd++)
+        compare_long_lines(odd);
+    compare_long_lines(200000);
 }
 END_TEST
 
@@ -459,7 +602,12 @@ int main(void)
     tcase_add_test(tcase, memory_has_a_bound_whatever_the_files);
     tcase_add_test(tcase, few_descriptors_and_little_memory_make_it_slower_and_no_more);
     tcase_add_test(tcase, a_signal_leaves_whole_lines);
-    tcase_add_test(tcase, a_full_disk_at_the_output_is_an_error);
+    tcase_add_test(tcase, names_are_quoted_as_by_sha256sum);
+    tcase_add_test(tcase, what_is_closed_stays_closed_and_what_cannot_be_written_counts);
+    tcase_add_test(tcase, a_broken_pipe_ends_it_by_a_signal_that_is_not_ignored);
+    tcase_add_test(tcase, options_are_shortened_as_those_of_sha256sum);
+    tcase_add_test(tcase, it_says_its_version);
+    tcase_add_test(tcase, lines_of_checksums_may_be_long);
     suite_add_tcase(suite, tcase);
     return fixture_run(suite);
 }

@@ -114,20 +114,11 @@ static void opened(struct job_file *file, int status)
     jobsum_pump(lines->jobsum);
 }
 
-static int open_standard_input(struct lines *lines)
-{
-    int fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
-    int err = fd < 0 ? -errno : job_file_adopt(lines->jobsum->loop, &lines->file, fd);
-    if (err < 0 && fd >= 0)
-        close(fd);
-    return err;
-}
-
 static void open_lines(struct lines *lines)
 {
     struct job_file_options options = {.path = {.name = lines->check->name}, .flags = O_RDONLY | O_NOCTTY};
     lines->tried_at = lines->jobsum->given_back;
-    int err = lines->is_standard_input ? open_standard_input(lines)
+    int err = lines->is_standard_input ? standard_input(lines->jobsum, &lines->file)
                                        : job_file_open(lines->jobsum->loop, &lines->file, &options, opened);
     lines->is_reading = err == 0 && !lines->is_standard_input;
     lines->is_unopened = err < 0 && may_wait(lines, err);

@@ -342,14 +342,9 @@ static void opened(struct job_file *file, int status)
 
 static int open_standard_input(struct sum *sum)
 {
-    int fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
-    if (fd < 0)
-        return -errno;
-    int err = job_file_adopt(sum->jobsum->loop, &sum->file, fd);
-    if (err < 0) {
-        close(fd);
+    int err = standard_input(sum->jobsum, &sum->file);
+    if (err < 0)
         return err;
-    }
     sum->is_stream = true;
     begin_reading(sum);
     return 0;

@@ -29,6 +29,8 @@ enum {
 struct options {
     bool checks, is_binary, is_tag, ends_with_zero;
     bool is_quiet, is_status_only, is_strict, ignores_missing, warns;
+    bool has_no_input;        /* standard input is closed */
+    bool ends_by_sigpipe;     /* a broken pipe at the output is not for us to tell */
     size_t memory_bytes;
     char **paths;             /* ends with NULL; never empty */
 };
@@ -88,7 +90,7 @@ struct output {
     char *line;
     size_t line_len;
     bool is_writing, is_terminal;
-    int error;
+    int error;                /* nothing more is written; told at the end */
 };
 
 struct progress {
@@ -127,6 +129,7 @@ struct jobsum {
     enum form form;
     bool has_ended, is_pumping, is_over;
     bool has_failed;                      /* the exit status */
+    bool has_read_input;                  /* or tried to */
     int signal_number;
     struct output output;
     struct progress progress;
@@ -168,6 +171,12 @@ void output_close(struct jobsum *jobsum);
 bool output_is_full(const struct jobsum *jobsum);
 bool output_is_idle(const struct jobsum *jobsum);
 void say(struct jobsum *jobsum, const char *format, ...) __attribute__((format(printf, 2, 3)));   /* to standard error */
+
+/* standard.c */
+void standard_hold(struct options *options);   /* before anything else is opened */
+int standard_input(struct jobsum *jobsum, struct job_file *file);   /* a file of its own for it; 0 or a negative errno */
+bool standard_end(const struct jobsum *jobsum);   /* says what went wrong with the three; true: nothing */
+_Noreturn void standard_exit(void);       /* what was printed to stdout is all there is to say */
 
 /* names.c */
 bool name_needs_escape(const char *name);

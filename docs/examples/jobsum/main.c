@@ -191,33 +191,44 @@ static int run(const struct options *options)
     check("loop", job_loop_close(&jobsum.loop, 0));
     check("pool", job_pool_close(&jobsum.pool));
     output_close(&jobsum);
+    bool is_well = standard_end(&jobsum);
     check("runtime", job_runtime_close(&jobsum.runtime));
     EVP_MD_free((EVP_MD *)jobsum.sha256);
-    return jobsum.has_failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return jobsum.has_failed || !is_well ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
-enum { OPTION_QUIET = 256, OPTION_STATUS, OPTION_STRICT, OPTION_IGNORE, OPTION_TAG, OPTION_MEMORY, OPTION_HELP };
+enum { OPTION_QUIET = 256, OPTION_STATUS, OPTION_STRICT, OPTION_IGNORE, OPTION_TAG, OPTION_MEMORY, OPTION_HELP,
+       OPTION_VERSION };
 
-_Noreturn static void usage(int status)
+_Noreturn static void help(void)
 {
-    if (status == EXIT_SUCCESS)
-        puts("Usage: jobsum [OPTION]... [PATH]...\n"
-             "Print or check SHA-256 checksums of files, and of all files in directories.\n"
-             "With no PATH, or when it is -, read standard input.\n\n"
-             "  -b, --binary, -t, --text, --tag, -z, --zero   how lines look, as in sha256sum\n"
-             "  -c, --check        read checksums from the PATHs and check them\n"
-             "      --memory N     bytes that may be read and not yet hashed, with K, M or G (default 64M)\n\n"
-             "With --check:\n"
-             "      --ignore-missing, --quiet, --status, --strict, -w, --warn   as in sha256sum");
-    else
-        fputs("Try 'jobsum --help' for more information.\n", stderr);
-    exit(status);
+    puts("Usage: jobsum [OPTION]... [PATH]...\n"
+         "Print or check SHA-256 checksums of files, and of all files in directories.\n"
+         "With no PATH, or when it is -, read standard input.\n\n"
+         "  -b, --binary, -t, --text, --tag, -z, --zero   how lines look, as in sha256sum\n"
+         "  -c, --check        read checksums from the PATHs and check them\n"
+         "      --memory N     bytes that may be read and not yet hashed, with K, M or G (default 64M)\n\n"
+         "With --check:\n"
+         "      --ignore-missing, --quiet, --status, --strict, -w, --warn   as in sha256sum");
+    standard_exit();
+}
+
+_Noreturn static void version(void)
+{
+    printf("jobsum (libjob) %s\n", job_version());
+    standard_exit();
+}
+
+_Noreturn static void usage(void)
+{
+    fputs("Try 'jobsum --help' for more information.\n", stderr);
+    exit(EXIT_FAILURE);
 }
 
 _Noreturn static void refuse(const char *why)
 {
     fprintf(stderr, "jobsum: %s\n", why);
-    usage(EXIT_FAILURE);
+    usage();
 }
 
 static size_t memory_of(const char *text)
@@ -260,16 +271,18 @@ static void check_options(const struct options *options, int mode)
 int main(int argc, char **argv)
 {
     static const struct option names[] = {
-        {"binary", no_argument, NULL, 'b'},          {"text", no_argument, NULL, 't'},
-        {"check", no_argument, NULL, 'c'},           {"warn", no_argument, NULL, 'w'},
-        {"zero", no_argument, NULL, 'z'},            {"tag", no_argument, NULL, OPTION_TAG},
+        {"binary", no_argument, NULL, 'b'},          {"tag", no_argument, NULL, OPTION_TAG},
+        {"text", no_argument, NULL, 't'},            {"check", no_argument, NULL, 'c'},
+        {"warn", no_argument, NULL, 'w'},            {"zero", no_argument, NULL, 'z'},
         {"quiet", no_argument, NULL, OPTION_QUIET},  {"status", no_argument, NULL, OPTION_STATUS},
         {"strict", no_argument, NULL, OPTION_STRICT}, {"ignore-missing", no_argument, NULL, OPTION_IGNORE},
-        {"memory", required_argument, NULL, OPTION_MEMORY}, {"help", no_argument, NULL, OPTION_HELP}, {0},
+        {"memory", required_argument, NULL, OPTION_MEMORY}, {"help", no_argument, NULL, OPTION_HELP},
+        {"version", no_argument, NULL, OPTION_VERSION}, {0},
     };
-    static char *standard_input[] = {(char *)"-", NULL};
+    static char *only_input[] = {(char *)"-", NULL};
     struct options options = {.memory_bytes = MEMORY_DEFAULT};
     int mode = 0;
+    standard_hold(&options);
     (void)setlocale(LC_ALL, "");
     for (int c; (c = getopt_long(argc, argv, "bctwz", names, NULL)) != -1;) {
         switch (c) {
@@ -284,12 +297,13 @@ int main(int argc, char **argv)
         case OPTION_STRICT: options.is_strict = true; break;
         case OPTION_IGNORE: options.ignores_missing = true; break;
         case OPTION_MEMORY: options.memory_bytes = memory_of(optarg); break;
-        case OPTION_HELP: usage(EXIT_SUCCESS);
-        default: usage(EXIT_FAILURE);
+        case OPTION_HELP: help();
+        case OPTION_VERSION: version();
+        default: usage();
         }
     }
     check_options(&options, options.is_tag && mode == 'b' ? 0 : mode);
     options.is_binary = mode == 'b';
-    options.paths = optind < argc ? argv + optind : standard_input;
+    options.paths = optind < argc ? argv + optind : only_input;
     return run(&options);
 }

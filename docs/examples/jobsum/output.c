@@ -5,6 +5,7 @@
 #include "jobsum.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,14 +43,16 @@ void output_close(struct jobsum *jobsum)
     job_buf_free(&jobsum->output.lines);
 }
 
-/* Said once; nothing more is written. */
+/* Nothing more is written; standard_end() says so. */
 static void fail(struct jobsum *jobsum, int err)
 {
     if (jobsum->output.error)
         return;
     jobsum->output.error = -err;
-    jobsum->has_failed = true;
-    say(jobsum, "write error: %s", strerror(-err));
+    if (err != -EPIPE || !jobsum->options->ends_by_sigpipe)
+        return;
+    jobsum->signal_number = SIGPIPE;   /* which the ring does not send */
+    job_loop_stop(jobsum->loop);
 }
 
 static void was_written(struct job_file_op *op, int status, struct job_buf **buf)
