@@ -8,6 +8,10 @@
  * copied, and items, which move: bufs, ends, senders, descriptors, connections; regions are shared. All of them or none: a post that
  * fails has changed nothing. What nobody receives is destroyed with all that it carries, and counted.
  *
+ * What waits holds memory, so its bytes count with the queue's limit: those of the message, of bufs and of regions. A region counts in
+ * each message that shares it, with the size that it has then, but a message's regions never for more than the whole limit: one that
+ * is larger is no error, and waits alone.
+ *
  * One end can post to its peer alone. A job_sender is a further way into a queue, for another thread; there may be many.
  */
 #ifndef JOB_PORT_H
@@ -58,7 +62,7 @@ struct job_post {
 
 struct job_channel_options {
     unsigned messages_max;          /* that may wait at one end; 0: 1024; at most 2^20 */
-    size_t bytes_max;               /* the same in bytes, those of bufs as well; 0: 16 MiB; at most 256 GiB */
+    size_t bytes_max;               /* the same in bytes, those of bufs and regions as well; 0: 16 MiB; at most 256 GiB */
     const char *name;               /* for jobctl; NULL: "channel"; copied, cut to 31 bytes */
 };
 

@@ -66,7 +66,7 @@ JOB_API void job_topic_close(struct job_topic **topic);
 
 struct job_subscriber_options {
     unsigned messages_max;            /* that may wait; 0: 1024; at most 2^20 */
-    size_t bytes_max;                 /* the same in bytes, those of views as well; 0: 16 MiB; at most 256 GiB */
+    size_t bytes_max;                 /* the same in bytes, those of views and (see port.h) regions as well; 0: 16 MiB; at most 256 GiB */
     enum job_topic_policy policy;
 };
 

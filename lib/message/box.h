@@ -109,8 +109,8 @@ void box_put_spares(struct box *box, struct job_message *first, struct job_messa
 
 /* message.c */
 
-/* What a post carries is whole, ours and given once: the sum of bytes in *charge; or a negative errno. */
-int post_check(const struct job_post *post, const struct box *to, const struct box *own, uint64_t *charge);
+/* What a post carries is whole, ours and given once: what it counts in the box in *room; or a negative errno. */
+int post_check(const struct job_post *post, const struct box *to, const struct box *own, uint64_t *room);
 
 /* Copies bytes and notes items; on error nothing has changed. */
 int message_fill(struct job_message *message, const struct job_post *post, const struct stamp *stamp);

@@ -18,21 +18,25 @@
 #include "memory/owner.h"
 #include "memory/region.h"
 #include "message/box.h"
+#include "message/charge.h"
 #include "message/end.h"
 
 static const size_t bytes_most = (size_t)1 << 30;
 
-static int check_item(const struct job_item *item, const struct box *to, const struct box *own, uint64_t *charge)
+static int check_item(const struct job_item *item, const struct box *to, const struct box *own, struct charge *charge)
 {
     switch (item->kind) {
     case JOB_ITEM_BUF:
         if (!item->buf || !*item->buf || (*item->buf)->slot->arena->root != to->root)
             return -EINVAL;
         owner_check(*item->buf);
-        *charge += job_buf_len(*item->buf);
+        charge->bytes += job_buf_len(*item->buf);
         return 0;
     case JOB_ITEM_REGION:
-        return item->region && region_root(item->region) == to->root ? 0 : -EINVAL;
+        if (!item->region || region_root(item->region) != to->root)
+            return -EINVAL;
+        charge->region_bytes += job_region_size(item->region);
+        return 0;
     case JOB_ITEM_END:
         if (!item->end || !*item->end || (*item->end)->root != to->root || (*item->end)->in == own)
             return -EINVAL;
@@ -48,7 +52,7 @@ static int check_item(const struct job_item *item, const struct box *to, const s
     case JOB_ITEM_CONNECTION:
         if (!item->connection || !*item->connection || (*item->connection)->root != to->root)
             return -EINVAL;
-        *charge += job_connection_waiting(*item->connection);
+        charge->bytes += job_connection_waiting(*item->connection);
         return 0;
     case JOB_ITEM_NONE:
         break;
@@ -98,21 +102,22 @@ static bool stands_before(const struct job_post *post, unsigned index)
     return false;
 }
 
-int post_check(const struct job_post *post, const struct box *to, const struct box *own, uint64_t *charge)
+int post_check(const struct job_post *post, const struct box *to, const struct box *own, uint64_t *room)
 {
     if (!post || (!post->bytes && post->len > 0) || (!post->items && post->count > 0) ||
         post->count > MESSAGE_ITEMS_MAX)
         return -EINVAL;
     if (post->len > bytes_most)
         return -EMSGSIZE;
-    *charge = post->len;
+    struct charge charge = {.bytes = post->len};
     for (unsigned i = 0; i < post->count; i++) {
-        int err = check_item(&post->items[i], to, own, charge);
+        int err = check_item(&post->items[i], to, own, &charge);
         if (err < 0)
             return err;
         if (stands_before(post, i))
             return -EINVAL;
     }
+    *room = charge_within(&charge, to->inbox.limit_bytes);
     return 0;
 }
 

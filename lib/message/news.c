@@ -15,14 +15,18 @@
 
 static const size_t bytes_most = (size_t)1 << 30;
 
-static int check_item(const struct root *root, const struct job_item *item, uint64_t *charge)
+static int check_item(const struct root *root, const struct job_item *item, struct charge *charge)
 {
-    if (item->kind == JOB_ITEM_REGION)
-        return item->region && region_root(item->region) == root ? 0 : -EINVAL;
+    if (item->kind == JOB_ITEM_REGION) {
+        if (!item->region || region_root(item->region) != root)
+            return -EINVAL;
+        charge->region_bytes += job_region_size(item->region);
+        return 0;
+    }
     if (item->kind != JOB_ITEM_BUF || !item->buf || !*item->buf || (*item->buf)->slot->arena->root != root)
         return -EINVAL;
     owner_check(*item->buf);
-    *charge += job_buf_len(*item->buf);
+    charge->bytes += job_buf_len(*item->buf);
     return job_buf_is_frozen(*item->buf) ? 0 : -EINVAL;
 }
 
@@ -36,14 +40,14 @@ static bool stands_before(const struct job_post *post, unsigned index)
     return false;
 }
 
-static int check(const struct root *root, const struct job_post *post, uint64_t *charge)
+static int check(const struct root *root, const struct job_post *post, struct charge *charge)
 {
     if (!post || (!post->bytes && post->len > 0) || (!post->items && post->count > 0) ||
         post->count > MESSAGE_ITEMS_MAX)
         return -EINVAL;
     if (post->len > bytes_most)
         return -EMSGSIZE;
-    *charge = post->len;
+    *charge = (struct charge){.bytes = post->len};
     for (unsigned i = 0; i < post->count; i++) {
         int err = check_item(root, &post->items[i], charge);
         if (err < 0)
@@ -73,7 +77,7 @@ static void note_items(struct job_news *news, const struct job_post *post)
 
 int news_new(struct root *root, const struct job_post *post, struct job_news **out)
 {
-    uint64_t charge;
+    struct charge charge;
     int err = check(root, post, &charge);
     if (err < 0)
         return err;

@@ -55,6 +55,11 @@ static void show_missed(struct listener_queue *queue)
     store_relaxed(&queue->shown->refused, queue->refused);
 }
 
+static uint64_t charge_in(const struct listener_queue *queue, const struct job_news *news)
+{
+    return charge_within(&news->charge, queue->bytes_max);
+}
+
 /* Under the lock; NULL: empty. */
 static struct job_news *pop(struct listener_queue *queue)
 {
@@ -63,14 +68,14 @@ static struct job_news *pop(struct listener_queue *queue)
     struct job_news *news = queue->ring[queue->first];
     queue->first = queue->first + 1 < queue->messages_max ? queue->first + 1 : 0;
     queue->count--;
-    queue->bytes -= news->charge;
+    queue->bytes -= charge_in(queue, news);
     show_waiting(queue);
     return news;
 }
 
 static bool fits(const struct listener_queue *queue, const struct job_news *news)
 {
-    return queue->count < queue->messages_max && queue->bytes + news->charge <= queue->bytes_max;
+    return queue->count < queue->messages_max && queue->bytes + charge_in(queue, news) <= queue->bytes_max;
 }
 
 static void append(struct listener_queue *queue, struct job_news *news)
@@ -78,7 +83,7 @@ static void append(struct listener_queue *queue, struct job_news *news)
     unsigned at = queue->first + queue->count;
     queue->ring[at < queue->messages_max ? at : at - queue->messages_max] = news;
     queue->count++;
-    queue->bytes += news->charge;
+    queue->bytes += charge_in(queue, news);
     show_waiting(queue);
     news_retain(news);
 }
@@ -97,7 +102,7 @@ static void wake(struct listener_queue *queue)
 static void make_room(struct listener_queue *queue, const struct job_news *news, struct posting *posting)
 {
     struct job_news *oldest;
-    if (queue->policy != JOB_TOPIC_DROP_OLDEST || news->charge > queue->bytes_max)
+    if (queue->policy != JOB_TOPIC_DROP_OLDEST || charge_in(queue, news) > queue->bytes_max)
         return;
     while (!fits(queue, news) && (oldest = pop(queue))) {
         JOB_MARK(subscriber_drops_the_oldest);

@@ -7,6 +7,7 @@
 #include "base/list.h"
 #include "base/root.h"
 #include "job/topic.h"
+#include "message/charge.h"
 #include "stats/segment.h"
 
 /* news.c */
@@ -16,7 +17,7 @@ struct job_news {
     atomic_u32 references;
     struct job_news *next;        /* of those that nobody has any more */
     unsigned count;
-    uint64_t charge;              /* bytes that it counts in a queue */
+    struct charge charge;
     size_t len;
     struct job_buf *big;          /* the bytes, when they are many; else they follow the items */
     struct news_item {

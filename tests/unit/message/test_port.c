@@ -191,6 +191,95 @@ START_TEST(P24_the_limit_in_bytes_counts_bufs_as_well)
 }
 END_TEST
 
+static struct job_region *region_of(size_t size, size_t size_max)
+{
+    struct job_region *region = NULL;
+    struct job_region_options options = {.size = size, .size_max = size_max};
+    ck_assert_ok(job_region_open_with(runtime, &options, &region));
+    return region;
+}
+
+/* Its sender lets go of it: the queue alone holds it. */
+static int post_region(struct job_port *port, size_t size)
+{
+    struct job_region *region = region_of(size, 0);
+    struct job_item item = {.kind = JOB_ITEM_REGION, .region = region};
+    int err = job_port_post(port, &(struct job_post){.items = &item, .count = 1});
+    job_region_release(&region);
+    return err;
+}
+
+START_TEST(regions_that_wait_are_bounded_by_the_limit_in_bytes)
+{
+    struct job_counts counts;
+    size_t bytes;
+    open_both(&(struct job_channel_options){.bytes_max = 10000});
+    ck_assert_ok(job_port_stop(&b.port));
+    for (unsigned i = 0; i < 4; i++)
+        ck_assert_ok(post_region(&a.port, 2500));
+    ck_assert_int_eq(post_region(&a.port, 1), -EAGAIN);
+    ck_assert_ok(post_region(&a.port, 0));
+    job_port_unread(&a.port, NULL, &bytes);
+    ck_assert_uint_eq(bytes, 10000);
+    job_runtime_counts(runtime, &counts);
+    ck_assert_uint_eq(counts.regions, 5);
+    ck_assert_ok(job_port_start(&b.port));
+
+    turns(4);
+
+    ck_assert_uint_eq(b.received, 5);
+    ck_assert_uint_eq(a.writable, 1);
+    job_port_unread(&a.port, NULL, &bytes);
+    ck_assert_uint_eq(bytes, 0);
+}
+END_TEST
+
+START_TEST(a_region_that_is_larger_than_the_queue_waits_alone)
+{
+    size_t bytes;
+    open_both(&(struct job_channel_options){.bytes_max = 10000});
+    ck_assert_ok(post_number(&a.port, 1));
+    ck_assert_int_eq(post_region(&a.port, 20000), -EAGAIN);
+    turns(3);
+    ck_assert_uint_eq(a.writable, 1);
+    ck_assert_ok(job_port_stop(&b.port));
+
+    ck_assert_ok(post_region(&a.port, 20000));
+
+    job_port_unread(&a.port, NULL, &bytes);
+    ck_assert_uint_eq(bytes, 10000);
+    ck_assert_int_eq(post_number(&a.port, 2), -EAGAIN);
+    ck_assert_int_eq(post_region(&a.port, 20000), -EAGAIN);
+    ck_assert_ok(job_port_start(&b.port));
+    turns(3);
+    ck_assert_uint_eq(a.writable, 2);
+    ck_assert_uint_eq(b.received, 2);
+}
+END_TEST
+
+START_TEST(a_region_counts_in_each_message_with_the_size_that_it_has_then)
+{
+    struct job_region *region = region_of(3000, 8000);
+    struct job_item item = {.kind = JOB_ITEM_REGION, .region = region}, items[] = {item, item};
+    struct job_post once = {.items = items, .count = 1}, twice = {.items = items, .count = 2};
+    size_t bytes;
+    open_both(&(struct job_channel_options){.bytes_max = 10000});
+    ck_assert_ok(job_port_post(&a.port, &once));
+    ck_assert_ok(job_region_grow(region, 5000));
+    ck_assert_int_eq(job_port_post(&a.port, &twice), -EAGAIN);
+    ck_assert_ok(job_port_post(&a.port, &once));
+    job_port_unread(&a.port, NULL, &bytes);
+    ck_assert_uint_eq(bytes, 8000);
+    job_region_release(&region);
+
+    turns(3);
+
+    job_port_unread(&a.port, NULL, &bytes);
+    ck_assert_uint_eq(bytes, 0);
+    ck_assert_uint_eq(b.received, 2);
+}
+END_TEST
+
 START_TEST(P27_an_empty_message_is_a_message)
 {
     open_both(NULL);
@@ -255,6 +344,9 @@ int main(void)
     tcase_add_test(tcase, P06_a_long_backlog_is_put_in_order_without_keeping_a_timer_waiting);
     tcase_add_test(tcase, P24_a_full_port_refuses_and_tells_once_when_half_is_free);
     tcase_add_test(tcase, P24_the_limit_in_bytes_counts_bufs_as_well);
+    tcase_add_test(tcase, regions_that_wait_are_bounded_by_the_limit_in_bytes);
+    tcase_add_test(tcase, a_region_that_is_larger_than_the_queue_waits_alone);
+    tcase_add_test(tcase, a_region_counts_in_each_message_with_the_size_that_it_has_then);
     tcase_add_test(tcase, P27_an_empty_message_is_a_message);
     tcase_add_test(tcase, bytes_of_every_length_arrive_beside_items);
     suite_add_tcase(suite, tcase);

@@ -463,6 +463,43 @@ START_TEST(bytes_are_limited_as_messages_are)
 }
 END_TEST
 
+static void post_region(size_t size, struct job_topic_result *result)
+{
+    struct job_region *region = NULL;
+    ck_assert_ok(job_region_open(runtime, size, &region));
+    struct job_item item = {.kind = JOB_ITEM_REGION, .region = region};
+    ck_assert_ok(job_topic_post(topic, &(struct job_post){.items = &item, .count = 1}, result));
+    job_region_release(&region);
+}
+
+/* One that is larger than the queue is heard, alone. */
+START_TEST(bytes_of_regions_are_limited_as_well)
+{
+    struct job_topic_result result = {0};
+    struct job_counts counts;
+    listen_to(a, topic, &(struct job_subscriber_options){.bytes_max = 1000});
+    listen_to(b, topic, &(struct job_subscriber_options){.bytes_max = 1000, .policy = JOB_TOPIC_REFUSE});
+    for (unsigned i = 0; i < 3; i++)
+        post_region(400, &result);
+    ck_assert_uint_eq(result.dropped, 1);
+    ck_assert_uint_eq(result.refused, 1);
+    ck_assert_uint_eq(stats_of(a).waiting_bytes, 800);
+    ck_assert_uint_eq(stats_of(b).waiting_bytes, 800);
+    post_region(5000, &result);
+    ck_assert_uint_eq(result.dropped, 2);
+    ck_assert_uint_eq(result.refused, 1);
+    ck_assert_uint_eq(stats_of(a).waiting_bytes, 1000);
+    job_runtime_counts(runtime, &counts);
+    ck_assert_uint_eq(counts.regions, 3);
+    turns(2);
+    ck_assert_uint_eq(a->received, 1);
+    ck_assert_uint_eq(b->received, 2);
+    ck_assert_uint_eq(stats_of(a).waiting_bytes, 0);
+    job_runtime_counts(runtime, &counts);
+    ck_assert_uint_eq(counts.regions, 0);
+}
+END_TEST
+
 START_TEST(when_a_topic_ends_each_gets_what_waits_and_closes_once)
 {
     listen_to(a, topic, NULL);
@@ -735,6 +772,7 @@ int main(void)
     tcase_add_test(tcase, the_queue_of_who_is_stopped_is_bounded_by_its_policy);
     tcase_add_test(tcase, who_is_stopped_when_its_topic_ends_hears_the_rest_when_it_is_started);
     tcase_add_test(tcase, bytes_are_limited_as_messages_are);
+    tcase_add_test(tcase, bytes_of_regions_are_limited_as_well);
     tcase_add_test(tcase, when_a_topic_ends_each_gets_what_waits_and_closes_once);
     tcase_add_test(tcase, a_name_means_one_topic_in_a_runtime_and_none_in_another);
     tcase_add_test(tcase, a_subscriber_does_not_hear_itself);
