@@ -2,9 +2,10 @@
  *
  *   luaworkers [--memory MIB] [--steps MILLIONS] [--stop-timeout MS] SCRIPT [ARGUMENT…]
  *
- * --memory bounds the script and all workers that it starts (256 MiB); --steps what one callback may take of instructions (1000 million).
- * SIGINT and SIGTERM stop the script. Ends with the script's exit code; 1: it failed, 2: wrong usage, 3: something did not end and was
- * left.
+ * --memory bounds the script and all workers that it starts (256 MiB; see budget.c); --steps what one callback may take of instructions
+ * (1000 million). SIGINT and SIGTERM stop the script. Ends with the script's exit code; 1: it failed, 2: wrong usage, 3: something
+ * did not end and was left. Then no exit handler runs, and nothing is flushed: a thread that is left may hold standard output, and
+ * never let go of it.
  */
 #include "luaworkers.h"
 
@@ -12,13 +13,15 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { EXIT_LEFT = 3, EXIT_WRONG_USAGE = 2 };
 
 static const int stopping[] = {SIGINT, SIGTERM};
 
 static struct job_worker worker;
-static int exit_code = EXIT_LEFT;   /* until it has ended */
+static int exit_code = EXIT_FAILURE;
+static bool has_left;
 
 static void check(const char *what, int err)
 {
@@ -58,7 +61,7 @@ static void on_exit_code(struct job_worker *from, int code)
 static void on_left(struct job_worker *from, const struct job_hung *first, unsigned count)
 {
     (void)from, (void)first, (void)count;   /* they are in the log */
-    exit_code = EXIT_LEFT;
+    has_left = true;
 }
 
 static const struct job_worker_events events = {
@@ -124,5 +127,7 @@ int main(int argc, char **argv)
     int err = job_loop_close(&loop, 4 * options.stop_timeout_ns);
     if (err == 0)
         err = job_runtime_close(&runtime);
-    return err < 0 ? EXIT_LEFT : exit_code;
+    if (err < 0 || has_left)
+        _exit(EXIT_LEFT);
+    return exit_code;
 }
