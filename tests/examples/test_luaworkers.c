@@ -4,6 +4,8 @@
 #include "support/fixture.h"
 
 #include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -11,6 +13,7 @@ enum { OUTPUT_MAX = 1 << 20 };
 
 static char directory[64];
 static char output[OUTPUT_MAX];   /* of the last run: stdout and stderr */
+static long rss_kib;
 
 static void setup(void)
 {
@@ -37,7 +40,8 @@ static void script(const char *name, const char *text)
     ck_assert_int_eq(fclose(file), 0);
 }
 
-static pid_t start(int *out)
+/* Standard error goes to a file of that name; NULL: where standard output goes. */
+static pid_t start_with(const char *errors, int *out)
 {
     int fds[2];
     ck_assert_int_eq(pipe(fds), 0);
@@ -45,7 +49,7 @@ static pid_t start(int *out)
     ck_assert_int_ge(pid, 0);
     if (pid == 0) {
         dup2(fds[1], 1);
-        dup2(fds[1], 2);
+        dup2(errors ? open(errors, O_WRONLY | O_CREAT | O_CLOEXEC, 0600) : fds[1], 2);
         close(fds[0]);
         close(fds[1]);
         execl(LUAWORKERS, "luaworkers", "--memory", "48", "--steps", "10", "--stop-timeout", "100", "main.lua", "one", NULL);
@@ -54,6 +58,11 @@ static pid_t start(int *out)
     close(fds[1]);
     *out = fds[0];
     return pid;
+}
+
+static pid_t start(int *out)
+{
+    return start_with(NULL, out);
 }
 
 /* Reads until `text` has come (NULL: to the end). */
@@ -75,9 +84,11 @@ static void read_until(int out, size_t *len, const char *text)
 static int finish(pid_t pid, int out, size_t len)
 {
     int status = 0;
+    struct rusage usage;
     read_until(out, &len, NULL);
     close(out);
-    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert_int_eq(wait4(pid, &status, 0, &usage), pid);
+    rss_kib = usage.ru_maxrss;
     ck_assert_msg(WIFEXITED(status), "status %x: %s", (unsigned)status, output);
     return WEXITSTATUS(status);
 }
@@ -177,6 +188,52 @@ START_TEST(memory_without_an_end_is_an_error_that_says_where)
 }
 END_TEST
 
+/* The limit is 48 MiB; a sanitizer has memory of its own. */
+static void must_be_small(const char *text)
+{
+    (void)run(text);
+    if (FIXTURE_SLOWER == 1)
+        ck_assert_msg(rss_kib < 80 << 10, "%ld KiB: %s: %s", rss_kib, text, output);
+}
+
+START_TEST(what_is_under_way_or_waits_counts_as_well)
+{
+    script("deaf.lua", "while true do end");
+    must_be_small("local path, n, why = ('x/'):rep(2000), 0\n"
+                  "for i = 1, 50000 do\n"
+                  "    local ok, err = job.load(path .. i, function() end)\n"
+                  "    if ok then n = n + 1 else why = err end\n"
+                  "end\n"
+                  "print('under way', n, why)");
+    must_say("under way\t256\tno room now");
+    must_be_small("local path, why = ('x'):rep(1 << 22)\n"
+                  "for i = 1, 100 do assert(not job.load(path, print)) _, why = job.list(path, print) end\n"
+                  "print(why)");
+    must_say("File name too long");
+    must_be_small("local worker, n = job.worker{script = 'deaf.lua', memory = 8 << 20, on_error = function() end}, 0\n"
+                  "for i = 1, 40 do\n"
+                  "    local region = job.region(1 << 19)\n"
+                  "    for at = 1, 1 << 19, 512 do region:store(at, 1) end\n"
+                  "    if worker:post('', region) then n = n + 1 end\n"
+                  "    region = nil\n"
+                  "    for i = 1, 20000 do local garbage = {} end\n"
+                  "end\n"
+                  "print('waiting', n) job.exit(0)");
+    must_say("waiting\t1");   /* it is larger than the queue */
+}
+END_TEST
+
+START_TEST(small_things_count_with_the_memory_that_they_take)
+{
+    static const char fill[] = "local text = {} pcall(function() while true do text[#text + 1] = ('x'):rep(100000) .. #text end end)";
+    char both[512];
+    must_be_small("local t = {} while true do local r = job.region(1) r:store(1, 1) t[#t + 1] = r end");
+    must_say("not enough memory");
+    (void)snprintf(both, sizeof both, "local t = {} pcall(function() while true do t[#t + 1] = job.buf('x') end end) t[#t] = nil %s", fill);
+    must_be_small(both);
+}
+END_TEST
+
 START_TEST(workers_count_with_their_parent)
 {
     script("sleeps.lua", "job.on_message(print)");
@@ -186,7 +243,7 @@ START_TEST(workers_count_with_their_parent)
                          "local function again()\n"
                          "    n = n + 1\n"
                          "    if n < 50 then\n"
-                         "        assert(job.worker{script = 'ends.lua', memory = 20 << 20, on_exit = again, on_error = print}) end\n"
+                         "        assert(job.worker{script = 'ends.lua', memory = 18 << 20, on_exit = again, on_error = print}) end\n"
                          "end\n"
                          "again()"),
                      0);   /* what one took is there again when the next begins */
@@ -319,6 +376,25 @@ START_TEST(what_no_hook_can_stop_is_reported_stuck_and_waited_for_within_bounds)
 }
 END_TEST
 
+/* The script's thread sleeps in the kernel, with the lock of standard output, which exit(3) would wait for. */
+START_TEST(it_ends_though_nobody_reads_what_it_prints)
+{
+    int out, status, waiting = 0, capacity;
+    script("main.lua", "while true do print(('x'):rep(1000)) end");
+    pid_t pid = start_with("errors", &out);
+    capacity = fcntl(out, F_GETPIPE_SZ);
+    while (waiting < capacity - 4096)   /* a line is no more than that */
+        ck_assert_int_eq(ioctl(out, FIONREAD, &waiting), 0);
+
+    ck_assert_int_eq(kill(pid, SIGTERM), 0);
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+
+    ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 3);
+    ck_assert_int_eq(system("grep -q 'is stuck' errors"), 0);
+    close(out);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("luaworkers");
@@ -330,6 +406,8 @@ int main(void)
     tcase_add_test(tcase, a_loop_without_an_end_uses_up_its_instructions);
     tcase_add_test(tcase, no_pcall_swallows_the_end);
     tcase_add_test(tcase, memory_without_an_end_is_an_error_that_says_where);
+    tcase_add_test(tcase, what_is_under_way_or_waits_counts_as_well);
+    tcase_add_test(tcase, small_things_count_with_the_memory_that_they_take);
     tcase_add_test(tcase, workers_count_with_their_parent);
     tcase_add_test(tcase, an_isolate_that_fails_reaches_no_other);
     tcase_add_test(tcase, a_failure_that_nobody_listens_to_is_the_parents);
@@ -338,6 +416,7 @@ int main(void)
     tcase_add_test(tcase, a_full_queue_refuses_and_then_tells_of_room);
     tcase_add_test(tcase, a_runaway_script_is_stopped_by_its_parent_and_by_a_signal);
     tcase_add_test(tcase, what_no_hook_can_stop_is_reported_stuck_and_waited_for_within_bounds);
+    tcase_add_test(tcase, it_ends_though_nobody_reads_what_it_prints);
     suite_add_tcase(suite, tcase);
     return fixture_run(suite);
 }

@@ -1,5 +1,10 @@
 /* budget.c — what a script may take: bytes, and instructions.
  *
+ * The limit in bytes is for Lua's heap, the bufs and regions that the script holds, each with all the memory that it takes and not only
+ * with its length, the requests for files that are under way, and the script's own workers: each with its limit, and with what may wait
+ * between it and its parent. So the limit of the first isolate is that of the tree. What comes on top is what nobody holds: slots of bufs
+ * that wait are larger than their bytes, up to the size of their maker's arena; and each worker has a thread and a loop.
+ *
  * A hook looks in every STEPS_A_LOOK instructions whether the budget is used up, or somebody has asked the worker to stop. It ends the
  * script by a yield to the host, which never resumes it: a yield is no error, so no pcall of the script can swallow it. Where Lua cannot
  * yield, in a function that C has called such as the comparison of table.sort, it raises an error, at each instruction, until it is where
@@ -78,14 +83,33 @@ void *budget_allocate(void *data, void *block, size_t old_size, size_t size)
     return moved;
 }
 
-void budget_charge(lua_State *lua, uint64_t bytes)
+bool budget_try(lua_State *lua, uint64_t bytes)
 {
     struct isolate *isolate = isolate_of(lua);
     if (!has_room(isolate, bytes))
         (void)lua_gc(lua, LUA_GCCOLLECT);   /* garbage may hold bufs, of which Lua sees only the handles */
     if (!has_room(isolate, bytes))
-        (void)luaL_error(lua, "not enough memory");
+        return false;
     isolate->used_bytes += bytes;
+    return true;
+}
+
+void budget_charge(lua_State *lua, uint64_t bytes)
+{
+    if (!budget_try(lua, bytes))
+        (void)luaL_error(lua, "not enough memory");
+}
+
+uint64_t budget_of_queue(uint64_t memory_bytes)
+{
+    enum { LEAST = 64 << 10, MOST = 16 << 20 };
+    uint64_t part = memory_bytes / 8;
+    return part < LEAST ? LEAST : part > MOST ? MOST : part;
+}
+
+uint64_t budget_of_worker(uint64_t memory_bytes)
+{
+    return memory_bytes + 2 * budget_of_queue(memory_bytes);
 }
 
 void budget_discharge(struct isolate *isolate, uint64_t bytes)

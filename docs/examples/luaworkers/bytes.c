@@ -3,7 +3,8 @@
  *   buf = job.buf(text)    buf:text([first [, last]])    #buf    buf:free()
  *
  * A buf that was posted is gone here, as a transferred ArrayBuffer is: each use of it is an error. What an isolate holds counts with its
- * heap, so that a script cannot have more by keeping it in bufs; what is given to it counts as well, but is never refused.
+ * heap, so that a script cannot have more by keeping it in bufs, nor by keeping many small ones; what is given to it counts as well, but
+ * is never refused.
  */
 #include "luaworkers.h"
 
@@ -26,10 +27,18 @@ struct bytes *bytes_new(lua_State *lua)
     return bytes;
 }
 
+/* With the room behind its bytes, which nobody else has. */
+static uint64_t cost(const struct job_buf *buf)
+{
+    size_t room;
+    (void)job_buf_room(buf, &room);
+    return job_buf_len(buf) + room;
+}
+
 void bytes_fill(lua_State *lua, struct bytes *bytes, struct job_buf *buf)
 {
     bytes->buf = buf;
-    bytes->charged = job_buf_len(buf);
+    bytes->charged = cost(buf);
     isolate_of(lua)->used_bytes += bytes->charged;
 }
 
@@ -44,7 +53,7 @@ void bytes_gone(lua_State *lua, struct bytes *bytes)
     bytes->charged = 0;
 }
 
-/* The arena has slots of 4 KiB and more: it may be full of small bufs before the budget is. */
+/* The arena may be full of bufs that were posted, and wait. */
 static int allocate(lua_State *lua, size_t len, struct job_buf **buf)
 {
     struct job_arena *arena = job_inside_arena(isolate_of(lua)->inside);
@@ -60,10 +69,13 @@ static int bytes_make(lua_State *lua)
     size_t len;
     const char *text = luaL_checklstring(lua, 1, &len);
     struct bytes *bytes = bytes_new(lua);
-    budget_charge(lua, len);
-    bytes->charged = len;
-    if (allocate(lua, len, &bytes->buf) < 0 || job_buf_write(bytes->buf, text, len) < 0)
-        return luaL_error(lua, "not enough memory");
+    if (len > budget_left(isolate_of(lua)))
+        (void)lua_gc(lua, LUA_GCCOLLECT);
+    bool has_room = len <= budget_left(isolate_of(lua));
+    if (!has_room || allocate(lua, len, &bytes->buf) < 0 || job_buf_write(bytes->buf, text, len) < 0)
+        return luaL_error(lua, "not enough memory");   /* what was allocated goes with its handle */
+    budget_charge(lua, cost(bytes->buf));
+    bytes->charged = cost(bytes->buf);
     return 1;
 }
 

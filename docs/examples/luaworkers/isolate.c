@@ -150,6 +150,7 @@ void isolate_main(struct job_inside *inside, struct job_message *start)
 int isolate_open(struct job_loop *loop, struct job_worker *worker, const struct isolate_options *options,
                  const char *arguments, size_t len, const struct job_worker_events *events)
 {
+    uint64_t queue_bytes = budget_of_queue(options->memory_bytes);
     char *start = malloc(sizeof *options + len);
     if (!start)
         return -ENOMEM;
@@ -160,6 +161,7 @@ int isolate_open(struct job_loop *loop, struct job_worker *worker, const struct 
         .memory_limit_bytes = options->memory_bytes,
         .stop_timeout_ns = options->stop_timeout_ns,
         .start = {.bytes = start, .len = sizeof *options + len},
+        .channel.bytes_max = queue_bytes > sizeof *options + len ? queue_bytes : sizeof *options + len,
     };
     int err = job_worker_open(loop, worker, isolate_main, &worker_options, events);
     free(start);

@@ -19,7 +19,7 @@ enum { NAME_MAX_BYTES = 32 };
 struct isolate_options {
     struct job_runtime *runtime;
     char name[NAME_MAX_BYTES];
-    uint64_t memory_bytes;        /* of Lua's heap, what bufs and regions the script holds, and the limits of its own workers, together */
+    uint64_t memory_bytes;        /* see budget.c */
     uint64_t steps;               /* instructions of Lua's machine that a callback may take */
     uint64_t stop_timeout_ns;
     uint32_t argument_count;      /* with the script's path */
@@ -33,6 +33,7 @@ struct isolate {
     uint64_t steps_left;
     const char *over;             /* why no script runs any more; NULL: it may */
     struct job_timer life;        /* never armed: requests for files belong to it, and its `closed` says that the loop ends */
+    unsigned requests;            /* for files, which are under way */
     unsigned holders;             /* handles whose callbacks come here; with the last one the isolate goes */
 };
 
@@ -57,9 +58,14 @@ int budget_stop(lua_State *lua);
 /* Lua's allocator. */
 void *budget_allocate(void *isolate, void *block, size_t old_size, size_t size);
 /* Counts memory that is not Lua's; raises when there is not so much left, also after collecting garbage. And the other way. */
-void budget_charge(lua_State *lua, uint64_t bytes);
+void budget_charge(lua_State *lua, uint64_t bytes);   /* raises an error when there is no room for them */
+bool budget_try(lua_State *lua, uint64_t bytes);      /* the same, but says false */
 void budget_discharge(struct isolate *isolate, uint64_t bytes);
 uint64_t budget_left(const struct isolate *isolate);
+/* Of messages that may wait for a worker, and as many that may wait for its parent. */
+uint64_t budget_of_queue(uint64_t memory_bytes);
+/* What a worker counts with its parent. */
+uint64_t budget_of_worker(uint64_t memory_bytes);
 
 /* library.c: opens what scripts may use, and the module `job`. */
 void library_open(lua_State *lua);

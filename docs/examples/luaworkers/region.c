@@ -92,11 +92,18 @@ struct cells *cells_new(lua_State *lua)
     return cells;
 }
 
+/* At least a page, which is what a small one may lie in. */
+static uint64_t cost(size_t size)
+{
+    enum { LEAST = 4096, HEAD = 256 };
+    return size + HEAD < LEAST ? LEAST : size + HEAD;
+}
+
 /* Who shares a region pays for the whole of it, each. */
 void cells_fill(lua_State *lua, struct cells *cells, struct job_region *region)
 {
     cells->region = region;
-    cells->charged = job_region_size(region);
+    cells->charged = cost(job_region_size(region));
     isolate_of(lua)->used_bytes += cells->charged;
 }
 
@@ -113,8 +120,8 @@ static int region_make(lua_State *lua)
     luaL_argcheck(lua, count >= 1 && count <= CELLS_MAX, 1, "from 1 to 2^20 cells");
     uint64_t size = (uint64_t)count * sizeof(uint64_t);
     struct cells *cells = cells_new(lua);
-    budget_charge(lua, size);
-    cells->charged = size;
+    budget_charge(lua, cost(size));
+    cells->charged = cost(size);
     if (job_region_open(isolate_of(lua)->options.runtime, size, &cells->region) < 0)
         return luaL_error(lua, "not enough memory");
     return 1;

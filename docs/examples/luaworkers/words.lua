@@ -35,9 +35,9 @@ local next_one
 
 local function loaded(worker, path, buf, why)
     in_flight = in_flight - 1
-    if buf then
-        assert(worker:post("count", buf))   -- the file is the worker's now
-    else
+    local ok = buf
+    if buf then ok, why = worker:post("count", buf) end   -- the file is the worker's now, unless it is larger than its queue
+    if not ok then
         failed = failed + 1
         job.warn(path .. ": " .. why)
         idle[#idle + 1] = worker
@@ -85,6 +85,6 @@ local function on_message(worker, what, report)
 end
 
 for i = 1, count do
-    local worker = assert(job.worker{script = here .. "count.lua", name = "count " .. i, memory = 64 << 20, on_message = on_message})
+    local worker = assert(job.worker{script = here .. "count.lua", name = "count " .. i, memory = 48 << 20, on_message = on_message})
     assert(worker:post("share", total))
 end

@@ -5,8 +5,9 @@
  *                       on_exit = function(worker, code) end}
  *   worker:post(text, …)   worker:stop()   worker:id()
  *
- * An error of a worker that nobody listens to is one of its parent. The memory that a worker may take counts with its parent as long as it
- * lives: the limit of the command line is that of the whole tree. What it may take of time does not: each has a thread.
+ * An error of a worker that nobody listens to is one of its parent. The memory that a worker may take, and a quarter of it for messages
+ * that wait, counts with its parent as long as it lives: the limit of the command line is that of the whole tree. What it may take of time
+ * does not: each has a thread.
  */
 #include "luaworkers.h"
 
@@ -180,7 +181,7 @@ static int make(lua_State *lua)
     options.argument_count = push_arguments(lua);
     size_t len;
     const char *arguments = lua_tolstring(lua, 4, &len);
-    struct child *child = child_new(lua, options.memory_bytes);
+    struct child *child = child_new(lua, budget_of_worker(options.memory_bytes));
     lua_pushvalue(lua, 5);
     lua_rawseti(lua, 1, 1);
     lua_pushvalue(lua, 1);
