@@ -219,6 +219,8 @@ bool wheel_advance(struct wheel *wheel, uint64_t now_ns)
         return false;
     if (now > wheel->tick)
         wheel->tick = now;
+    if (wheel->next_ns <= now_ns)
+        wheel->is_next_known = false;   /* the time at which a bucket begins stays known when its deadlines are cleared */
     return true;
 }
 
@@ -226,8 +228,11 @@ struct deadline *wheel_take(struct wheel *wheel, uint64_t now_ns)
 {
     assert(list_is_empty(&wheel->opening));
     struct deadline *deadline = wheel->near;
-    if (!deadline || deadline->key_ns > now_ns)
+    if (!deadline || deadline->key_ns > now_ns) {
+        if (wheel->is_next_known)
+            assert(wheel->next_ns > now_ns);   /* else the loop would turn and never sleep */
         return NULL;
+    }
     assert(deadline->at_ns == deadline->key_ns);
     wheel_clear(wheel, deadline);
     return deadline;

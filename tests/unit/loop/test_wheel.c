@@ -15,6 +15,7 @@ struct item {
 static struct wheel wheel;
 static struct item items[N];
 static uint64_t now_ns, order;
+static unsigned span;   /* bits of the longest distance: with few of them the buckets are crowded */
 
 static void begin(uint64_t at_ns)
 {
@@ -22,13 +23,6 @@ static void begin(uint64_t at_ns)
     now_ns = at_ns;
     order = 0;
     wheel_init(&wheel, now_ns);
-}
-
-static void end(void)
-{
-    for (unsigned i = 0; i < N; i++)
-        wheel_clear(&wheel, &items[i].deadline);
-    ck_assert_uint_eq(wheel_next_ns(&wheel), UINT64_MAX);
 }
 
 static void set(struct item *item, uint64_t due_ns)
@@ -77,21 +71,51 @@ static void take_due(void)
         ck_assert_uint_gt(first->due_ns, now_ns);
 }
 
+static void clear(struct item *item)
+{
+    wheel_clear(&wheel, &item->deadline);
+    item->is_set = false;
+}
+
+/* Empty, it wakes at most once more: for a bucket whose deadlines were cleared. */
+static void end(void)
+{
+    for (unsigned i = 0; i < N; i++)
+        clear(&items[i]);
+    uint64_t next = wheel_next_ns(&wheel);
+    if (next != UINT64_MAX) {
+        now_ns = next;
+        take_due();
+    }
+    ck_assert_uint_eq(wheel_next_ns(&wheel), UINT64_MAX);
+}
+
 static void check_next(void)
 {
     struct item *first = first_of_list();
     uint64_t next = wheel_next_ns(&wheel);
     if (!first)
-        ck_assert_uint_eq(next, UINT64_MAX);
+        ck_assert_uint_gt(next, now_ns);   /* a bucket whose deadlines were cleared may wake once, for nothing */
     else
         ck_assert_uint_le(next, first->due_ns);
     ck_assert_uint_eq(next, wheel_next_ns(&wheel));   /* what was asked for once is remembered */
 }
 
+/* Sleeps until the wheel says, or something else happens. Once all that is due was taken, it must let the loop sleep again. */
+static void sleep_until_next(struct random *random)
+{
+    uint64_t next = wheel_next_ns(&wheel);
+    uint64_t other = now_ns + (random_next(random) >> (span < 64 ? 68 - span : 20 + random_below(random, 44)));
+    uint64_t until = next < other ? next : other;
+    now_ns = until > now_ns ? until : now_ns;
+    take_due();
+    ck_assert_uint_gt(wheel_next_ns(&wheel), now_ns);
+}
+
 /* Of every magnitude, so that every level is used; now and then exactly the same time as another one, or a time that has passed. */
 static uint64_t draw_due(struct random *random)
 {
-    uint64_t distance = random_next(random) >> random_below(random, 64);
+    uint64_t distance = random_next(random) >> (span < 64 ? 64 - span : random_below(random, 64));
     switch (random_below(random, 8)) {
     case 0: return items[random_below(random, N)].due_ns;
     case 1: return now_ns - random_below(random, 1 + now_ns / 2);
@@ -99,10 +123,18 @@ static uint64_t draw_due(struct random *random)
     }
 }
 
+static void clear_most(struct random *random)
+{
+    for (unsigned i = 0; i < N; i++) {
+        if (random_below(random, N) > 0)
+            clear(&items[i]);
+    }
+}
+
 static void step(struct random *random)
 {
     struct item *item = &items[random_below(random, N)];
-    switch (random_below(random, 8)) {
+    switch (random_below(random, 9)) {
     case 0:
         if (random_below(random, 2) == 0)
             wheel_clear(&wheel, &item->deadline);
@@ -122,6 +154,14 @@ static void step(struct random *random)
         if (item->is_set && item->due_ns < UINT64_MAX / 2)
             set(item, item->due_ns + (random_next(random) >> (1 + random_below(random, 62))));
         break;
+    case 4:
+        sleep_until_next(random);
+        if (random_below(random, 32) == 0) {
+            clear_most(random);
+            for (unsigned i = 0; i < 16; i++)
+                sleep_until_next(random);
+        }
+        break;
     default:
         set(item, draw_due(random));
     }
@@ -133,6 +173,7 @@ START_TEST(the_wheel_agrees_with_a_list)
     unsigned rounds = fixture_rounds("ROUNDS", 60);
     for (unsigned round = 0; round < rounds; round++) {
         begin(random_next(&random) >> (1 + random_below(&random, 62)));
+        span = round % 2 ? 64 : 18 + (unsigned)random_below(&random, 24);
         for (unsigned i = 0; i < 3000; i++)
             step(&random);
         end();
@@ -156,6 +197,32 @@ START_TEST(going_from_one_wake_up_to_the_next_misses_nothing_and_wakes_seldom)
     }
     ck_assert_uint_le(wakes, N * (1 + WHEEL_LEVELS));
     end();
+}
+END_TEST
+
+START_TEST(a_crowded_bucket_whose_deadlines_are_cleared_does_not_keep_the_loop_awake)
+{
+    for (unsigned later = 0; later < 2; later++) {   /* a later one may be set as well, or none */
+        begin(UINT64_C(1000) << WHEEL_TICK_BITS);
+        uint64_t far = now_ns + (UINT64_C(700) << WHEEL_TICK_BITS);
+        for (unsigned i = 0; i < 40; i++)
+            set(&items[i], far + i);
+        if (later)
+            set(&items[40], 2 * far);
+        set(&items[41], now_ns + 1);
+        now_ns = wheel_next_ns(&wheel);
+        take_due();
+        uint64_t next = wheel_next_ns(&wheel);
+        ck_assert_uint_lt(next, far);   /* too many to look at each: when their bucket is opened */
+        for (unsigned i = 0; i < 40; i++)
+            clear(&items[i]);
+
+        now_ns = next;
+        take_due();
+
+        ck_assert_uint_gt(wheel_next_ns(&wheel), now_ns);
+        end();
+    }
 }
 END_TEST
 
@@ -274,6 +341,7 @@ int main(void)
     tcase_set_timeout(tcase, 30);
     tcase_add_test(tcase, the_wheel_agrees_with_a_list);
     tcase_add_test(tcase, going_from_one_wake_up_to_the_next_misses_nothing_and_wakes_seldom);
+    tcase_add_test(tcase, a_crowded_bucket_whose_deadlines_are_cleared_does_not_keep_the_loop_awake);
     tcase_add_test(tcase, with_few_deadlines_the_next_one_is_known_exactly);
     tcase_add_test(tcase, with_slack_the_time_lies_within_and_is_the_neighbours_too);
     tcase_add_test(tcase, a_clock_that_goes_back_fires_nothing_early_and_loses_nothing);
