@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <pthread.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -267,6 +268,16 @@ void sys_set_slice(uint64_t slice_ns)
         return;
     attributes.runtime = slice_ns;
     (void)syscall(SYS_sched_setattr, 0, &attributes, 0);   /* a wish */
+}
+
+void sys_block_signals(sigset_t *before)
+{
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS};
+    sigset_t all;
+    (void)sigfillset(&all);
+    for (unsigned i = 0; i < sizeof faults / sizeof faults[0]; i++)
+        (void)sigdelset(&all, faults[i]);
+    (void)pthread_sigmask(SIG_SETMASK, &all, before);   /* cannot fail: the arguments are there */
 }
 
 void sys_thread_name(const char *name)

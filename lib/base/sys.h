@@ -2,6 +2,7 @@
 #ifndef JOB_BASE_SYS_H
 #define JOB_BASE_SYS_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -63,6 +64,10 @@ int sys_gettid(void);
  * 100 ms. 0: the kernel (below 6.12) or the policy knows none. */
 uint64_t sys_slice(void);
 void sys_set_slice(uint64_t slice_ns);
+
+/* Blocks all signals in the calling thread, and in those that it starts, but those that tell of a fault of its own code: while they are
+ * blocked the kernel kills the process without a word to the handlers of users and sanitizers. *before: what was blocked. */
+void sys_block_signals(sigset_t *before);
 
 void sys_thread_name(const char *name);      /* the calling thread; cut to 15 bytes */
 

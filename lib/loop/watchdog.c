@@ -223,10 +223,9 @@ static void *watchdog_main(void *arg)
 
 static int start_thread(struct job_watchdog *watchdog)
 {
-    sigset_t all, before;
-    sigfillset(&all);
+    sigset_t before;
     (void)fetch_add_relaxed(&watchdog->root->threads, 1);   /* ledger: orders nothing */
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);      /* the thread inherits it */
+    sys_block_signals(&before);   /* the thread inherits it */
     int err = -pthread_create(&watchdog->thread, NULL, watchdog_main, watchdog);
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (err < 0)

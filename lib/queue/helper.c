@@ -162,10 +162,9 @@ static void helper_start(struct helper *helper)
     uint32_t none = HELPER_NONE;
     if (!cas_acq_rel(&helper->state, &none, HELPER_STARTING)) /* pairs with itself: one poster creates the thread */
         return;
-    sigset_t all, before;
-    sigfillset(&all);
+    sigset_t before;
     (void)fetch_add_relaxed(&helper->root->threads, 1); /* ledger: orders nothing */
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);  /* the thread inherits it: signals are the loop's */
+    sys_block_signals(&before); /* the thread inherits it: signals are the loop's */
     int err = -pthread_create(&helper->thread, NULL, helper_main, helper);
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (err == 0) {

@@ -276,13 +276,12 @@ static int set_affinity(struct job_pool *pool, pthread_attr_t *attributes)
 
 int pool_spawn(struct job_pool *pool, pthread_t *thread, void *(*function)(void *arg), void *arg)
 {
-    sigset_t all, before;
+    sigset_t before;
     pthread_attr_t attributes;
-    sigfillset(&all);
     (void)pthread_attr_init(&attributes);
     int err = set_affinity(pool, &attributes);
     (void)fetch_add_relaxed(&pool->root->threads, 1);    /* ledger: orders nothing */
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);   /* the thread inherits it: signals are the loop's */
+    sys_block_signals(&before);   /* the thread inherits it: signals are the loop's */
     if (err == 0)
         err = -pthread_create(thread, &attributes, function, arg);
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -18,6 +18,7 @@
 #include "base/alloc.h"
 #include "base/backtrace.h"
 #include "base/bits.h"
+#include "base/sys.h"
 #include "loop/deadline.h"
 #include "loop/handle.h"
 #include "worker/record.h"
@@ -249,16 +250,15 @@ static void set_affinity(pthread_attr_t *attributes, const struct job_worker_opt
 
 static int start_thread(struct worker_record *record, const struct job_worker_options *options)
 {
-    sigset_t all, before;
+    sigset_t before;
     pthread_attr_t attributes;
-    sigfillset(&all);
     (void)pthread_attr_init(&attributes);
     if (options->stack_bytes)
         (void)pthread_attr_setstacksize(&attributes, round_up(options->stack_bytes, PAGE_BYTES));
     if (options->affinity)
         set_affinity(&attributes, options);
     (void)fetch_add_relaxed(&record->root->threads, 1);   /* ledger: orders nothing */
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);    /* the thread inherits it: signals are the main loop's */
+    sys_block_signals(&before);   /* the thread inherits it: signals are the main loop's */
     int err = -pthread_create(&record->thread, &attributes, worker_thread, record);
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     (void)pthread_attr_destroy(&attributes);

@@ -2,6 +2,9 @@
 #include <dirent.h>
 #include <sched.h>
 #include <semaphore.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -122,12 +125,18 @@ static void looks_around(struct job_task *task)
     pthread_sigmask(SIG_SETMASK, NULL, &signals_of_task);
 }
 
-static void run_one(job_task_run_fn *run)
+static void run_with(job_task_run_fn *run, void *data)
 {
     struct job_task task;
     ck_assert_ok(job_task_init(&task, pool, run, tells));
+    task.data = data;
     ck_assert_ok(job_submit(pool, &task, NULL));
     sem_wait(&ended);
+}
+
+static void run_one(job_task_run_fn *run)
+{
+    run_with(run, NULL);
 }
 
 START_TEST(threads_have_the_affinity_the_name_and_the_nice_that_were_asked_for_and_no_signals)
@@ -154,6 +163,56 @@ START_TEST(threads_have_the_affinity_the_name_and_the_nice_that_were_asked_for_a
     sigset_t mine;
     pthread_sigmask(SIG_SETMASK, NULL, &mine);
     ck_assert_int_eq(sigismember(&mine, SIGTERM), 0);   /* the opener's mask is as before */
+}
+END_TEST
+
+static sigjmp_buf behind_the_fault;
+static sig_atomic_t signal_of_fault;
+static void *no_access;
+
+static void jumps_out(int number)
+{
+    signal_of_fault = number;
+    siglongjmp(behind_the_fault, 1);
+}
+
+static void faults(struct job_task *task)
+{
+    (void)task;
+    if (sigsetjmp(behind_the_fault, 1) == 0)
+        *(volatile char *)no_access = 1;
+}
+
+static void raises(struct job_task *task)
+{
+    if (sigsetjmp(behind_the_fault, 1) == 0)
+        raise(*(int *)task->data);
+}
+
+START_TEST(a_fault_of_a_task_comes_to_the_programs_own_handler)
+{
+    static const int numbers[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS};
+    static const unsigned count = sizeof numbers / sizeof numbers[0];
+    struct sigaction action = {.sa_handler = jumps_out}, before[6];
+    for (unsigned i = 0; i < count; i++)
+        sigaction(numbers[i], &action, &before[i]);
+    no_access = mmap(NULL, 1, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    ck_assert_ptr_ne(no_access, MAP_FAILED);
+    ck_assert_ok(job_pool_open(runtime, &pool, &(struct job_pool_options){.workers = 1}));
+
+    for (unsigned i = 0; i < count; i++) {
+        int number = numbers[i];
+        signal_of_fault = 0;
+        run_with(raises, &number);
+        ck_assert_int_eq(signal_of_fault, number);
+    }
+    signal_of_fault = 0;
+    run_one(faults);
+    ck_assert_int_eq(signal_of_fault, SIGSEGV);
+
+    for (unsigned i = 0; i < count; i++)
+        sigaction(numbers[i], &before[i], NULL);
+    munmap(no_access, 1);
 }
 END_TEST
 
@@ -533,6 +592,7 @@ int main(void)
     tcase_add_test(tcase, bad_options_open_nothing);
     tcase_add_test(tcase, the_default_is_a_worker_a_cpu_that_this_process_may_use);
     tcase_add_test(tcase, threads_have_the_affinity_the_name_and_the_nice_that_were_asked_for_and_no_signals);
+    tcase_add_test(tcase, a_fault_of_a_task_comes_to_the_programs_own_handler);
     tcase_add_test(tcase, stop_cancels_what_is_queued_and_lets_run_what_runs);
     tcase_add_test(tcase, a_running_task_sees_the_stop_of_the_pool_that_runs_it_and_of_no_other);
     tcase_add_test(tcase, a_pool_is_not_closed_by_its_own_task_or_done);

@@ -272,6 +272,7 @@ START_TEST(W30_W31_a_worker_blocks_signals_and_changes_nothing_of_the_process)
         ck_assert(sigismember(&blocked, numbers[i]));
         ck_assert_int_eq(sigismember(&before, numbers[i]), sigismember(&after, numbers[i]));
     }
+    ck_assert(!sigismember(&blocked, SIGSEGV));   /* nobody would hear of a fault */
     ck_assert_ptr_nonnull(getcwd(directory[1], PATH_MAX));
     ck_assert_str_eq(directory[0], directory[1]);
     mode_t mask_after = umask(022);
