@@ -74,6 +74,7 @@ struct job_process {
     int job_pid;
     uint32_t job_state;
     uint32_t job_flags;
+    uint64_t job_deadline[8];
     uint64_t job_reserved[4];
 };
 

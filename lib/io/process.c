@@ -8,6 +8,8 @@
  * when the process has ended, whoever else waits; waitid(2) by that pidfd takes its status and no other's. While we have not waited for
  * it, its number is its own, so a signal reaches it or nobody. The pidfd of one that leads a group stays until the close: by it, and not by
  * the number any more, what it has left behind can still be reached.
+ *
+ * A dead child that somebody traces cannot be waited for until the tracer has, and nothing tells of that: it is looked at now and then.
  */
 #include <errno.h>
 #include <poll.h>
@@ -21,6 +23,7 @@
 #include "io/listener.h"
 #include "io/process.h"
 #include "io/stream.h"
+#include "loop/deadline.h"
 
 enum { PROCESS_STARTING, PROCESS_RUNNING, PROCESS_ENDED };
 enum { PROCESS_GROUP = 1, PROCESS_OUTLIVES = 2, PROCESS_LET_GO = 4 };
@@ -29,10 +32,16 @@ enum { SIGNAL_MAX = 64 };
 #define SIGNAL_PROCESS_GROUP (1U << 2)   /* newer than Debian 12's headers: PIDFD_SIGNAL_PROCESS_GROUP */
 
 _Static_assert(sizeof(((struct job_process *)0)->job_op) >= sizeof(struct op), "op fits");
+_Static_assert(sizeof(((struct job_process *)0)->job_deadline) >= sizeof(struct deadline), "deadline fits");
 
 static struct op *poll_op(struct job_process *process)
 {
     return (struct op *)process->job_op;
+}
+
+static struct deadline *deadline_of(struct job_process *process)
+{
+    return (struct deadline *)process->job_deadline;
 }
 
 static bool has(const struct job_process *process, uint32_t flag)
@@ -104,18 +113,41 @@ static void poll_stall(struct job_process *process)
     loop_stall_mail(loop_of(process), &process->job_later);
 }
 
-static void poll_completed(struct op *op, const struct completion *completion)
+/* True: there is nothing more to wait for; the memory may be gone. */
+static bool look(struct job_process *process)
 {
-    struct job_process *process = job_container_of(op, struct job_process, job_op);
     struct job_process_exit exit;
     if (process_reap(process->job_pidfd, &exit) != 0)
         ended(process, &exit);
     else if (has(process, PROCESS_LET_GO))
         let_go(process);
-    else if (completion->res < 0)
+    else
+        return false;
+    return true;
+}
+
+static void wait_for_tracer(struct job_process *process)
+{
+    struct job_loop *loop = loop_of(process);
+    deadline_set(loop, deadline_of(process), loop->now_ns + PROCESS_TRACED_NS);
+}
+
+static void look_again(struct deadline *deadline)
+{
+    struct job_process *process = job_container_of(deadline, struct job_process, job_deadline);
+    if (!look(process))
+        wait_for_tracer(process);
+}
+
+static void poll_completed(struct op *op, const struct completion *completion)
+{
+    struct job_process *process = job_container_of(op, struct job_process, job_op);
+    if (look(process))
+        return;
+    if (completion->res < 0)
         poll_stall(process);
     else
-        poll_start(process);
+        wait_for_tracer(process);   /* it has ended; to poll it again would end at once */
 }
 
 static void poll_start(struct job_process *process)
@@ -164,7 +196,9 @@ static void part(struct job_process *process)
     if (!has(process, PROCESS_OUTLIVES) && kill_all(process) != -EPERM)
         return;   /* its end comes by the poll */
     process->job_flags |= PROCESS_LET_GO;
-    if (op_is_in_flight(poll_op(process)))
+    if (deadline_of(process)->at_ns > 0)
+        deadline_set(loop, deadline_of(process), loop->now_ns);
+    else if (op_is_in_flight(poll_op(process)))
         loop->engine->type->cancel(loop->engine, poll_op(process));
     else
         loop_unstall(loop);
@@ -180,6 +214,8 @@ static void process_closing(struct job_handle *handle)
 static void process_closed(struct job_handle *handle)
 {
     struct job_process *process = job_container_of(handle, struct job_process, handle);
+    assert(deadline_of(process)->at_ns == 0);
+    deadline_clear(handle->job_loop, deadline_of(process));   /* nothing points to it any more */
     alloc_free(handle->job_loop->root, process->job_orphan);
     if (process->job_pidfd >= 0)
         close_pidfd(process);
@@ -294,6 +330,7 @@ static int start(struct job_loop *loop, struct job_process *process, struct spaw
     if (err < 0)
         return err;
     process->job_pidfd = -1;
+    deadline_of(process)->passed = look_again;
     process->job_flags = (options->group || options->session ? PROCESS_GROUP : 0U) |
                          (options->outlives ? PROCESS_OUTLIVES : 0U);
     process->job_orphan = orphan_new(loop->root);

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -152,6 +153,130 @@ START_TEST(an_exit_code_is_told_once)
     ck_assert_int_eq(last.code, 7);
     ck_assert_int_eq(last.signal, 0);
     ck_assert_uint_gt(last.memory_max_bytes, 4096);
+}
+END_TEST
+
+static pid_t tracer;
+static struct job_timer ticks;
+static unsigned ticks_left;
+static uint64_t turns_before;
+
+/* A process that traces `pid` and never waits for it. False: this system forbids that. */
+static bool trace(pid_t pid)
+{
+    int told[2], err = 0;
+    ck_assert_int_eq(pipe2(told, O_CLOEXEC), 0);
+    tracer = fork();
+    if (tracer == 0) {
+        err = ptrace(PTRACE_SEIZE, pid, NULL, NULL) < 0 ? errno : 0;
+        (void)!write(told[1], &err, sizeof err);
+        for (;;)
+            pause();
+    }
+    ck_assert_int_gt(tracer, 0);
+    ck_assert_int_eq(read(told[0], &err, sizeof err), sizeof err);
+    close(told[0]);
+    close(told[1]);
+    ck_assert_msg(err == 0 || err == EPERM, "ptrace: %s", strerror(err));
+    return err == 0;
+}
+
+static void stop_tracing(void)
+{
+    kill(tracer, SIGKILL);
+    ck_assert_int_eq(waitpid(tracer, NULL, 0), tracer);
+}
+
+static uint64_t turns(void)
+{
+    struct job_loop_stats stats;
+    job_loop_stats(loop, &stats);
+    return stats.turns;
+}
+
+/* It is dead meanwhile, and nothing is told. */
+static void count_turns(struct job_timer *timer)
+{
+    ck_assert_uint_eq(exits + closes, 0);
+    if (--ticks_left > 0)
+        return;
+    ck_assert_uint_lt(turns() - turns_before, 2000);
+    stop_tracing();
+    job_timer_close(timer, NULL);
+}
+
+static void is_killed_under_a_tracer(struct job_process *of, int status)
+{
+    ck_assert_ok(status);
+    starts++;
+    bool is_traced = trace(job_process_pid(of));
+    if (closes_at_exit)
+        ck_assert_ok(job_process_kill(of, SIGKILL));
+    else
+        job_process_close(of, closed);
+    if (!is_traced) {
+        fprintf(stderr, "not tested: this system forbids ptrace(2)\n");
+        stop_tracing();
+        return;
+    }
+    ticks_left = 10;
+    turns_before = turns();
+    ck_assert_ok(job_timer_open(loop, &ticks, count_turns));
+    ck_assert_ok(job_timer_start_repeating(&ticks, 20000000, 20000000));
+}
+
+START_TEST(a_dead_child_that_somebody_traces_is_told_when_it_can_be_waited_for_and_costs_nothing_before)
+{
+    static char *const arguments[] = {"sleep", "100", NULL};
+    for (int by_close = 0; by_close < 2; by_close++) {
+        struct job_process_options options = {.program = "sleep", .arguments = arguments};
+        memset(&process, 0, sizeof process);
+        starts = exits = closes = 0;
+        closes_at_exit = !by_close;
+        ck_assert_ok(job_process_open(loop, &process, &options, is_killed_under_a_tracer, exited));
+        ck_assert_int_eq(job_loop_run(loop), 0);
+        ck_assert_uint_eq(exits, !by_close);
+        ck_assert_uint_eq(closes, 1);
+        if (!by_close)
+            ck_assert_int_eq(last.signal, SIGKILL);
+    }
+}
+END_TEST
+
+/* It is dead, and looked at now and then: the loop has turned since. */
+static void lets_it_go(struct job_timer *timer)
+{
+    ck_assert_uint_eq(exits + closes, 0);
+    if (--ticks_left > 0)
+        return;
+    job_process_close(&process, closed);
+    job_timer_close(timer, NULL);
+}
+
+static void ends_under_a_tracer(struct job_process *of, int status)
+{
+    ck_assert_ok(status);
+    starts++;
+    if (trace(job_process_pid(of))) {
+        ticks_left = 10;
+        ck_assert_ok(job_timer_open(loop, &ticks, lets_it_go));
+        ck_assert_ok(job_timer_start_repeating(&ticks, 20000000, 20000000));
+    } else {
+        fprintf(stderr, "not tested: this system forbids ptrace(2)\n");
+    }
+    ck_assert_ok(job_process_kill(of, SIGKILL));
+}
+
+START_TEST(a_dead_child_that_somebody_traces_is_let_go_at_once)
+{
+    static char *const arguments[] = {"sleep", "100", NULL};
+    struct job_process_options options = {.program = "sleep", .arguments = arguments, .outlives = true};
+
+    ck_assert_ok(job_process_open(loop, &process, &options, ends_under_a_tracer, exited));
+    ck_assert_int_eq(job_loop_run(loop), 0);
+
+    ck_assert_uint_eq(closes, 1);
+    stop_tracing();   /* it can be waited for now: when the runtime closes */
 }
 END_TEST
 
@@ -907,6 +1032,8 @@ int main(void)
     TCase *ends = add_case(suite, "how it ends");
     tcase_add_test(ends, an_exit_code_is_told_once);
     tcase_add_test(ends, a_signal_that_killed_it_is_told);
+    tcase_add_test(ends, a_dead_child_that_somebody_traces_is_told_when_it_can_be_waited_for_and_costs_nothing_before);
+    tcase_add_test(ends, a_dead_child_that_somebody_traces_is_let_go_at_once);
     tcase_add_test(ends, why_there_is_no_program_is_told_before_anything_else);
     tcase_add_test(ends, arguments_that_are_too_long_are_told);
     tcase_add_loop_test(ends, a_signal_reaches_it_also_when_it_is_stopped, 0, 2);
