@@ -5,8 +5,11 @@
  *
  * A watch has one inotify descriptor, which does not block: the ring polls it, and the loop reads what there is, one batch a turn. An event
  * says a number, and a small table knows whose that is. The kernel may tell of an entry before the loop knows its number, since a thread
- * has added it: then the batch waits at that event until the entries in flight are known. A number is not given anew soon after, so what
- * belongs to nobody is late, and dropped.
+ * has added it: then the batch waits at that event until the entries in flight are known.
+ *
+ * Of an entry that was removed the kernel tells some more, at least IN_IGNORED, and that must not wait for others: one on a file system
+ * that hangs would hold up all events. Numbers are given upwards, and none anew before all have been. So what was known when the first of
+ * those in flight began, or was removed since, is nobody's: dropped. Without entries in flight all that is nobody's is.
  */
 #include "job/watch.h"
 
@@ -27,6 +30,10 @@ static const uint32_t flags_allowed = IN_ONLYDIR | IN_DONT_FOLLOW | IN_EXCL_UNLI
 
 struct watch_reader {
     struct list entries[WATCH_BUCKETS];   /* by their numbers */
+    int32_t newest;                       /* number that is known */
+    int32_t newest_before;                /* when the first of those in flight began */
+    int32_t forgotten[WATCH_FORGOTTEN];   /* removed since, or before; the oldest is replaced */
+    unsigned forgotten_count;
     size_t at, len;                       /* of what was read, what is not yet told */
     _Alignas(struct inotify_event) char bytes[WATCH_BATCH_BYTES];
 };
@@ -74,6 +81,32 @@ static struct job_watch_entry *find(const struct job_watch *watch, int32_t id)
     return NULL;
 }
 
+/* Is `number` at or before `other`? They begin anew at 1 when all have been given. */
+static bool is_no_later(int32_t number, int32_t other)
+{
+    return (uint32_t)other - (uint32_t)number < 1U << 30;
+}
+
+/* It was removed, though the kernel still tells of it. */
+static void note_forgotten(const struct job_watch *watch, int32_t id)
+{
+    struct watch_reader *reader = reader_of(watch);
+    reader->forgotten[reader->forgotten_count++ % WATCH_FORGOTTEN] = id;
+}
+
+/* An event without an entry may be of one in flight, unless it is certain that it is not. */
+static bool may_be_in_flight(const struct job_watch *watch, int32_t id)
+{
+    const struct watch_reader *reader = reader_of(watch);
+    if (watch->job_adding == 0 || is_no_later(id, reader->newest_before))
+        return false;
+    for (unsigned i = 0; i < WATCH_FORGOTTEN; i++) {
+        if (reader->forgotten[i] == id)
+            return false;
+    }
+    return true;
+}
+
 static void forget(struct job_watch_entry *entry)
 {
     list_remove(node_of(entry));
@@ -97,7 +130,7 @@ static bool tell_batch(struct job_watch *watch)
     while (handle_is_open(&watch->handle) && reader->at < reader->len) {
         const struct inotify_event *raw = (const struct inotify_event *)(const void *)(reader->bytes + reader->at);
         struct job_watch_entry *entry = raw->wd < 0 ? NULL : find(watch, raw->wd);
-        if (!entry && raw->wd >= 0 && watch->job_adding > 0) {
+        if (!entry && raw->wd >= 0 && may_be_in_flight(watch, raw->wd)) {
             JOB_MARK(watch_batch_waits);
             return false;
         }
@@ -236,8 +269,12 @@ static void add_ended(struct job_file_op *op, int status, struct job_buf **buf)
     (void)buf;
     watch->job_adding--;
     bool is_wanted = entry->job_state == ENTRY_ADDING && handle_is_open(&watch->handle);
-    if (status == 0 && !is_wanted)
+    if (status == 0 && !is_no_later(op->job_fd, reader_of(watch)->newest))
+        reader_of(watch)->newest = op->job_fd;
+    if (status == 0 && !is_wanted) {
         (void)inotify_rm_watch(watch->job_fd, op->job_fd);   /* what it has told meanwhile is dropped */
+        note_forgotten(watch, op->job_fd);
+    }
     if (!is_wanted)
         status = -ECANCELED;
     entry->job_id = op->job_fd;
@@ -275,7 +312,8 @@ int job_watch_add(struct job_watch *watch, struct job_watch_entry *entry, const 
     entry->job_added = added;
     entry->job_state = ENTRY_ADDING;
     list_init(node_of(entry));
-    watch->job_adding++;
+    if (watch->job_adding++ == 0)
+        reader_of(watch)->newest_before = reader_of(watch)->newest;
     return 0;
 }
 
@@ -290,6 +328,7 @@ int job_watch_remove(struct job_watch_entry *entry)
         return -EPERM;
     if (entry->job_state == ENTRY_WATCHED) {
         (void)inotify_rm_watch(watch->job_fd, entry->job_id);   /* EINVAL: the kernel has removed it, which is not told yet */
+        note_forgotten(watch, entry->job_id);
         forget(entry);
         return 0;
     }

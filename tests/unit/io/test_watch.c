@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <limits.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
 
@@ -16,17 +17,36 @@ enum {
 static struct job_runtime *runtime;
 static struct job_loop *loop;
 static struct job_watch watch;
-static struct job_watch_entry entry, second;
+static struct job_watch_entry entry, second, third;
+static sem_t slow_gate;
+static struct job_timer patience;
+static unsigned slow_adds;
 static struct job_path path = {.name = "."};
 static char directory[64];
 static int status_seen;
 static unsigned adds, events_count, closes, stop_after;
 static struct { struct job_watch_entry *entry; uint32_t mask, cookie; char name[32]; } seen[EVENTS_MAX];
 
+int __real_inotify_add_watch(int fd, const char *name, uint32_t mask);
+int __wrap_inotify_add_watch(int fd, const char *name, uint32_t mask);
+int __wrap_inotify_add_watch(int fd, const char *name, uint32_t mask)
+{
+    if (strcmp(name, "slow") == 0)
+        sem_wait(&slow_gate);
+    return __real_inotify_add_watch(fd, name, mask);
+}
+
+static void hears_nothing(struct job_timer *timer)
+{
+    (void)timer;
+    ck_abort_msg("%u events were told, and %u are to come", events_count, stop_after);
+}
+
 static void setup(void)
 {
     runtime = fixture_runtime();
     ck_assert_ok(job_loop_open(runtime, &loop, NULL));
+    ck_assert_ok(job_timer_open(loop, &patience, hears_nothing));
     (void)snprintf(directory, sizeof directory, "/tmp/test_watch.%*s", 6, "");
     memset(strchr(directory, ' '), 'X', 6);   /* what mkdtemp(3) wants */
     ck_assert_ptr_nonnull(mkdtemp(directory));
@@ -34,6 +54,8 @@ static void setup(void)
     memset(&watch, 0, sizeof watch);
     memset(&entry, 0, sizeof entry);
     memset(&second, 0, sizeof second);
+    memset(&third, 0, sizeof third);
+    slow_adds = 0;
     memset(seen, 0, sizeof seen);
     path = (struct job_path){.name = "."};
     status_seen = 1;
@@ -103,8 +125,10 @@ static void open_and_add(uint32_t events)
 static void run_until(unsigned count)
 {
     stop_after = count;
+    ck_assert_ok(job_timer_start(&patience, 10000000000U));
     while (events_count < count)
         ck_assert_int_eq(job_loop_run(loop), 1);
+    job_timer_stop(&patience);
 }
 
 static void close_and_run(void)
@@ -300,6 +324,74 @@ START_TEST(one_that_is_removed_before_it_was_added_tells_nothing)
     ck_assert_int_eq(status_seen, 0);   /* the kernel has let the first one go */
     ck_assert_uint_eq(events_count, 0);
     close_and_run();
+}
+END_TEST
+
+static void added_slowly(struct job_watch_entry *of, int status)
+{
+    ck_assert_ptr_eq(of, &third);
+    ck_assert_ok(status);
+    slow_adds++;
+}
+
+/* `third` is under way from here on, and on a file system that hangs. */
+static void add_slowly(void)
+{
+    ck_assert_int_eq(mkdir("slow", 0700), 0);
+    sem_init(&slow_gate, 0, 0);
+    ck_assert_ok(job_watch_add(&watch, &third, &(struct job_path){.name = "slow"}, IN_CREATE, added_slowly));
+}
+
+/* It is through, and hears of its own; of those before it nothing is left that would be told. */
+static void add_at_last(void)
+{
+    unsigned before = events_count;
+    sem_post(&slow_gate);
+    wait_until_added_in_the_kernel(2);
+    touch("slow/later");
+    run_until(before + 1);
+    ck_assert_uint_eq(slow_adds, 1);
+    expect(before, &third, IN_CREATE, "later");
+    close_and_run();
+    sem_destroy(&slow_gate);
+}
+
+START_TEST(one_that_is_removed_holds_up_nobody_while_a_slow_one_is_added)
+{
+    ck_assert_int_eq(mkdir("told", 0700), 0);
+    open_and_add(IN_CREATE);
+    add(&second, "told", IN_CREATE);
+    add_slowly();
+    ck_assert_ok(job_watch_remove(&entry));
+    touch("told/a");
+
+    run_until(1);
+
+    expect(0, &second, IN_CREATE, "a");
+    ck_assert_uint_eq(slow_adds, 0);
+    add_at_last();
+}
+END_TEST
+
+START_TEST(one_that_is_added_and_removed_behind_a_slow_one_holds_up_nobody)
+{
+    ck_assert_int_eq(mkdir("told", 0700), 0);
+    ck_assert_ok(job_watch_open(loop, &watch, changed));
+    add_slowly();
+    add(&entry, ".", IN_CREATE);
+    add(&second, "told", IN_CREATE);
+    ck_assert_ok(job_watch_remove(&entry));
+    ck_assert_ok(job_watch_add(&watch, &entry, &path, IN_CREATE, added_and_cancelled));
+    ck_assert_ok(job_watch_remove(&entry));   /* it may be too late for the thread */
+    while (adds < 3)
+        ck_assert_int_eq(job_loop_run(loop), 1);
+    touch("told/a");
+
+    run_until(1);
+
+    expect(0, &second, IN_CREATE, "a");
+    ck_assert_uint_eq(slow_adds, 0);
+    add_at_last();
 }
 END_TEST
 
@@ -606,6 +698,8 @@ int main(void)
     tcase_add_test(tcase, an_event_that_is_faster_than_added_waits_for_it);
     tcase_add_test(tcase, one_that_is_removed_before_it_was_added_tells_nothing);
     tcase_add_test(tcase, one_that_is_removed_tells_nothing_more);
+    tcase_add_test(tcase, one_that_is_removed_holds_up_nobody_while_a_slow_one_is_added);
+    tcase_add_test(tcase, one_that_is_added_and_removed_behind_a_slow_one_holds_up_nobody);
     tcase_add_test(tcase, a_callback_may_remove_its_entry);
     tcase_add_test(tcase, a_callback_may_close_the_watch);
     tcase_add_test(tcase, added_may_close_the_watch_though_events_wait);
