@@ -184,7 +184,7 @@ JOB_API int job_file_lock(const struct job_file *file, enum job_file_lock lock, 
 
 /**
  * Asks that an op end early. Its end arrives later, once, through `done`: -ECANCELED, or what it ends with. What a disk or a thread has
- * begun is not interrupted.
+ * begun is not interrupted; nothing follows it. The op's `count` says how much was done.
  *
  * @return 0: asked; -ENOENT: it is idle; -EINVAL: NULL; -EPERM: not the loop's thread
  * Thread: loop thread.

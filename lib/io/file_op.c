@@ -177,11 +177,17 @@ static int start_part(struct job_file_op *op)
     return err;
 }
 
+/* The part that was in flight may have succeeded all the same: nothing follows it. */
+static bool is_wanted(struct job_file_op *op)
+{
+    return handle_is_open(op->job_handle) && !file_ring_op(op)->is_cancelled;
+}
+
 /* A read that is short has met the end of the file, or was interrupted. To ask again finds out; but not with O_DIRECT, where what follows
  * would begin in the middle of a block. */
-static bool is_to_go_on(const struct job_file_op *op, int res)
+static bool is_to_go_on(struct job_file_op *op, int res)
 {
-    if (res <= 0 || op->count >= op->job_len || !handle_is_open(op->job_handle))
+    if (res <= 0 || op->count >= op->job_len || !is_wanted(op))
         return false;
     return op->job_call == CALL_WRITE || !(op->job_file->job_flags & FILE_DIRECT);
 }
@@ -203,8 +209,8 @@ static void ring_completed(struct op *ring_op, const struct completion *completi
     bool is_short = op->count < op->job_len;
     if (res == 0 && is_short && op->job_call == CALL_WRITE)
         res = -EIO;         /* the kernel takes nothing and says no reason */
-    else if (res > 0 && is_short && !handle_is_open(op->job_handle))
-        res = -ECANCELED;   /* there may be more, but the file is closing */
+    else if (res > 0 && is_short && !is_wanted(op))
+        res = -ECANCELED;   /* there may be more */
     end(op, res < 0 ? res : 0);
 }
 

@@ -167,6 +167,58 @@ START_TEST(direct_reads_and_writes_go_by_aligned_bufs)
 }
 END_TEST
 
+enum { PARTS = 8, PART_BYTES = 8 * 65536 };   /* 8 segments go to the kernel at a time */
+
+static struct job_buf *many_parts(void)
+{
+    struct job_buf *whole = pattern(65536, true);
+    for (unsigned i = 1; i < PARTS * 8; i++) {
+        struct job_buf *buf = pattern(65536, true);
+        ck_assert_ok(job_buf_append(whole, &buf));
+    }
+    return whole;
+}
+
+static uint64_t count_at_cancel;
+
+/* When the kernel has written a part, and is at one that is not the last. */
+static void cancels(struct job_timer *timer)
+{
+    if (ends == 0 && op.count > 0 && op.count < (PARTS - 1) * PART_BYTES) {
+        count_at_cancel = op.count;
+        ck_assert_ok(job_file_cancel(&op));
+    }
+    if (ends > 0 || count_at_cancel > 0)
+        job_timer_close(timer, NULL);
+}
+
+START_TEST(a_cancelled_write_goes_no_further_than_what_the_disk_has_begun)
+{
+    int err = open_file("a", O_RDWR | O_CREAT | O_DIRECT);
+    if (err == -EINVAL)
+        return;   /* a file system without O_DIRECT */
+    ck_assert_int_eq(err, 0);
+    unsigned cancelled = 0;
+    for (unsigned i = 0; i < 20 || cancelled == 0; i++) {   /* a write may be through before anybody looks */
+        struct job_timer timer = {0};
+        struct job_buf *buf = many_parts();
+        count_at_cancel = 0;
+        ends = 0;
+        ck_assert_ok(job_file_write(&file, &op, &buf, 0, ended));
+        if (i > 0) {   /* blocks that are there are written without a thread, and what the disk has begun is not interrupted */
+            ck_assert_ok(job_timer_open(loop, &timer, cancels));
+            ck_assert_ok(job_timer_start_repeating(&timer, 1, 20000));
+        }
+        run();
+        ck_assert_int_eq(status_seen, count_at_cancel > 0 ? -ECANCELED : 0);
+        if (count_at_cancel > 0)
+            ck_assert_uint_le(count_seen, count_at_cancel + PART_BYTES);
+        cancelled += count_at_cancel > 0;
+    }
+    close_file();
+}
+END_TEST
+
 START_TEST(appends_go_to_the_end)
 {
     make_file("a", 100);
@@ -438,6 +490,7 @@ int main(void)
     tcase_add_test(tcase, what_may_have_to_wait_is_not_read_at_once);
     tcase_add_test(tcase, many_segments_are_written_in_order);
     tcase_add_test(tcase, direct_reads_and_writes_go_by_aligned_bufs);
+    tcase_add_test(tcase, a_cancelled_write_goes_no_further_than_what_the_disk_has_begun);
     tcase_add_test(tcase, appends_go_to_the_end);
     tcase_add_test(tcase, the_current_position_moves_on);
     tcase_add_test(tcase, sync_truncate_allocate_advise_and_stat);
