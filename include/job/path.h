@@ -47,7 +47,8 @@ JOB_API int job_path_load_now(struct job_arena *arena, const struct job_path *pa
 /**
  * Writes a whole file so that whoever opens the name finds the old content or the new, never a part, also after a crash: a temporary file
  * beside it (.job- and a number, which a crash may leave), fsync, rename over the name, fsync of the directory. After an error the old
- * file is as it was, but for one of the last fsync: then the new one is there, perhaps not durable.
+ * file is as it was, but for one of the last fsync: then the new one is there, perhaps not durable. The directory must be readable: else
+ * -EACCES, as it could not be made durable.
  *
  * @param mode  permissions of the new file; 0: 0666, less the umask
  * @param buf   taken over on success; comes back in `done`

@@ -332,8 +332,8 @@ static int open_temporary(struct job_file_op *op, char *name, size_t size)
     return -EEXIST;
 }
 
-/* The name is durable when its directory is. */
-static int sync_directory(const struct job_path *path)
+/* Where the name of a path is. The descriptor, or a negative errno. */
+static int open_directory(const struct job_path *path)
 {
     char name[PATH_MAX];
     size_t len = directory_len(path->name);   /* with its slash: that is a directory's name as well */
@@ -342,15 +342,17 @@ static int sync_directory(const struct job_path *path)
     memcpy(name, path->name, len);
     name[len] = '\0';
     struct job_path directory = {.directory = path->directory, .name = len == 0 ? "." : name};
-    int fd = open_path(&directory, O_RDONLY | O_DIRECTORY, 0, 0);
-    if (fd < 0)
-        return fd;
+    return open_path(&directory, O_RDONLY | O_DIRECTORY, 0, 0);
+}
+
+/* The name is durable when its directory is. */
+static int sync_directory(int fd)
+{
     int err = (int)AGAIN_IF_INTERRUPTED(fsync(fd));
-    (void)sys_close(fd);   /* nothing was written */
     return err == -EINVAL ? 0 : err;   /* a file system that cannot: it keeps its names by other means */
 }
 
-static int call_store(struct job_file_op *op)
+static int replace(struct job_file_op *op)
 {
     char name[PATH_MAX];
     const struct job_path *path = &op->job_paths[0];
@@ -365,11 +367,22 @@ static int call_store(struct job_file_op *op)
         err = closed;
     if (err == 0)
         err = (int)AGAIN_IF_INTERRUPTED(renameat(directory_of(path), name, directory_of(path), path->name));
-    if (err < 0) {
+    if (err < 0)
         (void)unlinkat(directory_of(path), name, 0);   /* what failed first is told */
-        return err;
-    }
-    return sync_directory(path);
+    return err;
+}
+
+/* What may be refused comes first: once the name is the new file's, only the fsync can fail. */
+static int call_store(struct job_file_op *op)
+{
+    int directory = open_directory(&op->job_paths[0]);
+    if (directory < 0)
+        return directory;
+    int err = replace(op);
+    if (err == 0)
+        err = sync_directory(directory);
+    (void)sys_close(directory);   /* nothing was written */
+    return err;
 }
 
 /* Most directories are small, and their lists may wait for long: a few of them would fill an arena. */

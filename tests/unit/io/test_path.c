@@ -96,6 +96,35 @@ START_TEST(a_store_replaces_the_file_or_leaves_it_and_nothing_beside_it)
 }
 END_TEST
 
+START_TEST(a_store_into_a_directory_that_cannot_be_synced_is_refused_before_the_file_is_replaced)
+{
+    static const uid_t nobody = 65534;
+    bool is_root = geteuid() == 0;   /* who may read all */
+    ck_assert_int_eq(mkdir("sub", 0700), 0);
+    make_file("sub/a", 1000);
+    if (is_root) {
+        ck_assert_int_eq(chown(".", nobody, (gid_t)-1), 0);
+        ck_assert_int_eq(chown("sub", nobody, (gid_t)-1), 0);
+        ck_assert_int_eq(seteuid(nobody), 0);
+    }
+    ck_assert_int_eq(chmod("sub", 0300), 0);
+    struct job_buf *buf = pattern(2000, false);
+    struct job_path path = at("sub/a");
+
+    ck_assert_ok(job_path_store(&home.handle, &op, &path, 0, &buf, ended));
+    run();
+
+    ck_assert_int_eq(status_seen, -EACCES);
+    ck_assert_int_eq(chmod("sub", 0700), 0);
+    struct stat status;
+    ck_assert_int_eq(stat("sub/a", &status), 0);
+    ck_assert_int_eq(status.st_size, 1000);
+    ck_assert_uint_eq(names_in("sub"), 1);
+    if (is_root)
+        ck_assert_int_eq(seteuid(0), 0);
+}
+END_TEST
+
 /* As long as the kernel allows, with its directory and without. */
 START_TEST(the_longest_names_are_stored_and_loaded)
 {
@@ -207,6 +236,7 @@ int main(void)
     tcase_add_test(tcase, a_path_is_held_beneath_its_directory_when_asked);
     tcase_add_test(tcase, a_file_is_loaded_whole_whatever_its_size);
     tcase_add_test(tcase, a_store_replaces_the_file_or_leaves_it_and_nothing_beside_it);
+    tcase_add_test(tcase, a_store_into_a_directory_that_cannot_be_synced_is_refused_before_the_file_is_replaced);
     tcase_add_test(tcase, the_longest_names_are_stored_and_loaded);
     tcase_add_test(tcase, a_directory_lists_every_name_once);
     tcase_add_test(tcase, names_are_made_moved_and_removed);
