@@ -28,6 +28,7 @@
 
 enum {
     LOAD_TRY_BYTES = 65536,      /* what a loop copies at once: some 5 us */
+    LOAD_ROOM_MAX = 1 << 30,     /* a buf's */
     LOAD_FIRST_BYTES = 4096,     /* for files that say they are empty: those of /proc are not */
     LIST_BYTES = 60000,          /* of entries in one segment: a slot of 64 KiB */
     NAME_TRIES = 100,            /* temporary names before we give up */
@@ -212,7 +213,13 @@ static struct job_arena *arena_of(struct job_file_op *op)
     return op->job_handle->job_loop->arena;
 }
 
-/* Room behind what was read: the buf grows by moving to one of twice the size. */
+/* One byte more, to see the end. */
+static size_t room_wanted(size_t len)
+{
+    return min_size(len + 1, LOAD_ROOM_MAX);
+}
+
+/* Room behind what was read, as far as a buf can have it: the buf grows by moving to one of twice the size. */
 static int grow(struct job_buf **buf, size_t limit)
 {
     size_t len = job_buf_len(*buf), room;
@@ -220,7 +227,9 @@ static int grow(struct job_buf **buf, size_t limit)
     if (room > 0)
         return 0;
     struct job_buf *larger = NULL;
-    size_t wanted = min_size(limit + 1, max_size(2 * len, LOAD_FIRST_BYTES));
+    size_t wanted = min_size(room_wanted(limit), max_size(2 * len, LOAD_FIRST_BYTES));
+    if (wanted <= len)
+        return 0;
     int err = job_buf_alloc(job_buf_arena(*buf), wanted, NULL, &larger);
     if (err == 0)
         err = job_buf_write(larger, job_buf_data(*buf), len);
@@ -230,11 +239,20 @@ static int grow(struct job_buf **buf, size_t limit)
     return err;
 }
 
+/* The buf is as large as one can be: is there more? */
+static int check_end(int fd, size_t len, int flags)
+{
+    char more;
+    struct iovec vector = {.iov_base = &more, .iov_len = 1};
+    long n = AGAIN_IF_INTERRUPTED(preadv2(fd, &vector, 1, flags ? (off_t)len : -1, flags));
+    return n > 0 ? -EFBIG : (int)n;
+}
+
 /* To the end of the file, which may not be where its size says: it grows, it shrinks, or it is one of /proc. `flags` of preadv2(2). */
 static int read_to_end(struct job_arena *arena, int fd, size_t size, size_t limit, int flags, struct job_buf **out)
 {
     struct job_buf *buf = NULL;
-    int err = job_buf_alloc(arena, min_size(size, limit) + 1, NULL, &buf);   /* 1: to see the end */
+    int err = job_buf_alloc(arena, room_wanted(min_size(size, limit)), NULL, &buf);
     while (err == 0) {
         size_t room, len = job_buf_len(buf);
         err = grow(&buf, limit);
@@ -242,6 +260,10 @@ static int read_to_end(struct job_arena *arena, int fd, size_t size, size_t limi
             break;
         struct iovec vector = {.iov_base = job_buf_room(buf, &room)};
         vector.iov_len = room;
+        if (room == 0) {
+            err = check_end(fd, len, flags);
+            break;
+        }
         long n = AGAIN_IF_INTERRUPTED(preadv2(fd, &vector, 1, flags ? (off_t)len : -1, flags));
         if (n <= 0) {
             err = (int)n;
