@@ -31,7 +31,7 @@ struct job_stream_events {
     /* After its last operation and its last task: its memory is yours again. May be NULL. */
     void (*closed)(struct job_stream *stream);
     /* Of job_stream_connect(): 0, or the errno with which it failed (-ECONNREFUSED …, -ETIMEDOUT); then nothing else comes until the
-     * stream is closed. NULL: a failure is told by `end`. */
+     * stream is closed, and notices only by that. NULL: a failure is told by `end`. */
     void (*connected)(struct job_stream *stream, int status);
     /* There is room to send again: once, when the queue has fallen to the low mark after it was above the high one, or when what refused a
      * send has passed (job_stream_write() said -ENOMEM). May be NULL. */
@@ -78,7 +78,8 @@ struct job_stream {
     void *job_admitted[2];
     struct job_connection *job_connection;   /* being detached: what it will be */
     void (*job_detached)(struct job_stream *stream, struct job_connection **connection);
-    uint64_t job_reserved[1];
+    int job_begun;                      /* what connect(2) said at once */
+    uint32_t job_reserved0;
 };
 
 /**
@@ -290,7 +291,7 @@ JOB_API int job_stream_set_deadline(struct job_stream *stream, uint64_t timeout_
 
 /* What job_stream_cancel() ends. */
 enum job_stream_part {
-    JOB_STREAM_CONNECT = 1,   /* `connected` comes with -ECANCELED; the stream is to be closed then */
+    JOB_STREAM_CONNECT = 1,   /* `connected` comes with -ECANCELED, and nothing behind it until the stream is closed */
     JOB_STREAM_EXPECT = 2,    /* what was expected comes as it comes, beginning with what has been gathered */
     JOB_STREAM_SEND = 4,      /* what is queued goes back to its arena, but for what the kernel has begun, which is sent whole */
     JOB_STREAM_ALL = 7,

@@ -36,7 +36,8 @@ static void deliver_later(struct job_mail *mail)
         stream_receive_resume(stream);
     if (handle_is_open(&stream->handle) && (what & STREAM_LATER_ROOM))
         stream_tell_room(stream);
-    if (handle_is_open(&stream->handle) && (what & (STREAM_LATER_NOTICE | STREAM_LATER_FLUSH)))
+    bool may_notice = handle_is_open(&stream->handle) && !stream_has(stream, STREAM_UNCONNECTED);
+    if (may_notice && (what & (STREAM_LATER_NOTICE | STREAM_LATER_FLUSH)))
         stream_notices_tell(stream, stream->job_error);
     if (what & STREAM_LATER_FINISH)
         stream_finish_step(stream);

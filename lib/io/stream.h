@@ -59,7 +59,10 @@ enum stream_flag {
     STREAM_MAY_MISS_END = 1 << 25,  /* its receive may miss the end (stream_hangup.c) */
     STREAM_STARVED = 1 << 26,       /* its receive waits in the engine for memory */
 
+    STREAM_UNCONNECTED = 1 << 27,   /* it could not be connected: that has been told, and until the close nothing else is */
+
     STREAM_SILENT = STREAM_LEAVING | STREAM_HELD,               /* any of them: tells nothing now */
+    STREAM_UNSENT = STREAM_HELD | STREAM_CONNECTING | STREAM_UNCONNECTED,   /* any of them: sends nothing, and tells nothing of that */
     STREAM_UNRECEIVED = STREAM_SILENT | STREAM_CONNECTING,      /* any of them: does not begin to receive */
 };
 

@@ -27,6 +27,7 @@ static void tell_connected(struct job_stream *stream, int status)
 void stream_connect_failed(struct job_stream *stream, int err)
 {
     stream_clear(stream, STREAM_CONNECTING);
+    stream_set(stream, STREAM_UNCONNECTED);
     stream->job_error = err;
     stream->job_flags |= (uint32_t)STREAM_ENDED | (uint32_t)STREAM_END_TOLD;
     stream_receive_cancel(stream);
@@ -50,7 +51,7 @@ static void connected(struct job_stream *stream)
 /* How it went: the socket knows, once. */
 void stream_connect_ended(struct job_stream *stream)
 {
-    int err = stream->job_error;
+    int err = stream->job_error < 0 ? stream->job_error : stream->job_begun;
     socklen_t len = sizeof err;
     if (!stream_has(stream, STREAM_CONNECTING))
         return;   /* it has timed out */
@@ -131,8 +132,8 @@ int job_stream_connect(struct job_loop *loop, struct job_stream *stream, const c
     if (err < 0)
         goto abandon;
     if (begun != -EINPROGRESS) {
-        stream->job_error = begun;
-        stream_later(stream, STREAM_LATER_CONNECT);   /* `connected` does not come inside this call */
+        stream->job_begun = begun;
+        stream_later(stream, STREAM_LATER_CONNECT);   /* `connected` does not come inside this call, and what is sent before is queued */
     }
     stream_timeout_update(stream);
     return 0;

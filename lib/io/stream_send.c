@@ -137,8 +137,7 @@ static void all_sent(struct job_stream *stream)
 
 void stream_flush(struct job_stream *stream)
 {
-    bool is_held = stream_has(stream, STREAM_CONNECTING) || stream_has(stream, STREAM_HELD);
-    if (op_is_in_flight(stream_send_op(stream)) || is_held)
+    if (op_is_in_flight(stream_send_op(stream)) || stream_has(stream, STREAM_UNSENT))
         return;
     if (stream->job_error < 0) {
         fail_sending(stream, stream->job_error);

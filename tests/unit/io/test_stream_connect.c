@@ -170,7 +170,7 @@ START_TEST(a_refusal_is_told_by_connected_alone_and_what_was_queued_goes_back)
     int fd = closed_port(address, sizeof address);
     in_connected = close_client;
     ck_assert_ok(job_stream_connect(loop, &client, _i ? "unix:@nobody-listens-here" : address, NULL, &events));
-    (void)job_stream_write(&client, "hello", 5);
+    ck_assert_ok(job_stream_write(&client, "hello", 5));
 
     ck_assert_int_eq(job_loop_run(loop), 0);
 
@@ -179,18 +179,6 @@ START_TEST(a_refusal_is_told_by_connected_alone_and_what_was_queued_goes_back)
     ck_assert_uint_eq(ends, 0);
     ck_assert_uint_eq(closes, 1);
     close(fd);
-}
-END_TEST
-
-START_TEST(without_connected_a_failure_is_told_by_end)
-{
-    ck_assert_ok(job_stream_connect(loop, &client, "unix:@nobody-listens-here", NULL, &no_connected));
-
-    ck_assert_int_eq(job_loop_run(loop), 0);
-
-    ck_assert_uint_eq(ends, 1);
-    ck_assert_int_eq(end_status, -ECONNREFUSED);
-    ck_assert_uint_eq(closes, 1);
 }
 END_TEST
 
@@ -217,6 +205,84 @@ static void close_hole(int fd, const int fillers[4])
     for (int i = 0; i < 4; i++)
         close(fillers[i]);
 }
+
+static unsigned sents, notices;
+static int notice_status;
+static struct job_timer a_turn_later;
+
+static void on_sent(struct job_stream *stream, int status)
+{
+    (void)stream, (void)status;
+    sents++;
+}
+
+static void on_notice(struct job_notice *notice, int status)
+{
+    (void)notice;
+    notices++;
+    notice_status = status;
+}
+
+static void close_in_silence(struct job_timer *of)
+{
+    ck_assert_uint_eq(sents + notices + ends, 0);
+    close_client();
+    job_timer_close(of, NULL);
+}
+
+static void close_a_turn_later(void)
+{
+    ck_assert_int_eq(job_stream_write(&client, "x", 1), connect_status);
+    ck_assert_ok(job_timer_open(loop, &a_turn_later, close_in_silence));
+    ck_assert_ok(job_timer_start(&a_turn_later, MS));
+}
+
+/* At once, in the turn in which something was queued, and later. */
+START_TEST(after_a_connect_that_failed_nothing_comes_until_the_close)
+{
+    static const int statuses[] = {-ECONNREFUSED, -ECONNREFUSED, -ETIMEDOUT};
+    struct job_stream_events all = events;
+    struct job_notice notice = {.sent = on_notice};
+    struct job_connect_options options = {.timeout_ns = 20 * MS};
+    char address[JOB_ADDRESS_TEXT] = "unix:@nobody-listens-here";
+    int fillers[4], fd = -1;
+    if (_i == 1)
+        fd = closed_port(address, sizeof address);
+    else if (_i == 2)
+        fd = black_hole(address, sizeof address, fillers);
+    all.sent = on_sent;
+    sents = notices = 0;
+    in_connected = close_a_turn_later;
+    ck_assert_ok(job_stream_connect(loop, &client, address, _i == 2 ? &options : NULL, &all));
+    ck_assert_ok(job_stream_write(&client, "hello", 5));   /* it is queued, whatever connect(2) has said */
+    ck_assert_ok(job_stream_notify(&client, &notice));
+
+    ck_assert_int_eq(job_loop_run(loop), 0);
+
+    ck_assert_int_eq(connect_status, statuses[_i]);
+    ck_assert_uint_eq(connects, 1);
+    ck_assert_uint_eq(closes, 1);
+    ck_assert_uint_eq(sents, 0);
+    ck_assert_uint_eq(notices, 1);
+    ck_assert_int_eq(notice_status, statuses[_i]);
+    if (_i == 2)
+        close_hole(fd, fillers);
+    else if (_i == 1)
+        close(fd);
+}
+END_TEST
+
+START_TEST(without_connected_a_failure_is_told_by_end)
+{
+    ck_assert_ok(job_stream_connect(loop, &client, "unix:@nobody-listens-here", NULL, &no_connected));
+
+    ck_assert_int_eq(job_loop_run(loop), 0);
+
+    ck_assert_uint_eq(ends, 1);
+    ck_assert_int_eq(end_status, -ECONNREFUSED);
+    ck_assert_uint_eq(closes, 1);
+}
+END_TEST
 
 START_TEST(a_peer_that_does_not_answer_is_given_up_at_the_time_out)
 {
@@ -334,6 +400,7 @@ int main(void)
     tcase_add_loop_test(tcase, a_client_is_connected_once_receives_and_its_sends_wait_for_the_connection, 0, ADDRESSES);
     tcase_add_test(tcase, both_addresses_and_the_options_are_those_asked_for);
     tcase_add_loop_test(tcase, a_refusal_is_told_by_connected_alone_and_what_was_queued_goes_back, 0, 2);
+    tcase_add_loop_test(tcase, after_a_connect_that_failed_nothing_comes_until_the_close, 0, 3);
     tcase_add_test(tcase, without_connected_a_failure_is_told_by_end);
     tcase_add_loop_test(tcase, a_peer_that_does_not_answer_is_given_up_at_the_time_out, 0, 2);
     tcase_add_loop_test(tcase, close_cancels_and_finish_does_not_wait_longer_than_it_may, 0, 3);
