@@ -170,9 +170,11 @@ static bool is_text(const char *text, size_t max)
     return len > 0 && len <= max;
 }
 
-/* A number that getaddrinfo(3) would cut to 16 bits. */
+/* A number that getaddrinfo(3) would cut to 16 bits; or one with a space or a sign in front, which it takes as well. */
 static bool is_no_port(const char *service)
 {
+    if (strchr(" \t\n\v\f\r+-", service[0]))
+        return true;
     return service[strspn(service, "0123456789")] == '\0' && strtoul(service, NULL, 10) > UINT16_MAX;
 }
 

@@ -399,6 +399,9 @@ START_TEST(bad_arguments_change_nothing)
     ck_assert_int_eq(ask("localhost", long_service), -EINVAL);
     ck_assert_int_eq(ask("localhost", "65536"), -EINVAL);
     ck_assert_int_eq(ask("localhost", "99999999999999999999999"), -EINVAL);
+    static const char *const no_ports[] = {" 80", "+80", "-80", "\t80", "\n80", " 65616", "+65616", "-65456"};
+    for (unsigned i = 0; i < sizeof no_ports / sizeof no_ports[0]; i++)
+        ck_assert_int_eq(ask("localhost", no_ports[i]), -EINVAL);
     options.family = AF_UNIX;
     ck_assert_int_eq(job_resolve_start(&home.handle, &resolve, &options, ended), -EINVAL);
     run();
