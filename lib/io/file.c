@@ -140,7 +140,7 @@ int job_file_descriptor(const struct job_file *file)
 
 void job_file_close(struct job_file *file, void (*closed)(struct job_file *file))
 {
-    if (!file || !handle_is_open(&file->handle))
+    if (!file || !handle_may_close(&file->handle))
         return;
     file->job_on_closed = closed;
     (void)handle_close(&file->handle);

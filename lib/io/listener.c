@@ -259,7 +259,7 @@ uint16_t job_listener_port(const struct job_listener *listener)
 
 void job_listener_close(struct job_listener *listener, void (*closed)(struct job_listener *listener))
 {
-    if (!listener || !handle_is_open(&listener->handle))
+    if (!listener || !handle_may_close(&listener->handle))
         return;
     listener->job_on_closed = closed;
     (void)handle_close(&listener->handle);

@@ -411,7 +411,7 @@ int job_process_pid(const struct job_process *process)
 
 void job_process_close(struct job_process *process, void (*closed)(struct job_process *process))
 {
-    if (!process || !handle_is_open(&process->handle))
+    if (!process || !handle_may_close(&process->handle))
         return;
     process->job_on_closed = closed;
     (void)handle_close(&process->handle);

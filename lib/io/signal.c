@@ -189,7 +189,7 @@ close_fd:
 
 void job_signal_close(struct job_signal *handle, void (*closed)(struct job_signal *signal))
 {
-    if (!handle || !handle_is_open(&handle->handle))
+    if (!handle || !handle_may_close(&handle->handle))
         return;
     handle->job_on_closed = closed;
     (void)handle_close(&handle->handle);

@@ -339,7 +339,7 @@ int job_watch_remove(struct job_watch_entry *entry)
 
 void job_watch_close(struct job_watch *watch, void (*closed)(struct job_watch *watch))
 {
-    if (!watch || !handle_is_open(&watch->handle))
+    if (!watch || !handle_may_close(&watch->handle))
         return;
     watch->job_on_closed = closed;
     (void)handle_close(&watch->handle);

@@ -138,7 +138,7 @@ void handle_tell_elsewhere(const struct job_handle *handle, const char *call)
 
 bool handle_close(struct job_handle *handle)
 {
-    if (!handle_is_open(handle) || !handle_is_here(handle, "close"))
+    if (!handle_may_close(handle))
         return false;
     handle_hold(handle);   /* what ends while we cancel must not deliver `closed` before we are through */
     set_flags(handle, 0, HANDLE_UNREFERENCED | HANDLE_IDLE);

@@ -69,6 +69,12 @@ static inline bool handle_is_open(const struct job_handle *handle)
     return handle_state(handle) == HANDLE_OPEN;
 }
 
+/* May the user's close begin? Else nothing of the handle is touched: on another thread that would be a race with its loop. */
+static inline bool handle_may_close(const struct job_handle *handle)
+{
+    return handle_is_open(handle) && handle_is_here(handle, "close");
+}
+
 static inline bool handle_is_referenced(const struct job_handle *handle)
 {
     return (handle->job_state & HANDLE_UNREFERENCED) == 0;

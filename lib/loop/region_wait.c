@@ -150,7 +150,7 @@ int job_region_waiter_wait64(struct job_region_waiter *waiter, struct job_region
 
 void job_region_waiter_close(struct job_region_waiter *waiter, void (*closed)(struct job_region_waiter *waiter))
 {
-    if (!waiter || !handle_is_open(&waiter->handle) || !handle_is_here(&waiter->handle, "job_region_waiter_close"))
+    if (!waiter || !handle_may_close(&waiter->handle))
         return;
     waiter->job_on_closed = closed;
     (void)handle_close(&waiter->handle);

@@ -152,7 +152,7 @@ bool job_timer_is_armed(const struct job_timer *timer)
 
 void job_timer_close(struct job_timer *timer, void (*closed)(struct job_timer *timer))
 {
-    if (!timer || !handle_is_open(&timer->handle))
+    if (!timer || !handle_may_close(&timer->handle))
         return;
     timer->job_on_closed = closed;
     (void)handle_close(&timer->handle);

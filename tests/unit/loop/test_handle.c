@@ -1,4 +1,5 @@
 /* test_handle.c — the life that all handles share; calls on the wrong thread and in a forked child; a flood starves nobody. */
+#include <signal.h>
 #include <sys/wait.h>
 
 #include "support/fixture.h"
@@ -109,16 +110,114 @@ START_TEST(calls_on_the_wrong_thread_are_refused_or_ignored_with_a_line_in_the_l
 }
 END_TEST
 
+static struct job_listener listener;
+static struct job_file file;
+static struct job_process process;
+static struct job_signal signals;
+static struct job_watch watch;
+
+static void timer_of_another(struct job_timer *of)
+{
+    (void)of;
+    ck_abort_msg("the timer's `closed` is not the loop's");
+}
+
+static void listener_of_another(struct job_listener *of)
+{
+    (void)of;
+    ck_abort_msg("the listener's `closed` is not the loop's");
+}
+
+static void file_of_another(struct job_file *of)
+{
+    (void)of;
+    ck_abort_msg("the file's `closed` is not the loop's");
+}
+
+static void process_of_another(struct job_process *of)
+{
+    (void)of;
+    ck_abort_msg("the process's `closed` is not the loop's");
+}
+
+static void signals_of_another(struct job_signal *of)
+{
+    (void)of;
+    ck_abort_msg("the signals' `closed` is not the loop's");
+}
+
+static void watch_of_another(struct job_watch *of)
+{
+    (void)of;
+    ck_abort_msg("the watch's `closed` is not the loop's");
+}
+
+static void *closes_all(void *arg)
+{
+    job_timer_close(&timer, timer_of_another);
+    job_listener_close(&listener, listener_of_another);
+    job_file_close(&file, file_of_another);
+    job_process_close(&process, process_of_another);
+    job_signal_close(&signals, signals_of_another);
+    job_watch_close(&watch, watch_of_another);
+    return arg;
+}
+
+static void not_accepted(struct job_listener *of, struct job_incoming *incoming)
+{
+    (void)of, (void)incoming;
+}
+
+static void caught(struct job_signal *of, int number)
+{
+    (void)of, (void)number;
+}
+
+static void changed(struct job_watch *of, struct job_watch_entry *entry, const struct job_watch_event *event)
+{
+    (void)of, (void)entry, (void)event;
+}
+
+static void started(struct job_process *of, int status)
+{
+    (void)of, (void)status;
+}
+
+START_TEST(a_close_on_the_wrong_thread_leaves_no_callback_behind)
+{
+    pthread_t thread;
+    sigset_t set;
+    int fds[2];
+    static const int number = SIGUSR1;
+    static char *const arguments[] = {"sleep", "100", NULL};
+    sigemptyset(&set);
+    sigaddset(&set, number);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
+    ck_assert_ok(job_timer_open(loop, &timer, on_fired));
+    ck_assert_ok(job_listener_open(loop, &listener, &(struct job_listener_options){.address = "127.0.0.1"}, not_accepted));
+    ck_assert_ok(job_file_adopt(loop, &file, fds[0]));
+    ck_assert_ok(job_signal_open(loop, &signals, &number, 1, caught));
+    ck_assert_ok(job_watch_open(loop, &watch, changed));
+    ck_assert_ok(job_process_open(loop, &process,
+                                  &(struct job_process_options){.program = "sleep", .arguments = arguments}, started, NULL));
+    job_loop_stop(loop);
+    ck_assert_int_eq(job_loop_run(loop), 1);   /* the loop belongs to this thread now */
+
+    ck_assert_int_eq(pthread_create(&thread, NULL, closes_all, NULL), 0);
+    pthread_join(thread, NULL);
+
+    ck_assert_uint_eq(error_lines, 6);
+    ck_assert_int_eq(job_loop_close(&loop, 0), 0);   /* closes them all */
+    ck_assert_ok(job_loop_open(runtime, &loop, NULL));   /* for teardown */
+    close(fds[1]);
+}
+END_TEST
+
 static void counts_call(struct job_call *call)
 {
     (void)call;
     call_count++;
-}
-
-static void not_accepted(struct job_listener *listener, struct job_incoming *incoming)
-{
-    (void)listener;
-    (void)incoming;
 }
 
 START_TEST(every_call_with_a_loop_is_refused_in_a_forked_child)
@@ -131,7 +230,7 @@ START_TEST(every_call_with_a_loop_is_refused_in_a_forked_child)
     if (child == 0) {
         struct job_loop *same = loop, *other = NULL;
         struct job_timer fresh = {0};
-        struct job_listener listener = {0};
+        struct job_listener unopened = {0};
         int fds[2];
         fixture_pair(fds);
         job_loop_stop(loop);
@@ -139,7 +238,7 @@ START_TEST(every_call_with_a_loop_is_refused_in_a_forked_child)
         is_right = is_right && job_loop_open(runtime, &other, NULL) == -EPERM && !other;
         is_right = is_right && job_loop_call(loop, &call) == -EPERM && job_loop_defer(loop, &call) == -EPERM;
         is_right = is_right && job_timer_open(loop, &fresh, on_fired) == -EPERM && job_timer_start(&timer, 0) == -EPERM;
-        is_right = is_right && job_listener_open(loop, &listener, NULL, not_accepted) == -EPERM;
+        is_right = is_right && job_listener_open(loop, &unopened, NULL, not_accepted) == -EPERM;
         is_right = is_right && job_stream_adopt(loop, &stream, fds[0], &events) == -EPERM;
         is_right = is_right && job_stream_send(&stream, &buf) == -EPERM && job_stream_shutdown(&stream) == -EPERM;
         is_right = is_right && job_stream_write(&stream, "x", 1) == -EPERM;
@@ -253,6 +352,7 @@ int main(void)
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_set_timeout(tcase, 30);
     tcase_add_test(tcase, calls_on_the_wrong_thread_are_refused_or_ignored_with_a_line_in_the_log);
+    tcase_add_test(tcase, a_close_on_the_wrong_thread_leaves_no_callback_behind);
     tcase_add_test(tcase, every_call_with_a_loop_is_refused_in_a_forked_child);
     tcase_add_test(tcase, accessors_of_nothing_say_nothing);
     tcase_add_test(tcase, a_flood_of_calls_and_timers_starves_neither_streams_nor_other_timers);
