@@ -32,14 +32,19 @@ static int parse_unix(struct address *address, const char *path)
     return 0;
 }
 
-/* Digits alone, to the end of the text. */
-static int parse_port(const char *text)
+/* Digits alone, to the end of the text. -EINVAL: no number, or above `max`. */
+static int64_t parse_number(const char *text, uint32_t max)
 {
     char *end = NULL;
     if (*text < '0' || *text > '9')
         return -EINVAL;
-    unsigned long port = strtoul(text, &end, 10);
-    return *end == '\0' && port <= PORT_MAX ? (int)port : -EINVAL;
+    unsigned long number = strtoul(text, &end, 10);
+    return *end == '\0' && number <= max ? (int64_t)number : -EINVAL;
+}
+
+static int parse_port(const char *text)
+{
+    return (int)parse_number(text, PORT_MAX);
 }
 
 static int parse_in(struct address *address, const char *host, int port)
@@ -58,7 +63,7 @@ static int parse_in6(struct address *address, char *host, int port)
     char *scope = strchr(host, '%');
     if (scope) {
         *scope++ = '\0';
-        int number = parse_port(scope);
+        int64_t number = parse_number(scope, UINT32_MAX);
         address->in6.sin6_scope_id = number > 0 ? (unsigned)number : if_nametoindex(scope);
         if (address->in6.sin6_scope_id == 0)
             return -EINVAL;

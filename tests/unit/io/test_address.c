@@ -1,6 +1,8 @@
 /* test_address.c — numeric addresses there and back, and nothing else. */
 #include "io/address.h"
 
+#include <arpa/inet.h>
+
 #include "support/fixture.h"
 
 static const struct {
@@ -66,6 +68,26 @@ START_TEST(a_path_may_be_as_long_as_the_kernel_allows_and_no_longer)
 }
 END_TEST
 
+START_TEST(an_interface_without_a_name_is_a_number_of_any_size_there_and_back)
+{
+    static const uint32_t scopes[] = {1, 65535, 65536, 2000000000, UINT32_MAX};
+    for (unsigned i = 0; i < sizeof scopes / sizeof scopes[0]; i++) {
+        char text[JOB_ADDRESS_TEXT];
+        struct sockaddr_storage address;
+        struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(80), .sin6_scope_id = scopes[i]};
+        socklen_t len;
+        ck_assert_int_eq(inet_pton(AF_INET6, "fe80::1", &in6.sin6_addr), 1);
+        ck_assert_ok(job_address_format((struct sockaddr *)&in6, sizeof in6, text, sizeof text));
+        ck_assert_msg(job_address_parse(text, &address, &len) == 0, "%s", text);
+        ck_assert_uint_eq(((struct sockaddr_in6 *)&address)->sin6_scope_id, scopes[i]);
+    }
+    struct sockaddr_storage address;
+    socklen_t len;
+    ck_assert_int_eq(job_address_parse("[fe80::1%4294967296]:80", &address, &len), -EINVAL);
+    ck_assert_int_eq(job_address_parse("[fe80::1%99999999999999999999]:80", &address, &len), -EINVAL);
+}
+END_TEST
+
 START_TEST(what_has_no_text_is_refused)
 {
     char text[JOB_ADDRESS_TEXT];
@@ -109,6 +131,7 @@ int main(void)
     tcase_add_test(tcase, an_address_is_the_same_text_after_both_ways);
     tcase_add_test(tcase, names_and_nonsense_are_refused);
     tcase_add_test(tcase, a_path_may_be_as_long_as_the_kernel_allows_and_no_longer);
+    tcase_add_test(tcase, an_interface_without_a_name_is_a_number_of_any_size_there_and_back);
     tcase_add_test(tcase, what_has_no_text_is_refused);
     tcase_add_test(tcase, a_port_may_stand_beside_the_address_but_not_twice);
     suite_add_tcase(suite, tcase);
