@@ -223,7 +223,7 @@ static int open_uring(struct ring_engine *ring, unsigned entries)
     if (feature_is_on(&root->features, FEATURE_NO_IOWAIT))
         ring->wait_flags = ENTER_NO_IOWAIT;
     for (unsigned i = 0; i < ring->uring.sq.ring_entries; i++)
-        ring->uring.sq.array[i] = i;   /* SQE i stands at place i: ring_ring_enter() only moves the tail */
+        ring->uring.sq.array[i] = i;   /* SQE i stands at place i: ring_enter() only moves the tail */
     return 0;
 }
 
