@@ -287,7 +287,7 @@ static int dispose(struct job_loop *loop, int drained)
     arena_unstarve(loop->arena, &loop->memory_starved);
     if (drained < 0) {
         loop_tell_hung(loop);
-        return -ETIMEDOUT;
+        return drained;
     }
     lanes_close(loop);
     (void)fetch_sub_relaxed(&loop->root->users, 1);   /* ledger */

@@ -4,6 +4,7 @@
 #include "base/limits.h"
 #include "base/root.h"
 #include "base/sys.h"
+#include "loop/loop.h"
 #include "support/fixture.h"
 
 static struct job_runtime *runtime;
@@ -39,6 +40,45 @@ static void count_run(struct job_call *call)
         ck_assert_ok(job_loop_call(loop, call));
     }
 }
+
+static int fails(struct engine *engine, uint64_t deadline_ns, struct completion *completions, unsigned max)
+{
+    (void)engine, (void)deadline_ns, (void)completions, (void)max;
+    return -EBADF;
+}
+
+static void never(struct job_timer *timer)
+{
+    (void)timer;
+    ck_abort_msg("fired");
+}
+
+/* In a child, since what is left is leaked: its runtime is its own. */
+static int close_of_a_broken_loop(void)
+{
+    static struct job_timer timer;
+    struct job_runtime *own = NULL;
+    struct job_loop *broken = NULL;
+    ck_assert_ok(job_runtime_open(&own, NULL));
+    ck_assert_ok(job_loop_open(own, &broken, NULL));
+    ck_assert_ok(job_timer_open(broken, &timer, never));
+    struct engine_type type = *broken->engine->type;
+    type.wait = fails;
+    broken->engine->type = &type;
+    int err = job_loop_close(&broken, 0);
+    return broken ? 0 : err;
+}
+
+START_TEST(a_close_says_why_the_engine_has_failed)
+{
+    pid_t child = fork();
+    if (child == 0)
+        _exit(close_of_a_broken_loop() == -EBADF ? 0 : 1);
+    int status = 0;
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+}
+END_TEST
 
 START_TEST(a_loop_with_nothing_to_do_returns_at_once)
 {
@@ -429,6 +469,7 @@ int main(void)
     TCase *tcase = tcase_create("loop");
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_set_timeout(tcase, 60);
+    tcase_add_test(tcase, a_close_says_why_the_engine_has_failed);
     tcase_add_test(tcase, a_loop_with_nothing_to_do_returns_at_once);
     tcase_add_test(tcase, a_call_runs_once_on_the_loop_thread_and_may_be_posted_again_from_itself);
     tcase_add_test(tcase, a_task_in_flight_keeps_the_loop_alive_also_when_its_handle_is_idle);
