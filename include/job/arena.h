@@ -42,7 +42,7 @@ JOB_API int job_arena_open(struct job_runtime *runtime, struct job_arena **arena
  * Closes an arena; *arena becomes NULL.
  *
  * @return 0, or -EBUSY: bufs of it live, or a loop or pool still uses it (counts are logged; nothing changes);
- *         -EINVAL: it is the runtime's default arena, or arena is NULL. NULL in *arena is allowed
+ *         -EINVAL: it is the runtime's default arena, or arena is NULL. NULL in *arena is allowed; -EPERM: in a forked child
  * Thread: any, while no other uses the arena.
  */
 JOB_API int job_arena_close(struct job_arena **arena);

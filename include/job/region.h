@@ -36,11 +36,11 @@ struct job_region_options {
 JOB_API int job_region_open_with(struct job_runtime *runtime, const struct job_region_options *options,
                                  struct job_region **region);
 
-/** Takes a further reference and returns the same region; NULL for NULL. Thread: any that holds a reference. */
+/** Takes a further reference and returns the same region; NULL for NULL. In a forked child neither this nor a release counts: the memory
+ * goes with the process. Thread: any that holds a reference. */
 JOB_API struct job_region *job_region_retain(struct job_region *region);
 
-/** Drops a reference; *region becomes NULL; the last one frees the memory. NULL is allowed. Thread: any that holds it; not in a forked
- * child, where the memory goes with the process. */
+/** Drops a reference; *region becomes NULL; the last one frees the memory. NULL is allowed. Thread: any that holds it. */
 JOB_API void job_region_release(struct job_region **region);
 
 /** Size in bytes; 0 for NULL. Thread: any that holds a reference. */

@@ -55,7 +55,8 @@ struct job_counts {
  *         -ENOMEM   no memory or address space
  *         -EMFILE, -ENFILE   no descriptor for the statistics segment
  * Thread: any. After fork() a child opens its own; the parent's may not be touched there (-EPERM from every call that
- * checks, and undefined from those that do not say so).
+ * checks, and undefined from those that do not say so). Its ends, senders, topics, news and regions may be closed and released
+ * there: their pointers become NULL, and nothing else happens. Bufs and messages are not mapped in a child.
  */
 JOB_API int job_runtime_open(struct job_runtime **runtime, const struct job_runtime_options *options);
 

@@ -68,6 +68,8 @@ void loop_unstall(struct job_loop *loop)
 void loop_wake(struct mailbox *mailbox)
 {
     struct job_loop *loop = container_of(mailbox, struct job_loop, mailbox);
+    if (root_is_forked(loop->root))   /* the descriptor is the parent's as well, whose loop counts the signals */
+        return;
     loop->engine->type->wake(loop->engine);
 }
 

@@ -157,6 +157,8 @@ int job_arena_close(struct job_arena **arena)
     struct root *root = (*arena)->root;
     if (*arena == root->arena)
         return -EINVAL;
+    if (root_is_forked(root))   /* its helper has no thread here that could be waited for */
+        return -EPERM;
     int err = arena_close(arena);
     if (err == 0)
         (void)fetch_sub_relaxed(&root->users, 1);   /* ledger: orders nothing */

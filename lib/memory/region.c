@@ -138,8 +138,8 @@ int job_region_open(struct job_runtime *runtime, size_t size, struct job_region 
 
 struct job_region *job_region_retain(struct job_region *region)
 {
-    if (!region)
-        return NULL;
+    if (!region || root_is_forked(region_of(region)->root))   /* a shared one's count is the parent's, and would outlive this child */
+        return region;
     uint32_t before = fetch_add_relaxed(&region_of(region)->references, 1);   /* we hold one already: nothing to order */
     assert(before > 0);
     return region;
@@ -158,6 +158,8 @@ void job_region_release(struct job_region **pointer)
     if (!region)
         return;
     *pointer = NULL;
+    if (root_is_forked(region->root))   /* as in job_region_retain() */
+        return;
     annotate_give(region);
     if (fetch_sub_acq_rel(&region->references, 1) > 1)   /* pairs with itself: the last one sees all writes */
         return;

@@ -208,6 +208,8 @@ void job_end_close(struct job_end **pointer)
     if (!end)
         return;
     *pointer = NULL;
+    if (root_is_forked(end->root))   /* messages are not mapped here, and the boxes' figures are the parent's as well */
+        return;
     end->next = NULL;
     close_ends(end);
 }

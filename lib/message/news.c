@@ -195,5 +195,7 @@ void job_news_release(const struct job_news **pointer)
     if (!news)
         return;
     *pointer = NULL;
+    if (root_is_forked(news->root))   /* the bufs in it are not mapped here */
+        return;
     news_release((struct job_news *)(uintptr_t)news);
 }

@@ -100,6 +100,8 @@ void job_sender_close(struct job_sender **pointer)
     if (!sender)
         return;
     *pointer = NULL;
+    if (root_is_forked(sender->root))   /* as for job_end_close() */
+        return;
     if (sender->is_waiting && !inbox_unwait(&sender->out.box->inbox, &sender->waiter)) {
         sender->is_closed = true;
         return;
