@@ -22,6 +22,11 @@ enum { ARENA_CHUNKS_MAX = 1 << 21 };   /* 4 TiB: indices of slots stay below 2^3
 static const size_t arena_limit_least = (size_t)1 << SLOT_MIN_BITS;
 static const size_t arena_limit_most = ((size_t)ARENA_CHUNKS_MAX - 2) << CHUNK_BITS;
 
+static size_t chunks_for(size_t limit)
+{
+    return (limit >> CHUNK_BITS) + 2;   /* a partial one, and one to move to */
+}
+
 static int map_arena(struct job_arena *arena)
 {
     void *base = NULL, *slots = NULL;
@@ -59,8 +64,9 @@ static void set_reserve(struct job_arena *arena)
 
 static void set_limits(struct job_arena *arena, const struct job_arena_options *options)
 {
-    arena->limit = options->limit_bytes ? options->limit_bytes : min_size(container_memory() / 4, arena_limit_most);
-    arena->limit = round_up(min_size(arena->limit, arena_limit_most + 1), arena_limit_least);
+    size_t limit = options->limit_bytes ? options->limit_bytes : min_size(container_memory() / 4, arena_limit_most);
+    limit = round_up(min_size(limit, arena_limit_most + 1), arena_limit_least);
+    store_relaxed(&arena->limit, limit);   /* a bound, as in arena_spare() */
     arena->reserve_least = options->reserve_bytes ? options->reserve_bytes : arena->limit / 4;
     set_reserve(arena);
     size_t slots = options->cache_slots_max == JOB_ARENA_NO_CACHE ? 0
@@ -84,7 +90,7 @@ int arena_open(struct root *root, struct job_arena **out, const struct job_arena
     strncpy(arena->name, options->name ? options->name : "arena", sizeof arena->name - 1);
     set_limits(arena, options);
     int err = -EINVAL;
-    size_t chunks = (arena->limit >> CHUNK_BITS) + 2;   /* a partial one, and one to move to */
+    size_t chunks = chunks_for(arena->limit);
     if (arena->limit > arena_limit_most || arena->reserve_least > arena->limit)
         goto free_arena;
     err = -ENOMEM;
@@ -133,6 +139,21 @@ int arena_close(struct job_arena **arena_pointer)
     alloc_free(root, arena);
     *arena_pointer = NULL;
     return 0;
+}
+
+bool arena_set_limit(struct job_arena *arena, size_t limit)
+{
+    if (chunks_for(limit) > arena->chunk_count || pthread_mutex_trylock(&arena->trimming) != 0)
+        return false;
+    arena_lock(&arena->lock);
+    arena_retire(arena);   /* how the last chunk was cut depends on the limit */
+    bool is_empty = arena->carved == 0;
+    if (is_empty)
+        set_limits(arena, &(struct job_arena_options){.limit_bytes = limit});
+    arena_unlock(&arena->lock);
+    arena_unlock(&arena->trimming);
+    arena_publish(arena);
+    return is_empty;
 }
 
 int job_arena_open(struct job_runtime *runtime, struct job_arena **arena, const struct job_arena_options *options)
@@ -231,7 +252,8 @@ void arena_share_cache(struct job_arena *arena, int caches)
 size_t arena_spare(struct job_arena *arena)
 {
     size_t taken = load_seq_cst(&arena->out) + load_relaxed(&arena->reserve);   /* pairs with fetch_sub_seq_cst in arena_note_back */
-    return taken < arena->limit ? arena->limit - taken : 0;
+    size_t limit = load_relaxed(&arena->limit);   /* a bound: whoever waits has seen it, and we have seen whom we wake */
+    return taken < limit ? limit - taken : 0;
 }
 
 void arena_note_out(struct job_arena *arena, size_t bytes)

@@ -43,7 +43,7 @@ struct job_arena {
     struct slot *slots;      /* records: CHUNK_SLOTS_MAX a chunk, never unmapped while the arena lives */
     struct chunk *chunks;
     unsigned chunk_count;
-    size_t limit;
+    size_t limit;            /* atomic where one may look who is late: arena_set_limit() */
     size_t reserve_least;    /* what was asked for */
     unsigned cache_max[SLOT_CLASSES];
     size_t cache_bytes;      /* of all caches together */
@@ -77,6 +77,7 @@ struct job_arena {
     size_t outputs;          /* what pool threads need at least: one each */
     unsigned next_unused;    /* no chunk before it is unused */
     unsigned committed;      /* chunks that may have pages */
+    bool is_spare;           /* nobody is to need it soon: nothing of it stands ready */
     unsigned caches;
 };
 
@@ -84,6 +85,11 @@ enum { CHUNK_SLOTS_MAX = 1 << (CHUNK_BITS - SLOT_MIN_BITS), CHUNK_BYTES = 1 << C
 
 int arena_open(struct root *root, struct job_arena **arena, const struct job_arena_options *options);
 int arena_close(struct job_arena **arena);
+
+/* Gives it another limit, with the shares of it that are the default, as if it were opened now. False, and nothing has changed: something
+ * is in it, it has too few addresses, or its pages are being given back, for which no loop waits. Nobody uses the arena; whoever freed the
+ * last that was in it may still look. */
+bool arena_set_limit(struct job_arena *arena, size_t limit);
 
 /* A receive ring announces what it needs at least: -EINVAL, with the sum in the log, when the limit cannot hold all of these, the caches
  * and the reserve. */
@@ -114,6 +120,9 @@ struct slot *arena_grow(struct job_arena *arena, unsigned class, bool may_retire
 struct slot *arena_take_run(struct job_arena *arena, size_t bytes);
 void arena_put_run(struct slot *slot);
 
+/* Chunks whose slots are all in their depots become unused. Under both locks. */
+void arena_retire(struct job_arena *arena);
+
 /* Memory that is not in chunks counts against the limit as if it were: 0, or -ENOMEM. Any thread. */
 int arena_charge(struct job_arena *arena, size_t bytes);
 void arena_uncharge(struct job_arena *arena, size_t bytes);
@@ -127,7 +136,8 @@ void arena_publish(struct job_arena *arena);
 /* commit.c: the helper's part. */
 void arena_commit_init(struct job_arena *arena);
 void arena_commit_fini(struct job_arena *arena);   /* nothing of the arena runs on the helper any more */
-void arena_trim(struct job_arena *arena);          /* gives back half of what lies idle since the last call */
+void arena_trim(struct job_arena *arena);          /* gives back half of what lies idle since the last call; of a spare one all */
+void arena_set_spare(struct job_arena *arena, bool is_spare);   /* what lies idle goes after a while, to the last page, if it still is */
 
 static inline void arena_lock(pthread_mutex_t *lock)
 {

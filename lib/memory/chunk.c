@@ -120,6 +120,11 @@ static void retire_others(struct job_arena *arena, unsigned class)
     }
 }
 
+void arena_retire(struct job_arena *arena)
+{
+    retire_others(arena, SLOT_CLASSES);
+}
+
 static bool can_carve(struct job_arena *arena, size_t bytes)
 {
     return arena->limit - arena->carved >= bytes;

@@ -14,8 +14,9 @@
  * depot empty meanwhile carves; at the limit, before it says -ENOMEM, it takes the lock `trimming`, which the helper
  * holds until all slots are back: so no thread refuses while memory is in the helper's hands. Rejected: counting free
  * slots by chunk where they are freed (an atomic on a shared line for each slot, on the fast path, for something that
- * happens every ten seconds). Accepted: at the limit, in the milliseconds of a trim, a loop may wait for the end of the
- * sorting.
+ * happens every ten seconds). A spare arena (worker/spare_arena.c), which nobody is to need soon, gives back all at
+ * once, and its depots are emptied under the lock. Accepted: at the limit, in the milliseconds of a trim, a loop may
+ * wait for the end of the sorting.
  */
 #include "base/annotate.h"
 #include "base/bits.h"
@@ -39,7 +40,8 @@ static unsigned next_to_commit(struct job_arena *arena)
 {
     unsigned index = arena->chunk_count, ready = 0;
     arena_lock(&arena->lock);
-    for (unsigned i = arena->next_unused; i < arena->chunk_count && ready < COMMIT_AHEAD_CHUNKS; i++) {
+    unsigned wanted = arena->is_spare ? 0 : COMMIT_AHEAD_CHUNKS;
+    for (unsigned i = arena->next_unused; i < arena->chunk_count && ready < wanted; i++) {
         if (arena->chunks[i].state != CHUNK_UNUSED)
             continue;
         ready++;
@@ -58,7 +60,7 @@ static unsigned next_to_commit(struct job_arena *arena)
 static bool is_worth_a_look(struct job_arena *arena)
 {
     arena_lock(&arena->lock);
-    bool is_worth = arena->committed > TRIM_LEAST_CHUNKS;
+    bool is_worth = arena->committed > (arena->is_spare ? 0 : TRIM_LEAST_CHUNKS);
     arena_unlock(&arena->lock);
     return is_worth;
 }
@@ -189,19 +191,28 @@ static unsigned sort_slots(struct job_arena *arena, struct slot *rest, unsigned 
     return leaving;
 }
 
+/* All that are marked. */
+static void leave(struct job_arena *arena)
+{
+    for (unsigned i = 0; i < arena->chunk_count; i++) {
+        arena_lock(&arena->lock);
+        bool is_leaving = arena->chunks[i].state == CHUNK_LEAVING; /* only this thread makes and ends it */
+        arena_unlock(&arena->lock);
+        if (!is_leaving)
+            continue;
+        JOB_MARK(arena_chunk_leaves);
+        chunk_leaves(arena, i);
+    }
+}
+
 static unsigned trim_class(struct job_arena *arena, unsigned class, unsigned most)
 {
     struct slot *rest = take_depot(arena, class);
     for (struct slot *slot = rest; slot; slot = follower(arena, slot))
         chunk_of(arena, slot)->found++;
     unsigned leaving = sort_slots(arena, rest, most);
-    for (unsigned i = 0, left = leaving; left > 0; i++) {
-        if (arena->chunks[i].state != CHUNK_LEAVING) /* only this thread makes and ends it */
-            continue;
-        JOB_MARK(arena_chunk_leaves);
-        chunk_leaves(arena, i);
-        left--;
-    }
+    if (leaving > 0)
+        leave(arena);
     return leaving;
 }
 
@@ -215,15 +226,54 @@ static size_t idle_bytes(struct job_arena *arena)
     return committed > busy ? committed - busy : 0;
 }
 
-void arena_trim(struct job_arena *arena)
+static void trim_idle(struct job_arena *arena)
 {
-    arena_lock(&arena->trimming);
     size_t idle = idle_bytes(arena);
     unsigned most = (unsigned)((min_size(idle, arena->idle_before) / 2 + CHUNK_BYTES - 1) >> CHUNK_BITS);
     arena->idle_before = idle;
     unsigned done = trim_unused(arena, most);
     for (unsigned class = 0; class < SLOT_CLASSES && done < most; class ++)
         done += trim_class(arena, class, most - done);
+}
+
+static void trim_all(struct job_arena *arena)
+{
+    arena_lock(&arena->lock);
+    arena_retire(arena);
+    for (unsigned i = 0; i < arena->chunk_count; i++) {
+        struct chunk *chunk = &arena->chunks[i];
+        if (chunk->state == CHUNK_UNUSED && chunk->is_committed)
+            chunk->state = CHUNK_LEAVING;
+    }
+    arena_unlock(&arena->lock);
+    leave(arena);
+}
+
+static bool is_spare(struct job_arena *arena)
+{
+    arena_lock(&arena->lock);
+    bool is_spare = arena->is_spare;
+    arena_unlock(&arena->lock);
+    return is_spare;
+}
+
+void arena_trim(struct job_arena *arena)
+{
+    arena_lock(&arena->trimming);
+    if (is_spare(arena))
+        trim_all(arena);
+    else
+        trim_idle(arena);
     arena_unlock(&arena->trimming);
     arena_publish(arena);
+}
+
+void arena_set_spare(struct job_arena *arena, bool is_spare)
+{
+    arena_lock(&arena->lock);
+    arena->is_spare = is_spare;
+    bool has_pages = arena->committed > 0;
+    arena_unlock(&arena->lock);
+    if (is_spare && has_pages)
+        helper_post(arena->root->helper, &arena->ahead); /* commits nothing, but looks whether a trim is worth it */
 }

@@ -1,34 +1,71 @@
 /* spare_arena.c — a worker's arena outlives it, since bufs that it has sent away are still in it.
  *
  * Nobody can tell when the last thread that frees such a buf is through with the arena, so it is unmapped only with the runtime. Until
- * then it waits here, and the next worker with the same limit gets it as soon as nothing is in it. So there are never more than workers
- * lived at once, plus those whose bufs are still about; their idle chunks go back to the system as those of all arenas do.
+ * then it waits here, and the next worker whose limit it has the addresses for gets it as soon as nothing is in it. Addresses are reserved
+ * for the next power of two, so that workers whose limits differ by a little follow each other in one arena. So of each size there are
+ * never more than workers of that size lived at once, plus those whose bufs are still about, and one whose pages go at the moment. After
+ * a while a spare one has no pages any more.
  */
 #include "worker/spare_arena.h"
 
 #include "base/bits.h"
 #include "memory/arena.h"
 
+static const size_t range_most = (size_t)1 << 40;   /* what is larger is not rounded up: addresses are not as plenty as that */
+
+static size_t range_for(size_t limit)
+{
+    size_t range = CHUNK_BYTES;
+    while (range < limit && range < range_most)
+        range *= 2;
+    return max_size(range, limit);
+}
+
+/* `limit` is what it has already, or the smallest range that is enough. Under the lock. */
+static struct job_arena *take(struct root *root, size_t limit)
+{
+    struct job_arena **best = NULL;
+    for (struct job_arena **at = &root->spare_arenas; *at; at = &(*at)->next_spare) {
+        struct job_arena *arena = *at;
+        /* Who is last may still look at it. Pairs with fetch_sub_seq_cst in arena_note_back: what they have done otherwise is over. */
+        bool is_empty = load_seq_cst(&arena->out) == 0 && load_relaxed(&arena->users) == 0;
+        if (!is_empty || (size_t)arena->chunk_count << CHUNK_BITS < range_for(limit))
+            continue;
+        if (!best || arena->limit == limit || ((*best)->limit != limit && arena->chunk_count < (*best)->chunk_count))
+            best = at;
+    }
+    struct job_arena *arena = best ? *best : NULL;
+    if (arena)
+        *best = arena->next_spare;
+    return arena;
+}
+
+static int open_new(struct root *root, size_t limit, struct job_arena **out)
+{
+    struct job_arena_options options = {.limit_bytes = range_for(limit), .name = "worker"};
+    int err = arena_open(root, out, &options);
+    if (err < 0)
+        return err;
+    bool is_set = arena_set_limit(*out, limit);
+    assert(is_set);   /* nothing is in it, and nobody knows it */
+    return 0;
+}
+
 int spare_arena_take(struct root *root, size_t limit_bytes, struct job_arena **out)
 {
     size_t limit = round_up(limit_bytes, (size_t)1 << SLOT_MIN_BITS);
-    struct job_arena *found = NULL;
     (void)pthread_mutex_lock(&root->workers_lock);
-    for (struct job_arena **at = &root->spare_arenas; *at; at = &(*at)->next_spare) {
-        struct job_arena *arena = *at;
-        bool is_empty = load_relaxed(&arena->out) == 0 && load_relaxed(&arena->users) == 0;   /* who is last may still look at it */
-        if (arena->limit != limit || !is_empty)
-            continue;
-        *at = arena->next_spare;
-        found = arena;
-        break;
-    }
+    struct job_arena *found = take(root, limit);
     (void)pthread_mutex_unlock(&root->workers_lock);
-    if (found) {
-        *out = found;
-        return 0;
+    if (!found)
+        return open_new(root, limit, out);
+    if (found->limit != limit && !arena_set_limit(found, limit)) {
+        spare_arena_put(&found);
+        return open_new(root, limit, out);
     }
-    return arena_open(root, out, &(struct job_arena_options){.limit_bytes = limit, .name = "worker"});
+    arena_set_spare(found, false);
+    *out = found;
+    return 0;
 }
 
 void spare_arena_put(struct job_arena **pointer)
@@ -36,6 +73,7 @@ void spare_arena_put(struct job_arena **pointer)
     struct job_arena *arena = *pointer;
     struct root *root = arena->root;
     *pointer = NULL;
+    arena_set_spare(arena, true);
     (void)pthread_mutex_lock(&root->workers_lock);
     arena->next_spare = root->spare_arenas;
     root->spare_arenas = arena;

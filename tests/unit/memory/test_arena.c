@@ -73,6 +73,33 @@ START_TEST(a_limit_that_is_no_multiple_of_a_slot_is_rounded_up_to_one)
 }
 END_TEST
 
+static unsigned megabytes(struct job_arena *arena)
+{
+    unsigned count = exhaust(arena, MIB, bufs, 64);
+    free_all(bufs, count);
+    return count;
+}
+
+START_TEST(an_empty_arena_takes_another_limit_within_its_addresses)
+{
+    struct job_arena *arena = memory_arena(&root, 16 * MIB);
+    struct job_buf *buf = memory_buf(arena, 100, 100);
+    ck_assert(!arena_set_limit(arena, 8 * MIB));   /* not empty */
+    job_buf_free(&buf);
+    ck_assert_uint_eq(megabytes(arena), 16);
+    ck_assert(arena_set_limit(arena, 3 * MIB + 4 * KIB));   /* below what was carved; the last chunk is cut otherwise */
+    ck_assert_uint_eq(megabytes(arena), 3);
+    ck_assert(arena_set_limit(arena, 16 * MIB));
+    ck_assert_uint_eq(megabytes(arena), 16);
+    ck_assert(!arena_set_limit(arena, 64 * MIB));   /* no addresses */
+    ck_assert_uint_eq(megabytes(arena), 16);
+    arena_lock(&arena->trimming);
+    ck_assert(!arena_set_limit(arena, 8 * MIB));   /* whoever trims is not waited for */
+    arena_unlock(&arena->trimming);
+    memory_close(&root, arena);
+}
+END_TEST
+
 START_TEST(the_default_limit_is_a_quarter_of_what_the_container_may_use)
 {
     struct job_arena *arena = memory_arena(&root, 0);
@@ -518,6 +545,7 @@ int main(void)
     tcase_add_checked_fixture(tcase, set_up, NULL);
     tcase_add_test(tcase, the_limit_is_used_to_the_last_slot_and_not_passed);
     tcase_add_test(tcase, a_limit_that_is_no_multiple_of_a_slot_is_rounded_up_to_one);
+    tcase_add_test(tcase, an_empty_arena_takes_another_limit_within_its_addresses);
     tcase_add_test(tcase, the_default_limit_is_a_quarter_of_what_the_container_may_use);
     tcase_add_test(tcase, open_refuses_bad_options_and_leaves_nothing);
     tcase_add_test(tcase, an_arena_with_bufs_or_caches_is_not_closed_and_stays_whole);

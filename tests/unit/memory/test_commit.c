@@ -148,6 +148,47 @@ START_TEST(the_helper_gives_back_by_itself_and_rests_then)
 }
 END_TEST
 
+START_TEST(a_spare_arena_gives_back_all_but_what_is_in_use)
+{
+    take(10 * CHUNK_BYTES / (16 * KIB), 16000);
+    ck_assert_ok(job_buf_alloc(arena, 3 * MIB, NULL, &bufs[19999]));
+    for (unsigned i = 0; i < 10 * CHUNK_BYTES / (16 * KIB); i++)
+        ck_assert_ok(job_buf_write(bufs[i], &i, sizeof i));
+    helper_forget(root.helper, &arena->ahead);
+    helper_forget(root.helper, &arena->trim);
+    arena->is_spare = true;
+    struct job_buf *kept = job_buf_take(&bufs[777]);
+    give_back(10 * CHUNK_BYTES / (16 * KIB));
+    job_buf_free(&bufs[19999]);
+    arena_trim(arena);
+    ck_assert_uint_eq(committed(), 1);
+    unsigned number;
+    ck_assert_ok(job_buf_read(kept, 0, &number, sizeof number));
+    ck_assert_uint_eq(number, 777);
+    job_buf_free(&kept);
+    arena_trim(arena);
+    ck_assert_uint_eq(committed(), 0);
+    ck_assert_uint_eq(resident_chunks(), 0);
+    take(64 * MIB / (16 * KIB), 16000); /* all of it can be had again */
+    give_back(64 * MIB / (16 * KIB));
+}
+END_TEST
+
+START_TEST(the_helper_gives_back_by_itself_all_of_a_spare_arena_also_if_it_is_little)
+{
+    take(1, 16000);
+    give_back(1);
+    WAIT_FOR(committed() == 1 + COMMIT_AHEAD_CHUNKS);
+    arena->trim_after_ns = 1000;
+    arena_set_spare(arena, true);
+    WAIT_FOR(committed() == 0);
+    arena_set_spare(arena, false);
+    take(1, 16000);
+    WAIT_FOR(committed() == 1 + COMMIT_AHEAD_CHUNKS); /* as before */
+    give_back(1);
+}
+END_TEST
+
 struct churn {
     pthread_t thread;
     atomic_u32 *is_over;
@@ -248,6 +289,8 @@ int main(void)
     tcase_add_test(tcase, what_lies_idle_goes_back_by_halves_and_what_is_used_stays);
     tcase_add_test(tcase, a_large_buf_comes_back_warm_and_leaves_after_a_while);
     tcase_add_test(tcase, the_helper_gives_back_by_itself_and_rests_then);
+    tcase_add_test(tcase, a_spare_arena_gives_back_all_but_what_is_in_use);
+    tcase_add_test(tcase, the_helper_gives_back_by_itself_all_of_a_spare_arena_also_if_it_is_little);
     tcase_add_test(tcase, a_trim_makes_nobody_refuse_at_the_limit);
     tcase_add_test(tcase, eight_caches_together_hold_an_eighth_and_the_rest_can_be_had);
     suite_add_tcase(suite, tcase);

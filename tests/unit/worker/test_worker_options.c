@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "memory/arena.h"
 #include "workers.h"
 
 static size_t stack_bytes, guard_bytes;
@@ -143,6 +144,49 @@ START_TEST(W17_X15_a_memory_limit_is_the_workers_own_and_its_bufs_outlive_it)
     struct job_buf *buf = NULL;
     ck_assert_ok(job_buf_alloc(job_runtime_arena(runtime), 1000000, NULL, &buf));   /* others are not concerned */
     job_buf_free(&buf);
+}
+END_TEST
+
+static void fills_its_arena(struct job_inside *inside, struct job_message *start)
+{
+    struct job_buf *bufs[64] = {0};
+    unsigned count = 0;
+    (void)start;
+    while (count < 64 && job_buf_alloc(job_inside_arena(inside), 1000000, NULL, &bufs[count]) == 0)
+        count++;
+    post_value(inside, count);
+    while (count > 0)
+        job_buf_free(&bufs[--count]);
+}
+
+static unsigned spare_arenas(void)
+{
+    unsigned count = 0;
+    for (struct job_arena *at = ((struct root *)runtime)->spare_arenas; at; at = at->next_spare)
+        count++;
+    return count;
+}
+
+static void runs_with(size_t limit)
+{
+    struct job_worker_options options = {.memory_limit_bytes = limit};
+    memset(&w, 0, sizeof w);
+    open_worker(&w, fills_its_arena, &options);
+    run_to_end(&w);
+    ck_assert_uint_le(w.value, limit >> 20);
+    ck_assert_uint_ge(w.value, (limit >> 20) - 1);   /* its ring and its cache */
+}
+
+START_TEST(W18_workers_that_follow_each_other_share_an_arena_whatever_their_limits)
+{
+    for (unsigned i = 0; i < 100; i++)
+        runs_with((9 << 20) + i * 37 % 100 * 4096);   /* up and down */
+    ck_assert_uint_eq(spare_arenas(), 1);
+    runs_with(40 << 20);   /* more addresses than that one has */
+    ck_assert_uint_eq(spare_arenas(), 2);
+    for (unsigned i = 0; i < 10; i++)
+        runs_with((size_t)(i % 2 ? 48 : 3) << 20);
+    ck_assert_uint_eq(spare_arenas(), 2);
 }
 END_TEST
 
@@ -347,6 +391,7 @@ int main(void)
     tcase_add_test(tcase, W15_W16_J10_J11_name_stack_nice_and_affinity_are_those_asked_for);
     tcase_add_test(tcase, W16_a_stack_that_overflows_meets_its_guard_page);
     tcase_add_test(tcase, W17_X15_a_memory_limit_is_the_workers_own_and_its_bufs_outlive_it);
+    tcase_add_test(tcase, W18_workers_that_follow_each_other_share_an_arena_whatever_their_limits);
     tcase_add_test(tcase, W19_a_start_message_that_cannot_be_sent_starts_no_thread);
     tcase_add_test(tcase, a_worker_whose_thread_is_refused_in_a_callback_leaves_no_loop);
     tcase_add_test(tcase, sizes_that_round_up_to_nothing_are_refused);
