@@ -28,6 +28,7 @@ enum {
     CACHE_SLOTS_MAX = LIMIT(64, 2),                      /* per class and thread; unmeasured */
     CACHE_BATCH = LIMIT(16, 1),                          /* slots moved between a cache and the depot at once; unmeasured */
     CACHE_SHARE = 8,                                     /* all caches together hold at most an eighth of an arena */
+    CACHE_CLAIM_SHARE = 16,                              /* of that a cache claims at most a sixteenth ahead of need; unmeasured */
     COMMIT_AHEAD_CHUNKS = LIMIT(2, 1),                   /* 4 MiB: a millisecond of receiving at 4 GB/s; unmeasured */
     COPYBREAK_SHIFT = 3,                                 /* a receive below 1/8 of its slot is appended instead */
     FOREIGN_PIECE_BYTES = LIMIT(1 << 30, 1 << 13),       /* foreign memory in one segment: lengths in it have 32 bits */

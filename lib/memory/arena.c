@@ -73,8 +73,11 @@ static void set_limits(struct job_arena *arena, const struct job_arena_options *
                    : options->cache_slots_max                     ? options->cache_slots_max
                                                                   : CACHE_SLOTS_MAX;
     arena->cache_bytes = slots > 0 ? arena->limit / CACHE_SHARE : 0;
-    for (unsigned class = 0; class < SLOT_CLASSES; class++)
+    for (unsigned class = 0; class < SLOT_CLASSES; class++) {
+        size_t size = slot_class_bytes(class), most = max_size(size, arena->cache_bytes / CACHE_CLAIM_SHARE);
         arena->cache_max[class] = (unsigned)min_size(slots, CACHE_SLOTS_MAX);
+        arena->cache_batch[class] = min_size(CACHE_BATCH * size, most);
+    }
 }
 
 int arena_open(struct root *root, struct job_arena **out, const struct job_arena_options *options)

@@ -47,6 +47,7 @@ struct job_arena {
     size_t reserve_least;    /* what was asked for */
     unsigned cache_max[SLOT_CLASSES];
     size_t cache_bytes;      /* of all caches together */
+    size_t cache_batch[SLOT_CLASSES];   /* of these a cache claims at once, for slots of the class */
     uint64_t trim_after_ns;
 
     /* any thread */
@@ -57,6 +58,7 @@ struct job_arena {
     atomic_u32 waking;       /* threads that are posting to waiters that they took */
     atomic_u64 failed, starved_count;
     atomic_u64 cache_share;  /* bytes that one cache may hold now */
+    atomic_u64 cached;       /* bytes that caches have claimed: at most cache_bytes, and not less than what they hold */
     atomic_u64 reserve;      /* what receive rings leave to those who compute: never less than their outputs; changes under the lock */
     atomic_u32 users;        /* caches and rings */
     atomic_u32 wraps;        /* foreign memory that views hold */

@@ -4,6 +4,11 @@
  * the depot in batches, and it takes batches from there. A foreign thread has no cache. What is in a depot belongs to nobody: every
  * thread can take it, so a parked or dead thread strands no more than its bounded cache, and none at all when it detached. While a loop
  * starves, frees go past the cache (memory/starved.c).
+ *
+ * The share shrinks with each thread that comes, but a thread that sleeps does not know: shares alone would let sixteen that came and
+ * filled theirs one after the other hold three times the eighth. So a cache claims what it holds from the arena's sum, a batch ahead, and
+ * gives back what it does not use any more, in batches again: slots that come and go touch no shared line. Accepted: one that fell asleep
+ * with a large share leaves those who come later less than theirs, until it frees or takes; their slots are in the depot.
  */
 #include "memory/cache.h"
 
@@ -23,6 +28,7 @@ struct cache {
     unsigned attached;
     unsigned descriptor_count;
     size_t bytes;                /* of all slots here */
+    size_t claimed;              /* of arena->cached; never less than bytes */
     struct job_buf *descriptors; /* free, linked by next */
     struct {
         unsigned count;
@@ -61,12 +67,58 @@ static unsigned from_depot(struct job_arena *arena, unsigned class, struct slot 
     return count;
 }
 
+/* Of what the cache has claimed; the share may have shrunk since. */
+static size_t most_bytes(const struct cache *cache)
+{
+    return min_size(load_relaxed(&cache->arena->cache_share), cache->claimed);   /* a bound: orders nothing */
+}
+
+static bool has_room(const struct cache *cache, unsigned class)
+{
+    return cache->bytes + slot_class_bytes(class) <= most_bytes(cache) &&
+           cache->classes[class].count < cache->arena->cache_max[class];
+}
+
 /* How many more slots of the class the cache may hold. */
 static unsigned cache_room(const struct cache *cache, unsigned class)
 {
-    size_t share = load_relaxed(&cache->arena->cache_share);   /* a bound: orders nothing */
-    size_t slots = share > cache->bytes ? (share - cache->bytes) >> (SLOT_MIN_BITS + 2 * class) : 0;
+    size_t most = most_bytes(cache);
+    size_t slots = most > cache->bytes ? (most - cache->bytes) >> (SLOT_MIN_BITS + 2 * class) : 0;
     return (unsigned)min_size(slots, cache->arena->cache_max[class] - cache->classes[class].count);
+}
+
+static void lower_claim(struct cache *cache, size_t bytes)
+{
+    assert(bytes >= cache->bytes);
+    if (bytes >= cache->claimed)
+        return;
+    (void)fetch_sub_relaxed(&cache->arena->cached, cache->claimed - bytes);   /* a bound: orders nothing */
+    cache->claimed = bytes;
+}
+
+/* A batch for slots of the class, or what its share and the others leave of that; nothing, if that is not even one slot. */
+static void claim(struct cache *cache, unsigned class)
+{
+    struct job_arena *arena = cache->arena;
+    size_t share = load_relaxed(&arena->cache_share);   /* these are bounds: no order */
+    lower_claim(cache, max_size(share, cache->bytes));
+    size_t wanted = share > cache->claimed ? min_size(arena->cache_batch[class], share - cache->claimed) : 0;
+    uint64_t before = load_relaxed(&arena->cached);
+    size_t got;
+    do {
+        got = min_size(wanted, arena->cache_bytes - before);
+        if (got == 0 || cache->claimed + got < cache->bytes + slot_class_bytes(class))
+            return;
+    } while (!cas_relaxed(&arena->cached, &before, before + got));
+    cache->claimed += got;
+}
+
+/* Two batches may be unused: what comes and goes moves nothing. */
+static void use_less(struct cache *cache, unsigned class)
+{
+    size_t batch = cache->arena->cache_batch[class];
+    if (cache->claimed - cache->bytes > 2 * batch)
+        lower_claim(cache, cache->bytes + batch);
 }
 
 static struct slot *take_cached(struct cache *cache, unsigned class)
@@ -75,6 +127,8 @@ static struct slot *take_cached(struct cache *cache, unsigned class)
     if (*count == 0)
         return NULL;
     cache->bytes -= slot_class_bytes(class);
+    if (*count % CACHE_BATCH == 0)
+        use_less(cache, class);
     return cache->classes[class].slots[--*count];
 }
 
@@ -90,6 +144,8 @@ struct slot *cache_take(struct job_arena *arena, unsigned class)
     struct slot *slot = cache ? take_cached(cache, class) : NULL;
     if (slot)
         return slot;
+    if (cache && cache_room(cache, class) < CACHE_BATCH)
+        claim(cache, class);
     unsigned batch = cache ? (unsigned)min_size(cache_room(cache, class), CACHE_BATCH) : 0;
     if (batch == 0)
         return from_depot(arena, class, &slot, 1) == 1 ? slot : NULL;
@@ -110,6 +166,18 @@ static void spill(struct cache *cache, unsigned class, unsigned count)
     to_depot(cache->arena, &cache->classes[class].slots[*have], count);
 }
 
+/* For one slot; what stands in its way goes to the depot. False: there is none. */
+static bool make_room(struct cache *cache, unsigned class)
+{
+    if (cache->classes[class].count < cache->arena->cache_max[class])
+        claim(cache, class);
+    if (has_room(cache, class))
+        return true;
+    spill(cache, class, (unsigned)min_size(cache->classes[class].count, CACHE_BATCH));
+    arena_wake_starved(cache->arena);   /* F2: somebody may have registered since the hint */
+    return has_room(cache, class);
+}
+
 void cache_put(struct slot *slot)
 {
     struct job_arena *arena = slot->arena;
@@ -117,14 +185,9 @@ void cache_put(struct slot *slot)
     struct cache *cache = find_cache(arena);
     bool is_wanted = load_relaxed(&arena->starved) != NULL;   /* a hint; arena_wake_starved() looks with order */
     if (cache && !is_wanted) {
-        unsigned *count = &cache->classes[class].count;
-        if (cache_room(cache, class) == 0) {
-            spill(cache, class, (unsigned)min_size(*count, CACHE_BATCH));
-            arena_wake_starved(arena);   /* F2: somebody may have registered since the hint */
-        }
-        if (cache_room(cache, class) > 0) {
+        if (has_room(cache, class) || make_room(cache, class)) {
             cache->bytes += slot->size;
-            cache->classes[class].slots[(*count)++] = slot;
+            cache->classes[class].slots[cache->classes[class].count++] = slot;
             return;
         }
     }
@@ -157,6 +220,7 @@ void cache_detach(struct job_arena *arena)
         return;
     for (unsigned class = 0; class < SLOT_CLASSES; class++)
         spill(cache, class, cache->classes[class].count);
+    lower_claim(cache, 0);
     arena_share_cache(arena, -1);
     arena_wake_starved(arena);
     while (cache->descriptors) {

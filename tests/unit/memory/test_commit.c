@@ -277,6 +277,93 @@ START_TEST(eight_caches_together_hold_an_eighth_and_the_rest_can_be_had)
 }
 END_TEST
 
+/* Threads that come one after the other, fill a cache, and sleep. */
+struct sleeper {
+    pthread_t thread;
+    atomic_u32 is_filled, may_go;
+    unsigned keeps;          /* bufs that it has again, in place of what is in its cache */
+};
+
+static void *fills_and_sleeps(void *arg)
+{
+    struct sleeper *me = arg;
+    struct job_buf *mine[100] = {0};
+    ck_assert_ok(cache_attach(arena));
+    for (unsigned i = 0; i < 100; i++)
+        ck_assert_ok(job_buf_alloc(arena, 60000, NULL, &mine[i]));
+    for (unsigned i = 0; i < 100; i++)
+        job_buf_free(&mine[i]);
+    for (unsigned i = 0; i < me->keeps; i++)
+        ck_assert_ok(job_buf_alloc(arena, 60000, NULL, &mine[i]));
+    store_release(&me->is_filled, 1); /* pairs with load_acquire in fill_one */
+    WAIT_FOR(load_acquire(&me->may_go)); /* pairs with store_release in end_one */
+    for (unsigned i = 0; i < me->keeps; i++)
+        job_buf_free(&mine[i]);
+    cache_detach(arena);
+    return NULL;
+}
+
+static void fill_one(struct sleeper *sleeper, unsigned keeps)
+{
+    *sleeper = (struct sleeper){.keeps = keeps};
+    ck_assert_int_eq(pthread_create(&sleeper->thread, NULL, fills_and_sleeps, sleeper), 0);
+    WAIT_FOR(load_acquire(&sleeper->is_filled)); /* pairs with store_release in fills_and_sleeps */
+}
+
+static void end_one(struct sleeper *sleeper)
+{
+    store_release(&sleeper->may_go, 1); /* pairs with load_acquire in fills_and_sleeps */
+    pthread_join(sleeper->thread, NULL);
+}
+
+START_TEST(caches_of_threads_that_sleep_hold_an_eighth_also_if_they_came_one_after_the_other)
+{
+    enum { THREADS = 16 };
+    struct sleeper sleepers[THREADS];
+    for (unsigned i = 0; i < THREADS; i++) {
+        fill_one(&sleepers[i], 0);
+        ck_assert_uint_le(load_relaxed(&arena->out), 8 * MIB);
+        ck_assert_uint_le(load_relaxed(&arena->cached), 8 * MIB);
+    }
+    for (unsigned i = 0; i < THREADS; i++)
+        end_one(&sleepers[i]);
+    ck_assert_uint_eq(load_relaxed(&arena->cached), 0);
+    ck_assert_uint_eq(load_relaxed(&arena->out), 0);
+}
+END_TEST
+
+START_TEST(a_cache_claims_nothing_for_a_slot_that_its_share_cannot_hold)
+{
+    struct job_arena *small = memory_arena(&root, 4 * MIB);
+    struct job_buf *buf = NULL;
+    ck_assert_ok(cache_attach(small));
+    ck_assert_ok(job_buf_alloc(small, MIB, NULL, &buf));
+    job_buf_free(&buf);
+    ck_assert_uint_eq(load_relaxed(&small->cached), 0);
+    ck_assert_ok(job_buf_alloc(small, 100000, NULL, &buf));
+    job_buf_free(&buf);
+    ck_assert_uint_ge(load_relaxed(&small->cached), 256 * KIB);
+    cache_detach(small);
+    ck_assert_uint_eq(load_relaxed(&small->cached), 0);
+    ck_assert_ok(arena_close(&small));
+}
+END_TEST
+
+/* What it may hold and does not is left to others, but for little. */
+START_TEST(a_cache_that_was_emptied_leaves_its_share_to_others)
+{
+    struct sleeper first, second;
+    fill_one(&first, 64);
+    ck_assert_uint_le(load_relaxed(&arena->cached), 3 * MIB);
+    uint64_t without = load_relaxed(&arena->out);
+    fill_one(&second, 0);
+    ck_assert_uint_ge(load_relaxed(&arena->out) - without, 3 * MIB);
+    end_one(&second);
+    end_one(&first);
+    ck_assert_uint_eq(load_relaxed(&arena->cached), 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("commit");
@@ -293,6 +380,9 @@ int main(void)
     tcase_add_test(tcase, the_helper_gives_back_by_itself_all_of_a_spare_arena_also_if_it_is_little);
     tcase_add_test(tcase, a_trim_makes_nobody_refuse_at_the_limit);
     tcase_add_test(tcase, eight_caches_together_hold_an_eighth_and_the_rest_can_be_had);
+    tcase_add_test(tcase, caches_of_threads_that_sleep_hold_an_eighth_also_if_they_came_one_after_the_other);
+    tcase_add_test(tcase, a_cache_claims_nothing_for_a_slot_that_its_share_cannot_hold);
+    tcase_add_test(tcase, a_cache_that_was_emptied_leaves_its_share_to_others);
     suite_add_tcase(suite, tcase);
     return fixture_run(suite);
 }
