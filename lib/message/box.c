@@ -130,6 +130,27 @@ void sender_init(struct sender *sender, struct box *box)
     (void)fetch_add_relaxed(&box->senders, 1);   /* it cannot be zero after the first: the caller has one, or owns the box */
 }
 
+void sender_branch(struct sender *sender, struct sender *from)
+{
+    sender_init(sender, from->box);
+    struct job_message *message = from->free;
+    if (!message)
+        return;
+    annotate_take(message);
+    from->free = message_of(message->node.next);
+    message->node.next = NULL;
+    annotate_give(message);
+    sender->free = message;
+}
+
+void sender_lend(struct sender *sender, struct sender *to)
+{
+    if (to->free)
+        return;
+    to->free = sender->free;
+    sender->free = NULL;
+}
+
 /* The places that it has not filled, for the others. It has taken all that there were, or a whole slot. */
 static void leave_places(struct sender *sender)
 {
@@ -167,7 +188,8 @@ static int claim(struct box *box, uint64_t *charge, const struct stamp *stamp)
     return inbox_claim_beyond(&box->inbox);
 }
 
-int sender_post(struct sender *sender, const struct job_post *post, const struct box *own, const struct stamp *stamp)
+int sender_fill(struct sender *sender, const struct job_post *post, const struct box *own, const struct stamp *stamp,
+                struct job_message **out)
 {
     struct box *box = sender->box;
     uint64_t charge;
@@ -188,15 +210,32 @@ int sender_post(struct sender *sender, const struct job_post *post, const struct
     err = message_fill(message, post, stamp);
     if (err < 0)
         goto put;
-    post_clear(post);
-    if (inbox_push(&box->inbox, &message->node))
-        return 0;
-    err = -EPIPE;
-    post_restore(post, message);
-    message_unfill(message);
+    *out = message;
+    return 0;
 put:
     put_message(sender, message);
 release:
     inbox_release(&box->inbox, 1, charge);
     return err;
+}
+
+int sender_push(struct sender *sender, const struct job_post *post, struct job_message *message)
+{
+    struct inbox *inbox = &sender->box->inbox;
+    uint64_t charge = message->charge;   /* pushed, it is the receiver's */
+    post_clear(post);
+    if (inbox_push(inbox, &message->node))
+        return 0;
+    post_restore(post, message);
+    message_unfill(message);
+    put_message(sender, message);
+    inbox_release(inbox, 1, charge);
+    return -EPIPE;
+}
+
+int sender_post(struct sender *sender, const struct job_post *post, const struct box *own, const struct stamp *stamp)
+{
+    struct job_message *message;
+    int err = sender_fill(sender, post, own, stamp, &message);
+    return err < 0 ? err : sender_push(sender, post, message);
 }

@@ -100,9 +100,20 @@ void box_release(struct box *box);
 void sender_init(struct sender *sender, struct box *box);
 void sender_fini(struct sender *sender);
 
+/* One more of the same, for a single post: with one of the other's places, if it has any. */
+void sender_branch(struct sender *sender, struct sender *from);
+
+/* The places that it has not filled go to another of the same box that has none. */
+void sender_lend(struct sender *sender, struct sender *to);
+
 /* job_end_post() for one sender; `own` is the box of the end that posts, or NULL; `stamp` NULL: a plain message. An answer takes its room
  * beyond the limit. */
 int sender_post(struct sender *sender, const struct job_post *post, const struct box *own, const struct stamp *stamp);
+
+/* Its two halves: the first one copies, and takes the time for that; the second one lets it go: 0, or -EPIPE. */
+int sender_fill(struct sender *sender, const struct job_post *post, const struct box *own, const struct stamp *stamp,
+                struct job_message **message);
+int sender_push(struct sender *sender, const struct job_post *post, struct job_message *message);
 
 /* Messages, linked, whose callbacks are over and whose items are gone, may be filled again. Any thread. */
 void box_put_spares(struct box *box, struct job_message *first, struct job_message *last);

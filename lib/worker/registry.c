@@ -1,8 +1,9 @@
 /* registry.c — workers by their id: to stop, to post, to look at, from any thread.
  *
  * A list under one lock of the runtime. A worker leaves it before its loop goes, so what is found under the lock is alive while the lock is
- * held. Nothing slow happens under it: a stop is a mail, a post an exchange, a look some loads and one reading of a clock. A forked child
- * has no workers, and must not try the lock: whoever held it at the fork is not there.
+ * held. Nothing slow happens under it: a stop is a mail, a look some loads and one reading of a clock, and whoever posts takes a sender of
+ * its own there, and copies when the lock is free again. A forked child has no workers, and must not try the lock: whoever held it at the
+ * fork is not there.
  */
 #include <errno.h>
 #include <string.h>
@@ -42,9 +43,13 @@ static struct stats_worker *show(const struct worker_record *record)
 
 int registry_add(struct worker_record *record, struct job_end *to, const struct job_post *start)
 {
+    struct job_message *message;
+    int err = sender_fill(&to->out, start, to->in, NULL, &message);
+    if (err < 0)
+        return err;
     record->shown = show(record);   /* before the thread goes on */
     lock(record->root);
-    int err = job_end_post(to, start);   /* under the lock: who finds it by its id posts behind its start message */
+    err = sender_push(&to->out, start, message);   /* under the lock: who finds it by its id posts behind its start message */
     if (err == 0)
         list_push_back(&record->root->workers, &record->node);
     unlock(record->root);
@@ -119,6 +124,18 @@ int job_worker_stop_by_id(struct job_runtime *runtime, uint64_t id)
     return is_alive ? 0 : -ESRCH;
 }
 
+/* To the next one who posts to it: a sender that ends would have to walk along all of them. */
+static void give_places_back(struct root *root, uint64_t id, struct sender *sender)
+{
+    if (!sender->free)
+        return;
+    lock(root);
+    struct worker_record *record = find(root, id);
+    if (record)
+        sender_lend(sender, &record->into);
+    unlock(root);
+}
+
 int job_worker_post_to(struct job_runtime *runtime, uint64_t id, const struct job_post *post)
 {
     struct root *root = (struct root *)runtime;   /* its first member */
@@ -127,12 +144,17 @@ int job_worker_post_to(struct job_runtime *runtime, uint64_t id, const struct jo
         return -EINVAL;
     if (root_is_forked(root))
         return -EPERM;
-    int err = -ESRCH;
+    struct sender mine;
     lock(root);
     struct worker_record *record = find(root, id);
     if (record)
-        err = sender_post(&record->into, post, NULL, NULL);
+        sender_branch(&mine, &record->into);
     unlock(root);
+    if (!record)
+        return -ESRCH;
+    int err = sender_post(&mine, post, NULL, NULL);
+    give_places_back(root, id, &mine);
+    sender_fini(&mine);
     return err == -EPIPE ? -ESRCH : err;
 }
 

@@ -2,6 +2,7 @@
 #include <stdatomic.h>
 #include <sys/wait.h>
 
+#include "base/root.h"
 #include "workers.h"
 
 static void says_and_listens(struct job_inside *inside, struct job_message *start)
@@ -298,6 +299,66 @@ START_TEST(W34_a_call_to_a_worker_by_its_id_ends_when_its_handler_has_run_or_the
 }
 END_TEST
 
+static bool looks_at_the_lock;
+static unsigned looks;
+
+int __real_job_buf_alloc(struct job_arena *, size_t, const struct job_buf_options *, struct job_buf **);
+int __wrap_job_buf_alloc(struct job_arena *, size_t, const struct job_buf_options *, struct job_buf **);
+
+/* What holds the bytes of a long message: where they are copied, others find, list and stop workers. */
+int __wrap_job_buf_alloc(struct job_arena *arena, size_t room, const struct job_buf_options *options,
+                         struct job_buf **buf)
+{
+    pthread_mutex_t *lock = &((struct root *)runtime)->workers_lock;
+    if (looks_at_the_lock) {
+        ck_assert_int_eq(pthread_mutex_trylock(lock), 0);
+        pthread_mutex_unlock(lock);
+        looks++;
+    }
+    return __real_job_buf_alloc(arena, room, options, buf);
+}
+
+static void says_its_length(struct job_inside *inside, struct job_message *message)
+{
+    size_t len = 0;
+    job_message_bytes(message, &len);
+    post_value(inside, len);
+}
+
+static const struct job_inside_events saying = {.message = says_its_length};
+
+static void says_its_length_and_listens(struct job_inside *inside, struct job_message *start)
+{
+    says_its_length(inside, start);
+    ck_assert_ok(job_inside_listen(inside, &saying));
+}
+
+static void ends_after_five(struct told *told)
+{
+    ck_assert_uint_eq(told->value, told->messages == 1 ? 2000 : 1000 + told->messages);
+    if (told->messages == 5)
+        job_worker_close(&told->worker);
+}
+
+START_TEST(a_long_message_is_copied_without_the_lock_and_comes_behind_the_start_message)
+{
+    static char bytes[2000];
+    struct job_worker_options options = {.start = {.bytes = bytes, .len = sizeof bytes}};
+    looks = 0;
+    w.then = ends_after_five;
+    looks_at_the_lock = true;
+    open_worker(&w, says_its_length_and_listens, &options);
+    for (unsigned i = 2; i <= 5; i++) {
+        struct job_post post = {.bytes = bytes, .len = 1000 + i};
+        ck_assert_ok(job_worker_post_to(runtime, job_worker_id(&w.worker), &post));
+    }
+    looks_at_the_lock = false;
+    ck_assert_uint_eq(looks, 5);
+    run_to_end(&w);
+    ck_assert_uint_eq(w.messages, 5);
+}
+END_TEST
+
 START_TEST(a_forked_child_has_no_workers)
 {
     struct job_worker_stats stats;
@@ -354,6 +415,7 @@ int main(void)
     tcase_add_test(tcase, W14_ids_are_unique_and_never_used_again);
     tcase_add_test(tcase, W34_any_thread_posts_to_a_worker_by_its_id);
     tcase_add_test(tcase, W34_a_call_to_a_worker_by_its_id_ends_when_its_handler_has_run_or_the_worker_has_ended);
+    tcase_add_test(tcase, a_long_message_is_copied_without_the_lock_and_comes_behind_the_start_message);
     tcase_add_test(tcase, a_forked_child_has_no_workers);
     tcase_add_test(tcase, what_was_sent_to_a_worker_before_it_listens_is_not_lost);
     suite_add_tcase(suite, tcase);
