@@ -521,16 +521,17 @@ void __attribute__((noinline)) function_to_be_found(void)
 
 START_TEST(a_function_of_this_program_is_found_by_its_address)
 {
+    struct symbol_budget budget = {SYMBOL_READS_MAX};
     struct symbol symbol;
 
-    symbol_find(getpid(), (uint64_t)(uintptr_t)function_to_be_found, &symbol);
+    symbol_find(getpid(), (uint64_t)(uintptr_t)function_to_be_found, &budget, &symbol);
 
     ck_assert_str_eq(symbol.name, "function_to_be_found");
     ck_assert_uint_eq(symbol.offset, 0);
     ck_assert_ptr_nonnull(strstr(symbol.module, "jobctl_reader"));
-    symbol_find(getpid(), (uint64_t)(uintptr_t)&symbol, &symbol);   /* the stack: no file */
+    symbol_find(getpid(), (uint64_t)(uintptr_t)&symbol, &budget, &symbol);   /* the stack: no file */
     ck_assert_str_eq(symbol.name, "");
-    symbol_find(getpid(), 1, &symbol);
+    symbol_find(getpid(), 1, &budget, &symbol);
     ck_assert_str_eq(symbol.module, "");
 }
 END_TEST
@@ -580,8 +581,41 @@ static bool find_in(int fd, const struct small_elf *elf, size_t size, struct sym
     *symbol = (struct symbol){0};
     MUST(ftruncate(fd, (off_t)size) == 0);
     MUST(pwrite(fd, elf, size, 0) == (ssize_t)size);
-    return symbol_in_file(fd, 0x18, symbol);
+    struct symbol_budget budget = {SYMBOL_READS_MAX};
+    return symbol_in_file(fd, 0x18, &budget, symbol);
 }
+
+/* 60000 tables over the same bytes, each as large as one may be: 6 * 10^10 symbols in a file of a few blocks. */
+START_TEST(a_file_of_many_symbol_tables_is_read_up_to_a_bound_that_all_searches_share)
+{
+    enum { SECTIONS = 60000, SYMBOLS = 1 << 20, AT = 8 << 20 };
+    static Elf64_Shdr sections[SECTIONS];
+    struct symbol_budget budget = {SYMBOL_READS_MAX};
+    struct symbol symbol = {0};
+    struct small_elf elf = make_elf();
+    elf.header.e_shnum = SECTIONS;
+    elf.header.e_shoff = sizeof elf;
+    for (unsigned i = 0; i < SECTIONS; i++)
+        sections[i] = (Elf64_Shdr){.sh_type = SHT_SYMTAB, .sh_offset = AT, .sh_size = SYMBOLS * sizeof(Elf64_Sym),
+                                   .sh_entsize = sizeof(Elf64_Sym)};
+    int fd = memfd_create("elf", MFD_CLOEXEC);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(write(fd, &elf, sizeof elf), (ssize_t)sizeof elf);
+    ck_assert_int_eq(write(fd, sections, sizeof sections), (ssize_t)sizeof sections);
+    ck_assert_int_eq(ftruncate(fd, AT + SYMBOLS * (off_t)sizeof(Elf64_Sym)), 0);
+
+    ck_assert(!symbol_in_file(fd, 0x18, &budget, &symbol));
+
+    ck_assert_uint_eq(budget.reads, 0);
+    elf = make_elf();
+    ck_assert_int_eq(pwrite(fd, &elf, sizeof elf, 0), (ssize_t)sizeof elf);
+    ck_assert(!symbol_in_file(fd, 0x18, &budget, &symbol));   /* the next search has nothing left */
+    budget.reads = SYMBOL_READS_MAX;
+    ck_assert(symbol_in_file(fd, 0x18, &budget, &symbol));
+    ck_assert_str_eq(symbol.name, "second");
+    close(fd);
+}
+END_TEST
 
 START_TEST(a_broken_symbol_table_is_survived)
 {
@@ -684,6 +718,7 @@ int main(void)
 #endif
     tcase_add_test(tcase, a_function_of_this_program_is_found_by_its_address);
     tcase_add_test(tcase, a_broken_symbol_table_is_survived);
+    tcase_add_test(tcase, a_file_of_many_symbol_tables_is_read_up_to_a_bound_that_all_searches_share);
     tcase_add_test(tcase, any_text_becomes_one_json_string);
     tcase_add_test(tcase, figures_are_cut_and_carry_their_unit);
     suite_add_tcase(suite, tcase);

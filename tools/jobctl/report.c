@@ -57,7 +57,7 @@ static void name_function(struct report *report, const struct report_runtime *ru
         }
     }
     if (report->named_count++ < REPORT_NAMED_MAX)
-        symbol_find(report->target.pid, thread->line->function, &thread->function);
+        symbol_find(report->target.pid, thread->line->function, &report->names, &thread->function);
 }
 
 static void join_thread(struct report *report, const struct report_runtime *runtime, size_t index)
@@ -261,7 +261,7 @@ static void wait_ns(uint64_t ns)
 
 int report_open(pid_t pid, uint64_t interval_ns, struct report *report)
 {
-    *report = (struct report){0};
+    *report = (struct report){.names.reads = SYMBOL_READS_MAX};
     if (interval_ns) {
         int err = target_read(pid, &report->before);
         if (err < 0) {

@@ -65,6 +65,7 @@ struct report {
     unsigned runtime_count;               /* that belong to the process and could be read */
     struct report_runtime runtimes[TARGET_SEGMENTS_MAX];
     unsigned named_count;
+    struct symbol_budget names;
     unsigned problem_count;
     struct report_problem problems[REPORT_PROBLEMS_MAX];
 };

@@ -2,7 +2,8 @@
  *
  * Everything is read by pread(2) into memory of our own and of fixed size: a file that is changed or cut meanwhile is a short read, never a
  * fault. No address of the target is computed: the mapping says at which offset of the file the function lies, the segments say which
- * virtual address that is, and symbols are compared with it.
+ * virtual address that is, and symbols are compared with it. A file may have 65535 tables over the same bytes, so all searches of a report
+ * share a budget of reads.
  */
 #include "symbol.h"
 
@@ -24,24 +25,32 @@ enum { OWN_ORDER = ELFDATA2LSB };
 enum { OWN_ORDER = ELFDATA2MSB };
 #endif
 
-static bool read_at(int fd, uint64_t offset, void *memory, size_t size)
+struct file {
+    int fd;
+    struct symbol_budget *budget;
+};
+
+static bool read_at(const struct file *file, uint64_t offset, void *memory, size_t size)
 {
-    return offset <= INT64_MAX - size && pread(fd, memory, size, (off_t)offset) == (ssize_t)size;
+    if (file->budget->reads == 0)
+        return false;
+    file->budget->reads--;
+    return offset <= INT64_MAX - size && pread(file->fd, memory, size, (off_t)offset) == (ssize_t)size;
 }
 
-static bool read_header(int fd, Elf64_Ehdr *header)
+static bool read_header(const struct file *file, Elf64_Ehdr *header)
 {
-    return read_at(fd, 0, header, sizeof *header) && memcmp(header->e_ident, ELFMAG, SELFMAG) == 0 &&
+    return read_at(file, 0, header, sizeof *header) && memcmp(header->e_ident, ELFMAG, SELFMAG) == 0 &&
            header->e_ident[EI_CLASS] == ELFCLASS64 && header->e_ident[EI_DATA] == OWN_ORDER &&
            header->e_phentsize == sizeof(Elf64_Phdr) && header->e_shentsize == sizeof(Elf64_Shdr);
 }
 
 /* From an offset in the file to the address that its symbols speak of. Sums may wrap: then nothing is found there. */
-static bool find_virtual(int fd, const Elf64_Ehdr *header, uint64_t file_offset, uint64_t *virtual)
+static bool find_virtual(const struct file *file, const Elf64_Ehdr *header, uint64_t file_offset, uint64_t *virtual)
 {
     for (unsigned i = 0; i < header->e_phnum; i++) {
         Elf64_Phdr segment;
-        if (!read_at(fd, header->e_phoff + i * sizeof segment, &segment, sizeof segment))
+        if (!read_at(file, header->e_phoff + i * sizeof segment, &segment, sizeof segment))
             return false;
         if (segment.p_type != PT_LOAD || file_offset < segment.p_offset ||
             file_offset - segment.p_offset >= segment.p_filesz)
@@ -52,9 +61,10 @@ static bool find_virtual(int fd, const Elf64_Ehdr *header, uint64_t file_offset,
     return false;
 }
 
-static bool read_section(int fd, const Elf64_Ehdr *header, unsigned index, Elf64_Shdr *section)
+static bool read_section(const struct file *file, const Elf64_Ehdr *header, unsigned index, Elf64_Shdr *section)
 {
-    return index < header->e_shnum && read_at(fd, header->e_shoff + index * sizeof *section, section, sizeof *section);
+    return index < header->e_shnum &&
+           read_at(file, header->e_shoff + index * sizeof *section, section, sizeof *section);
 }
 
 static bool is_function_around(const Elf64_Sym *symbol, uint64_t virtual)
@@ -63,7 +73,7 @@ static bool is_function_around(const Elf64_Sym *symbol, uint64_t virtual)
            virtual - symbol->st_value < (symbol->st_size ? symbol->st_size : 1);
 }
 
-static bool find_in_table(int fd, const Elf64_Shdr *table, uint64_t virtual, Elf64_Sym *found)
+static bool find_in_table(const struct file *file, const Elf64_Shdr *table, uint64_t virtual, Elf64_Sym *found)
 {
     static Elf64_Sym batch[SYMBOLS_BATCH];   /* one thread; too large for a stack frame */
     uint64_t count = table->sh_size / sizeof *batch;
@@ -71,7 +81,7 @@ static bool find_in_table(int fd, const Elf64_Shdr *table, uint64_t virtual, Elf
         return false;
     for (uint64_t done = 0; done < count; done += SYMBOLS_BATCH) {
         size_t now = count - done < SYMBOLS_BATCH ? (size_t)(count - done) : SYMBOLS_BATCH;
-        if (!read_at(fd, table->sh_offset + done * sizeof *batch, batch, now * sizeof *batch))
+        if (!read_at(file, table->sh_offset + done * sizeof *batch, batch, now * sizeof *batch))
             return false;
         for (size_t i = 0; i < now; i++) {
             if (is_function_around(&batch[i], virtual)) {
@@ -83,38 +93,39 @@ static bool find_in_table(int fd, const Elf64_Shdr *table, uint64_t virtual, Elf
     return false;
 }
 
-static bool read_symbol_name(int fd, const Elf64_Ehdr *header, const Elf64_Shdr *table, uint32_t at,
+static bool read_symbol_name(const struct file *file, const Elf64_Ehdr *header, const Elf64_Shdr *table, uint32_t at,
                              struct symbol *symbol)
 {
     Elf64_Shdr strings;
     char raw[sizeof symbol->name] = "";
-    if (!read_section(fd, header, table->sh_link, &strings) || strings.sh_type != SHT_STRTAB || at >= strings.sh_size ||
-        strings.sh_offset > INT64_MAX - (uint64_t)at)
+    if (!read_section(file, header, table->sh_link, &strings) || strings.sh_type != SHT_STRTAB ||
+        at >= strings.sh_size || strings.sh_offset > INT64_MAX - (uint64_t)at)
         return false;
     uint64_t left = strings.sh_size - at;
-    if (pread(fd, raw, left < sizeof raw ? (size_t)left : sizeof raw, (off_t)(strings.sh_offset + at)) <= 0)
+    if (pread(file->fd, raw, left < sizeof raw ? (size_t)left : sizeof raw, (off_t)(strings.sh_offset + at)) <= 0)
         return false;
     text_clean(raw, sizeof raw, symbol->name, sizeof symbol->name);
     return symbol->name[0] != '\0';
 }
 
-bool symbol_in_file(int fd, uint64_t file_offset, struct symbol *symbol)
+bool symbol_in_file(int fd, uint64_t file_offset, struct symbol_budget *budget, struct symbol *symbol)
 {
+    const struct file opened = {fd, budget}, *file = &opened;
     Elf64_Ehdr header;
     uint64_t virtual = 0;
-    if (!read_header(fd, &header) || !find_virtual(fd, &header, file_offset, &virtual))
+    if (!read_header(file, &header) || !find_virtual(file, &header, file_offset, &virtual))
         return false;
     static const uint32_t kinds[] = {SHT_SYMTAB, SHT_DYNSYM};   /* the first has static functions too, but may be stripped */
     for (unsigned i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         for (unsigned j = 0; j < header.e_shnum; j++) {
             Elf64_Shdr table;
             Elf64_Sym found;
-            if (!read_section(fd, &header, j, &table))
+            if (!read_section(file, &header, j, &table))
                 return false;
-            if (table.sh_type != kinds[i] || !find_in_table(fd, &table, virtual, &found))
+            if (table.sh_type != kinds[i] || !find_in_table(file, &table, virtual, &found))
                 continue;
             symbol->offset = virtual - found.st_value;
-            return read_symbol_name(fd, &header, &table, found.st_name, symbol);
+            return read_symbol_name(file, &header, &table, found.st_name, symbol);
         }
     }
     return false;
@@ -160,7 +171,7 @@ static int open_mapped(const char *path, uint64_t inode)
     return fd;
 }
 
-void symbol_find(pid_t pid, uint64_t address, struct symbol *symbol)
+void symbol_find(pid_t pid, uint64_t address, struct symbol_budget *budget, struct symbol *symbol)
 {
     struct search search = {.pid = pid, .symbol = symbol};
     *symbol = (struct symbol){.address = address};
@@ -173,6 +184,6 @@ void symbol_find(pid_t pid, uint64_t address, struct symbol *symbol)
         fd = open_mapped(search.path, search.inode);
     if (fd < 0)
         return;
-    (void)symbol_in_file(fd, search.file_offset, symbol);
+    (void)symbol_in_file(fd, search.file_offset, budget, symbol);
     (void)close(fd);
 }

@@ -13,10 +13,17 @@ struct symbol {
     uint64_t offset;     /* from the beginning of the function, or of the file when it has no name */
 };
 
+enum { SYMBOL_READS_MAX = 1 << 18 };   /* a second; twice what 64 functions take in tables of 2^20 symbols */
+
+/* What all searches of a report may still read. Whoever finds nothing left has the module and the offset alone. */
+struct symbol_budget {
+    unsigned reads;
+};
+
 /* Fills in what can be found; the rest stays empty. */
-void symbol_find(pid_t pid, uint64_t address, struct symbol *symbol);
+void symbol_find(pid_t pid, uint64_t address, struct symbol_budget *budget, struct symbol *symbol);
 
 /* The same in a file that is open already, for the byte at this offset. False: no function there, or not such a file. */
-bool symbol_in_file(int fd, uint64_t file_offset, struct symbol *symbol);
+bool symbol_in_file(int fd, uint64_t file_offset, struct symbol_budget *budget, struct symbol *symbol);
 
 #endif
