@@ -448,6 +448,25 @@ static void zombie(void)
     wait_for_end();
 }
 
+static void *lives_on(void *first)
+{
+    REQUIRE(-pthread_join(*(pthread_t *)first, NULL));
+    open_all("headless");
+    ready();
+    wait_for_end();
+    return NULL;
+}
+
+/* Its first thread is gone, the others run. */
+static void headless(void)
+{
+    static pthread_t first;
+    pthread_t thread;
+    first = pthread_self();
+    REQUIRE(-pthread_create(&thread, NULL, lives_on, &first));
+    pthread_exit(NULL);
+}
+
 /* What a process that wants to harm jobctl may map under the name. */
 static char *map_memfd(const char *name, size_t size, int *fd)
 {
@@ -524,6 +543,7 @@ int main(int argc, char **argv)
     static const struct { const char *mode; void (*run)(void); } others[] = {
         {"two", two_runtimes}, {"fork", forked},          {"zombie", zombie}, {"shrinking", shrinking},
         {"v2", other_version}, {"closed", closed_descriptor},
+        {"headless", headless},
     };
     if (argc > 3)
         first_name = argv[3];

@@ -588,6 +588,18 @@ START_TEST(a_zombie_is_said_to_be_one)
 }
 END_TEST
 
+START_TEST(a_process_whose_first_thread_has_ended_is_looked_at_all_the_same)
+{
+    char filter[120];
+    start("headless", NULL);
+
+    until("stat", ".runtimes[0].name == \"headless\" and .state == \"sleeping\"");
+    ck_assert_int_eq(run("%s ps --json", JOBCTL), 0);
+    snprintf(filter, sizeof filter, "[.processes[] | select(.pid == %d) | .name] == [\"headless\"]", (int)service.told);
+    ck_assert(holds(filter));
+}
+END_TEST
+
 START_TEST(a_process_without_a_segment_is_said_to_have_none)
 {
     start("none", NULL);
@@ -731,6 +743,7 @@ int main(void)
     tcase_add_test(strangers, names_of_any_bytes_make_valid_json_and_a_harmless_text);
     tcase_add_test(strangers, a_process_that_is_gone_is_said_to_be);
     tcase_add_test(strangers, a_zombie_is_said_to_be_one);
+    tcase_add_test(strangers, a_process_whose_first_thread_has_ended_is_looked_at_all_the_same);
     tcase_add_test(strangers, a_process_without_a_segment_is_said_to_have_none);
     tcase_add_test(strangers, a_forked_child_does_not_pass_for_its_parent);
     tcase_add_test(strangers, the_kernel_decides_who_may_look);

@@ -1,6 +1,7 @@
 /* process.c — reads /proc/PID/status, comm, and the stat files of process and threads. */
 #include "process.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,28 +42,48 @@ static const char *stat_field(const char *text, unsigned n)
     return at ? at + 1 : NULL;
 }
 
-static bool is_in_our_time_namespace(pid_t pid)
+static bool is_in_our_time_namespace(pid_t tid)
 {
     char name[64], theirs[64], ours[64];
-    (void)snprintf(name, sizeof name, "/proc/%d/ns/time", (int)pid);
+    (void)snprintf(name, sizeof name, "/proc/%d/ns/time", (int)tid);
     ssize_t their_len = readlink(name, theirs, sizeof theirs), our_len = readlink("/proc/self/ns/time", ours, sizeof ours);
     return their_len > 0 && their_len == our_len && memcmp(theirs, ours, (size_t)our_len) == 0;
 }
 
-static uint64_t read_start_ticks(pid_t pid)
+static uint64_t read_start_ticks(pid_t pid, pid_t tid)
 {
     char name[64], text[1024];
     (void)snprintf(name, sizeof name, "/proc/%d/stat", (int)pid);
-    if (!is_in_our_time_namespace(pid) || !read_file(name, text, sizeof text))
+    if (!is_in_our_time_namespace(tid) || !read_file(name, text, sizeof text))
         return 0;
     const char *field = stat_field(text, 22);
     return field ? strtoull(field, NULL, 10) : 0;
 }
 
+/* A main thread that calls pthread_exit() is a zombie and has nothing to look at, while the process lives. */
+static void find_live_thread(pid_t pid, struct process *process)
+{
+    char name[64];
+    struct process_thread thread;
+    (void)snprintf(name, sizeof name, "/proc/%d/task", (int)pid);
+    DIR *directory = opendir(name);
+    if (!directory)
+        return;
+    struct dirent *entry;
+    while (process_has_exited(process) && (entry = readdir(directory))) {
+        uint32_t tid = (uint32_t)strtoul(entry->d_name, NULL, 10);
+        if (tid == 0 || !process_read_thread(pid, tid, &thread) || strchr("ZX?", thread.state))
+            continue;
+        process->tid = (pid_t)tid;
+        process->state = thread.state;
+    }
+    (void)closedir(directory);
+}
+
 int process_read(pid_t pid, struct process *process)
 {
     char name[64], line[512];
-    *process = (struct process){.state = '?', .own_pid = (uint32_t)pid};
+    *process = (struct process){.state = '?', .own_pid = (uint32_t)pid, .tid = pid};
     (void)snprintf(name, sizeof name, "/proc/%d/status", (int)pid);
     FILE *file = fopen(name, "re");
     if (!file)
@@ -75,7 +96,9 @@ int process_read(pid_t pid, struct process *process)
         line[strcspn(line, "\n")] = '\0';
         text_clean(line, sizeof line, process->name, sizeof process->name);
     }
-    process->start_ticks = read_start_ticks(pid);
+    if (process_has_exited(process) && process->threads > 1)
+        find_live_thread(pid, process);
+    process->start_ticks = read_start_ticks(pid, process->tid);
     return process->state == '?' ? -ESRCH : 0;
 }
 

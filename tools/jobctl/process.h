@@ -8,7 +8,8 @@
 
 struct process {
     char name[64];         /* the kernel's, clean: text.h */
-    char state;            /* as in /proc/PID/stat: R, S, D, T, Z … */
+    char state;            /* as in /proc/PID/stat: R, S, D, T, Z …; of `tid` */
+    pid_t tid;             /* the thread by which one sees mappings and descriptors: its first one, or another if that has ended alone */
     uint32_t own_pid;      /* the number by which it knows itself: another one in a PID namespace */
     unsigned threads;
     uid_t user;

@@ -57,7 +57,7 @@ static void name_function(struct report *report, const struct report_runtime *ru
         }
     }
     if (report->named_count++ < REPORT_NAMED_MAX)
-        symbol_find(report->target.pid, thread->line->function, &report->names, &thread->function);
+        symbol_find(report->target.process.tid, thread->line->function, &report->names, &thread->function);
 }
 
 static void join_thread(struct report *report, const struct report_runtime *runtime, size_t index)

@@ -149,10 +149,10 @@ static int try_descriptor(int directory, const char *name, const struct inodes *
 }
 
 /* Looks through the descriptors for the segments that are mapped. */
-static int read_segments(pid_t pid, const struct inodes *wanted, struct target *target)
+static int read_segments(const struct inodes *wanted, struct target *target)
 {
     char name[64];
-    (void)snprintf(name, sizeof name, "/proc/%d/fd", (int)pid);
+    (void)snprintf(name, sizeof name, "/proc/%d/fd", (int)target->process.tid);
     DIR *directory = opendir(name);
     if (!directory)
         return errno == ENOENT ? -ESRCH : -errno;
@@ -177,12 +177,12 @@ int target_read(pid_t pid, struct target *target)
     int err = process_read(pid, &target->process);
     if (err < 0)
         return err;
-    err = maps_each(pid, note_segment, &wanted);
+    err = maps_each(target->process.tid, note_segment, &wanted);
     if (err < 0)
         return err;
     if (wanted.count == 0)
         return -ENOENT;
-    err = read_segments(pid, &wanted, target);
+    err = read_segments(&wanted, target);
     target->now_ns = process_now_ns();   /* after the copy: nothing in it is later */
     return err;
 }
