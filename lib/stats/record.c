@@ -207,7 +207,8 @@ struct stats_worker *stats_worker_claim(struct stats *stats, const struct stats_
     struct stats_worker *worker = find_worker(stats);
     if (!worker)
         return NULL;
-    uint32_t arena = facts->arena ? (uint32_t)(facts->arena - stats->arenas) + 1 : 0;
+    uint32_t hidden = facts->has_arena ? STATS_ARENA_HIDDEN : 0;
+    uint32_t arena = facts->arena ? (uint32_t)(facts->arena - stats->arenas) + 1 : hidden;
     uint32_t queue = facts->queue ? (uint32_t)(facts->queue - stats->queues) + 1 : 0;
     store_relaxed(&worker->thread, facts->line ? number_of_line(stats, facts->line) : 0);   /* as in stats_queue_claim() */
     store_relaxed(&worker->arena, arena);

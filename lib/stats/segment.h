@@ -72,6 +72,8 @@ struct stats_header {
 
 enum stats_arena_kind { STATS_ARENA_FREE, STATS_ARENA_OPEN };
 
+#define STATS_ARENA_HIDDEN UINT32_MAX
+
 /* What an arena says of itself. */
 struct stats_arena {
     /* written once by claim, published by kind */
@@ -142,7 +144,7 @@ struct stats_worker {
     uint64_t parent;             /* id of the worker that has opened it; 0: none has */
     /* 1 + the number of the record in the other tables; 0: it has none. Words of their own: a later owner may be read meanwhile */
     atomic_u32 thread;           /* of its loop */
-    atomic_u32 arena;
+    atomic_u32 arena;            /* STATS_ARENA_HIDDEN: it has an arena of its own, for which there was no record */
     atomic_u32 queue;            /* what it hears */
     atomic_u32 state;            /* enum stats_worker_state */
     uint64_t reserved[6];
@@ -290,6 +292,7 @@ struct stats_worker_facts {
     uint64_t id, parent;
     const struct stats_line *line;
     const struct stats_arena *arena;
+    bool has_arena;              /* of its own; it may have no record */
     const struct stats_queue *queue;
 };
 struct stats_worker *stats_worker_claim(struct stats *stats, const struct stats_worker_facts *facts);

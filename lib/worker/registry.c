@@ -37,6 +37,7 @@ static struct stats_worker *show(const struct worker_record *record)
                                                        .parent = is_nested ? me->record->id : 0,
                                                        .line = record->loop->line,
                                                        .arena = record->arena ? record->arena->shown : NULL,
+                                                       .has_arena = record->arena,
                                                        .queue = record->in->shown,
                                                    });
 }

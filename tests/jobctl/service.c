@@ -265,6 +265,15 @@ static void ready_with_workers(struct job_timer *timer)
     ready();
 }
 
+/* All records of arenas are taken. */
+static void hide_arenas(struct job_timer *timer)
+{
+    struct job_arena *arena;
+    for (unsigned i = 0; i < 40; i++)
+        REQUIRE(job_arena_open(runtime, &arena, &(struct job_arena_options){.limit_bytes = 4096}));
+    ready_with_workers(timer);
+}
+
 static void stop_a_worker(struct job_timer *timer)
 {
     ready_with_workers(timer);
@@ -536,7 +545,8 @@ int main(int argc, char **argv)
         {"idle", say_ready},        {"loop-spins", spin_for_ever},         {"loop-locks", lock_for_ever},
         {"task", start_long_task},  {"tasks", start_many_tasks},           {"done", start_task_with_done},
         {"close-pool", close_pool}, {"done-alone", start_task_without_handle},
-        {"workers", ready_with_workers}, {"stuck", stop_a_worker}, {"channel", open_channel}, {"brief", come_and_go},
+        {"workers", ready_with_workers}, {"hidden", hide_arenas}, {"stuck", stop_a_worker},
+        {"channel", open_channel}, {"brief", come_and_go},
         {"pools", start_in_four_pools}, {"drain", start_long_task_and_stop},
         {"calls", call_around}, {"news", news_are_heard}, {"news-wait", news_wait},
     };

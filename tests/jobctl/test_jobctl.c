@@ -389,6 +389,19 @@ START_TEST(workers_are_shown_with_thread_memory_and_queue)
 }
 END_TEST
 
+START_TEST(a_worker_whose_arena_is_not_shown_does_not_pass_for_one_without)
+{
+    start("hidden", NULL);
+
+    until("workers", WORKER("sleeps") ".state == \"online\" and .memory_limit_bytes == null");
+    ck_assert_int_eq(run("%s workers %d | grep -w sleeps", JOBCTL, (int)service.pid), 0);
+    ck_assert_ptr_nonnull(strstr(text_of("out"), " ? "));
+    ck_assert_ptr_null(strstr(text_of("out"), "shared"));
+    ck_assert_int_eq(run("%s workers %d | grep -w outer", JOBCTL, (int)service.pid), 0);
+    ck_assert_ptr_nonnull(strstr(text_of("out"), "shared"));
+}
+END_TEST
+
 START_TEST(what_waits_for_a_worker_that_hangs_is_counted)
 {
     start("workers", NULL);
@@ -730,6 +743,7 @@ int main(void)
     tcase_add_test(states, two_runtimes_of_one_process_are_both_shown);
     tcase_add_test(states, ps_has_a_line_for_each_process);
     tcase_add_test(states, workers_are_shown_with_thread_memory_and_queue);
+    tcase_add_test(states, a_worker_whose_arena_is_not_shown_does_not_pass_for_one_without);
     tcase_add_test(states, what_waits_for_a_worker_that_hangs_is_counted);
     tcase_add_test(states, a_stuck_worker_is_a_problem);
     tcase_add_test(states, both_directions_of_a_channel_are_shown);

@@ -109,8 +109,9 @@ static void print_row(struct table_text *table, const struct row *row, uint64_t 
         table_cell(table, "%.1f %%", row->busy * 100);
     else
         table_cell(table, "-");
-    table_cell(table, "%s", row->arena ? text_bytes(row->arena->used_bytes, figure) : "shared");
-    table_cell(table, "%s", row->arena ? text_bytes(row->arena->limit_bytes, figure) : "-");
+    bool is_hidden = worker->arena != 0;   /* its record, if it has one, may be another's by now as well */
+    table_cell(table, "%s", row->arena ? text_bytes(row->arena->used_bytes, figure) : is_hidden ? "?" : "shared");
+    table_cell(table, "%s", row->arena ? text_bytes(row->arena->limit_bytes, figure) : is_hidden ? "?" : "-");
     if (row->queue) {
         table_cell(table, "%" PRIu64 " of %" PRIu32, row->queue->waiting, row->queue->limit_messages);
         dash_or_ago(table, row->queue->taken_ns, now_ns);
