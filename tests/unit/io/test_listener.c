@@ -1,9 +1,11 @@
 /* test_listener.c — open, accept, what is not taken, running out of descriptors, close, and every refusal. */
 #include <netinet/tcp.h>
+#include <semaphore.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include "base/atomic.h"
 #include "support/fixture.h"
 
 static struct job_runtime *runtime;
@@ -364,15 +366,15 @@ END_TEST
 enum { LIMIT = 3, GUESTS = 20 };
 
 static struct job_stream streams[GUESTS];
-static unsigned live, live_most, ended;
+static unsigned live, live_most, ended, looks;
 static bool closes_early;
+static atomic_u32 all_at_the_door;
+static sem_t may_go;
 
 static void guest_ended(struct job_stream *stream, int status)
 {
     ck_assert_int_eq(status, 0);
-    stream->handle.data = stream;   /* may go */
-    if (live_most == LIMIT)
-        job_stream_close(stream);
+    job_stream_close(stream);
 }
 
 static void guest_data(struct job_stream *stream, struct job_buf **in)
@@ -401,12 +403,21 @@ static void takes_guest(struct job_listener *l, struct job_incoming *incoming)
     live++;
     live_most = live > live_most ? live : live_most;
     ck_assert_uint_le(live, LIMIT);
-    for (int i = 0; live_most == LIMIT && i < LIMIT; i++) {   /* those who stayed so that there are as many as may be */
-        if (streams[i].handle.data)
-            job_stream_close(&streams[i]);
-    }
     if (accepted_count == GUESTS + 1 && closes_early)
         job_listener_close(l, closed);
+}
+
+/* As many as may be are here and all others at the door: each look is a turn in which one more could come in. Only then may anybody go. */
+static void looks_at_the_door(struct job_timer *timer)
+{
+    enum { LOOKS = 10 };
+    looks += live == LIMIT && load_acquire(&all_at_the_door);   /* pairs with store_release in visits */
+    if (looks < LOOKS) {
+        ck_assert_ok(job_timer_start(timer, 0));
+        return;
+    }
+    sem_post(&may_go);
+    job_timer_close(timer, NULL);
 }
 
 static void *visits(void *arg)
@@ -415,6 +426,8 @@ static void *visits(void *arg)
     (void)arg;
     for (int i = 0; i < GUESTS + 1; i++)
         fds[i] = fixture_connect(job_listener_port(&listener));   /* all at once: the backlog holds them */
+    store_release(&all_at_the_door, 1);   /* pairs with load_acquire in looks_at_the_door */
+    sem_wait(&may_go);
     for (int i = 0; i < GUESTS + 1; i++)
         shutdown(fds[i], SHUT_WR);
     char byte;
@@ -429,11 +442,16 @@ static void *visits(void *arg)
 START_TEST(no_more_streams_live_than_allowed_and_each_that_goes_lets_the_next_one_in)
 {
     pthread_t thread;
-    live = live_most = ended = 0;
+    struct job_timer timer;
+    live = live_most = ended = looks = 0;
     closes_early = _i;
     memset(streams, 0, sizeof streams);
+    store_relaxed(&all_at_the_door, 0);   /* no thread yet */
+    sem_init(&may_go, 0, 0);
     struct job_listener_options options = {.connections_max = LIMIT};
     ck_assert_ok(job_listener_open(loop, &listener, &options, takes_guest));
+    ck_assert_ok(job_timer_open(loop, &timer, looks_at_the_door));
+    ck_assert_ok(job_timer_start(&timer, 0));
     ck_assert_int_eq(pthread_create(&thread, NULL, visits, NULL), 0);
 
     ck_assert_int_eq(job_loop_run(loop), 0);
