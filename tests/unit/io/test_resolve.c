@@ -9,6 +9,7 @@
 
 #include "base/atomic.h"
 #include "base/limits.h"
+#include "loop/loop.h"
 #include "support/fixture.h"
 
 #pragma GCC diagnostic ignored "-Wmissing-prototypes" /* the linker calls it by name */
@@ -304,6 +305,41 @@ START_TEST(a_request_that_is_cancelled_ends_at_once)
 }
 END_TEST
 
+static uint64_t clock_now(void)
+{
+    return loop->root->now_ns();
+}
+
+static uint64_t due_ns;
+
+static void cancels_what_is_due(struct job_timer *timer)
+{
+    ck_assert_uint_ge(loop->now_ns, due_ns);   /* the time-out is of this round too */
+    ck_assert_uint_eq(ends, 0);
+    ck_assert_ok(job_resolve_cancel(&resolve));
+    job_timer_close(timer, NULL);
+    let_go(1);
+}
+
+START_TEST(a_request_that_is_cancelled_when_its_time_is_over_ends_once_and_as_cancelled)
+{
+    struct job_timer timer;
+    struct job_resolve_options options = {.host = "fake-slow", .service = "80", .timeout_ns = 2000000};
+    ck_assert_ok(job_timer_open(loop, &timer, cancels_what_is_due));
+    ck_assert_ok(job_timer_start(&timer, 1000000));   /* due before the request */
+    ck_assert_ok(job_resolve_start(&home.handle, &resolve, &options, ended));
+    due_ns = clock_now() + options.timeout_ns;
+    wait_inside(1);
+    while (clock_now() < due_ns) {
+    }
+
+    run();
+
+    ck_assert_uint_eq(ends, 1);
+    ck_assert_int_eq(status_seen, -ECANCELED);
+}
+END_TEST
+
 static unsigned cancelled, found;
 
 static void one_of_many(struct job_resolve *of, int status, const struct job_address *addresses, size_t count)
@@ -482,6 +518,7 @@ int main(void)
     tcase_add_test(tcase, more_addresses_than_anybody_tries_are_cut_and_keep_their_order);
     tcase_add_test(tcase, a_time_out_is_told_while_the_thread_is_still_at_it);
     tcase_add_test(tcase, a_request_that_is_cancelled_ends_at_once);
+    tcase_add_test(tcase, a_request_that_is_cancelled_when_its_time_is_over_ends_once_and_as_cancelled);
     tcase_add_test(tcase, closing_the_handle_cancels_what_waits_and_awaits_what_runs);
     tcase_add_test(tcase, names_that_nobody_answers_take_no_thread_from_files);
     tcase_add_test(tcase, more_than_may_wait_are_refused_and_nothing_is_lost);
