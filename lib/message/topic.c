@@ -63,6 +63,8 @@ static struct job_topic *find(struct root *root, const char *name)
     return NULL;
 }
 
+_Static_assert(sizeof(((struct job_topic *)0)->name) <= 2 * STATS_NAME_BYTES, "a name is shown whole");
+
 static struct job_topic *topic_new(struct root *root, const char *name)
 {
     struct job_topic *topic = alloc_zeroed(root, sizeof *topic);

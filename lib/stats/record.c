@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/bits.h"
 #include "base/root.h"
 #include "stats/stats.h"
 
@@ -66,6 +67,17 @@ void stats_arena_release(struct stats_arena *arena)
         store_release(&arena->kind, (uint32_t)STATS_ARENA_FREE);   /* pairs with cas_acq_rel in stats_record_claim */
 }
 
+/* `name` as a reader before minor 3 knows it, and as the queues of its subscribers have it: cut. `name_rest` need not end. */
+static void name_topic(struct stats_topic *topic, const char *name)
+{
+    size_t len = strlen(name);
+    size_t first = min_size(len, sizeof topic->name - 1);
+    memset(topic->name, 0, sizeof topic->name);
+    memset(topic->name_rest, 0, sizeof topic->name_rest);
+    memcpy(topic->name, name, first);
+    memcpy(topic->name_rest, name + first, min_size(len - first, sizeof topic->name_rest));
+}
+
 struct stats_topic *stats_topic_claim(struct stats *stats, const char *name)
 {
     for (unsigned i = 0; stats && i < STATS_TOPICS_MAX; i++) {
@@ -78,8 +90,7 @@ struct stats_topic *stats_topic_claim(struct stats *stats, const char *name)
         store_relaxed(&topic->refused, 0);
         store_relaxed(&topic->disconnected, 0);
         store_relaxed(&topic->subscribers, 0);
-        memset(topic->name, 0, sizeof topic->name);
-        strncpy(topic->name, name, sizeof topic->name - 1);
+        name_topic(topic, name);
         topic->opened_ns = stats->root->now_ns();
         store_release(&topic->kind, (uint32_t)STATS_TOPIC_OPEN);   /* pairs with load_acquire in word32 (reader.c) */
         return topic;

@@ -19,7 +19,7 @@
 
 enum {
     STATS_MAJOR = 1,
-    STATS_MINOR = 2,
+    STATS_MINOR = 3,
     STATS_TABLES = 16,
     STATS_NAME_BYTES = 32,
     STATS_ARENAS_MAX = LIMIT(32, 4),   /* unmeasured: arenas beyond these are not shown */
@@ -232,13 +232,13 @@ struct stats_topic {
     atomic_u64 disconnected;     /* subscribers, each by one post */
     atomic_u32 subscribers;      /* that listen now */
     uint32_t reserved0;
-    uint64_t reserved[4];
+    char name_rest[STATS_NAME_BYTES];   /* written with name: what that has no room for */
 } __attribute__((aligned(64)));
 
 _Static_assert(sizeof(struct stats_pool) == 128 && offsetof(struct stats_pool, submitted) == 64, "layout");
 _Static_assert(sizeof(struct stats_part) == 128 && offsetof(struct stats_part, waited_ns) == 48, "layout");
 _Static_assert(sizeof(struct stats_rpc) == 192 && offsetof(struct stats_rpc, oldest_ns) == 64, "layout");
-_Static_assert(sizeof(struct stats_topic) == 128 && offsetof(struct stats_topic, subscribers) == 88, "layout");
+_Static_assert(sizeof(struct stats_topic) == 128 && offsetof(struct stats_topic, name_rest) == 96, "layout");
 _Static_assert(sizeof(struct stats_queue) == 192 && offsetof(struct stats_queue, used) == 128, "layout");
 _Static_assert(sizeof(struct stats_worker) == 128 && offsetof(struct stats_worker, state) == 76, "layout");
 _Static_assert(sizeof(struct stats_header) == 384 && offsetof(struct stats_header, tables) == 128, "layout");

@@ -490,6 +490,21 @@ START_TEST(topics_are_shown_with_what_became_of_their_posts)
 }
 END_TEST
 
+START_TEST(the_longest_name_of_a_topic_is_shown_whole)
+{
+    static const char longest[] = "prices.of.what.is.traded.in.the.second.hall.of.the.market:total";
+    ck_assert_uint_eq(strlen(longest), 63);
+    name_inside = longest;
+    start("news", NULL);
+
+    until("topics", "[.runtimes[0].topics[] | select(.name | endswith(\"market:total\")) | .subscribers[].taken] == [2, 2]");
+    ck_assert_int_eq(run("%s topics %d", JOBCTL, (int)service.pid), 0);
+    const char *of_topic = strstr(text_of("out"), longest);
+    ck_assert_ptr_nonnull(of_topic);
+    ck_assert_ptr_nonnull(strstr(of_topic + 1, longest));   /* and of a subscriber */
+}
+END_TEST
+
 START_TEST(what_a_subscriber_whose_loop_hangs_has_still_to_hear_is_counted)
 {
     name_inside = "prices";
@@ -749,6 +764,7 @@ int main(void)
     tcase_add_test(states, both_directions_of_a_channel_are_shown);
     tcase_add_test(states, calls_are_shown_by_how_they_ended_and_since_when_they_are_open);
     tcase_add_test(states, topics_are_shown_with_what_became_of_their_posts);
+    tcase_add_test(states, the_longest_name_of_a_topic_is_shown_whole);
     tcase_add_test(states, what_a_subscriber_whose_loop_hangs_has_still_to_hear_is_counted);
     tcase_add_test(states, a_process_without_workers_channels_calls_or_topics_says_so);
     tcase_add_test(strangers, names_of_whatever_has_one_of_any_bytes_do_no_harm);

@@ -185,7 +185,7 @@ static void check_snapshot(const struct snapshot *snapshot)
     for (size_t i = 0; i < snapshot->rpc_count; i++)
         check_name(snapshot->rpcs[i].name);
     for (size_t i = 0; i < snapshot->topic_count; i++)
-        check_name(snapshot->topics[i].name);
+        MUST(memchr(snapshot->topics[i].name, '\0', READER_TOPIC_NAME_BYTES));
 }
 
 /* As jobctl does it; each block has exactly the size, so that a sanitizer sees one byte too many. */
@@ -287,6 +287,30 @@ START_TEST(ends_of_calls_and_topics_are_read_as_they_were_written)
     ck_assert(topic->record == 2 && topic->has_ended && !snapshot.topics[0].has_ended);
     ck_assert(topic->posts == 1 && topic->reached == 2 && topic->dropped == 3 && topic->refused == 4);
     ck_assert(topic->disconnected == 5 && topic->subscribers == 6);
+    reader_free(&snapshot);
+}
+END_TEST
+
+START_TEST(the_name_of_a_topic_is_read_whole_also_where_a_character_is_in_both_fields)
+{
+    struct snapshot snapshot;
+    struct stats_topic *topic = NULL;
+    memcpy(bytes, seed, seed_size);
+    for (size_t at = 0; at + sizeof *topic <= seed_size && !topic; at += 8) {
+        if (memcmp(bytes + at + offsetof(struct stats_topic, name), "topic 0", 8) == 0)
+            topic = (struct stats_topic *)(void *)(bytes + at);
+    }
+    ck_assert_ptr_nonnull(topic);
+    memset(topic->name, 'n', sizeof topic->name);
+    topic->name[30] = '\xc3';
+    topic->name[31] = '\0';
+    memset(topic->name_rest, 'r', sizeof topic->name_rest);   /* without an end */
+    topic->name_rest[0] = '\xa9';
+
+    ck_assert_int_eq(reader_parse(bytes, seed_size, &snapshot), READER_OK);
+    ck_assert_str_eq(snapshot.topics[0].name, "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnn\xc3\xa9rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr");
+    ck_assert_str_eq(snapshot.topics[0].cut, "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnn?");
+    ck_assert_str_eq(snapshot.topics[1].name, "topic 1");
     reader_free(&snapshot);
 }
 END_TEST
@@ -706,6 +730,7 @@ int main(void)
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, a_whole_segment_is_read_as_it_was_written);
     tcase_add_test(tcase, ends_of_calls_and_topics_are_read_as_they_were_written);
+    tcase_add_test(tcase, the_name_of_a_topic_is_read_whole_also_where_a_character_is_in_both_fields);
     tcase_add_test(tcase, every_byte_with_every_bit_changed_is_survived);
     tcase_add_test(tcase, every_size_is_survived);
     tcase_add_test(tcase, every_pair_of_table_fields_at_nasty_values_is_survived);

@@ -63,7 +63,7 @@ static bool is_usable(struct bytes bytes, const struct stats_table *entry)
                         : entry->kind == STATS_TABLE_POOLS   ? offsetof(struct stats_pool, reserved)
                         : entry->kind == STATS_TABLE_PARTS   ? offsetof(struct stats_part, reserved)
                         : entry->kind == STATS_TABLE_RPCS    ? offsetof(struct stats_rpc, reserved)
-                        : entry->kind == STATS_TABLE_TOPICS  ? offsetof(struct stats_topic, reserved0)
+                        : entry->kind == STATS_TABLE_TOPICS  ? sizeof(struct stats_topic)
                                                              : 1;
     uint64_t end = entry->offset + (uint64_t)entry->stride * entry->count;   /* below 2^64: each has 32 bits */
     return entry->stride >= stride_min && end <= bytes.size;
@@ -392,11 +392,22 @@ static void read_rpc(const uint8_t *at, uint32_t record, void *item)
     rpc->stray = read_u64(at + offsetof(struct stats_rpc, stray));
 }
 
+/* One text in two fields, of which a character may have bytes in both. */
+static void read_topic_name(const uint8_t *at, struct reader_topic *topic)
+{
+    enum { FIRST = STATS_NAME_BYTES - 1 };
+    uint8_t whole[FIRST + STATS_NAME_BYTES];
+    memcpy(whole, at + offsetof(struct stats_topic, name), FIRST);
+    memcpy(whole + FIRST, at + offsetof(struct stats_topic, name_rest), STATS_NAME_BYTES);
+    text_clean(whole, sizeof whole, topic->name, sizeof topic->name);
+}
+
 static void read_topic(const uint8_t *at, uint32_t record, void *item)
 {
     struct reader_topic *topic = item;
     topic->record = record;
-    read_name(at + offsetof(struct stats_topic, name), STATS_NAME_BYTES, topic->name);
+    read_topic_name(at, topic);
+    read_name(at + offsetof(struct stats_topic, name), STATS_NAME_BYTES, topic->cut);
     topic->has_ended = read_u32(at) == STATS_TOPIC_ENDED;
     topic->opened_ns = read_u64(at + offsetof(struct stats_topic, opened_ns));
     topic->subscribers = read_u32(at + offsetof(struct stats_topic, subscribers));

@@ -14,6 +14,7 @@ enum {
     READER_SEGMENT_MIN = 256,
     READER_SEGMENT_MAX = 16 << 20,
     READER_NAME_BYTES = 33,       /* with its end */
+    READER_TOPIC_NAME_BYTES = 65, /* as well */
     READER_TABLES_MAX = 64,
     READER_THREADS_MAX = 4096,
     READER_ARENAS_MAX = 1024,
@@ -114,7 +115,8 @@ struct reader_rpc {
 
 struct reader_topic {
     uint32_t record;
-    reader_name name;
+    char name[READER_TOPIC_NAME_BYTES];
+    reader_name cut;                            /* as the queues of its subscribers have it */
     bool has_ended;
     uint64_t opened_ns;
     uint32_t subscribers;

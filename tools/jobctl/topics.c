@@ -1,6 +1,7 @@
 /* topics.c — who is told what: each topic, and what each of its subscribers has still to hear and has missed.
  *
- * A subscriber's queue names its topic by the number of a record, which may have become another's since: the name tells them apart.
+ * A subscriber's queue names its topic by the number of a record, which may have become another's since. The name, of which the queue has
+ * the beginning, tells them apart, and their age: nobody subscribes before there is a topic.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -27,7 +28,17 @@ static const char *policy_name(uint32_t policy)
 
 static bool listens_to(const struct reader_queue *queue, const struct reader_topic *topic)
 {
-    return queue->is_subscriber && queue->topic == topic->record && strcmp(queue->name, topic->name) == 0;
+    bool is_its_record = queue->is_subscriber && queue->topic == topic->record;
+    return is_its_record && strcmp(queue->name, topic->cut) == 0 && queue->opened_ns >= topic->opened_ns;
+}
+
+static const char *topic_name(const struct snapshot *snapshot, const struct reader_queue *queue)
+{
+    for (size_t i = 0; i < snapshot->topic_count; i++) {
+        if (listens_to(queue, &snapshot->topics[i]))
+            return snapshot->topics[i].name;
+    }
+    return queue->name;
 }
 
 static void print_topic(struct table_text *table, const struct reader_topic *topic, uint64_t now_ns)
@@ -49,7 +60,7 @@ static void print_subscriber(struct table_text *table, const struct snapshot *sn
 {
     const struct reader_thread *thread = reader_find_thread(snapshot, queue->receiver);
     text_figure figure;
-    table_cell(table, "%s", queue->name);
+    table_cell(table, "%s", topic_name(snapshot, queue));
     table_cell(table, "%s", thread ? thread->name : "-");
     if (thread)
         table_cell(table, "%" PRIu32, thread->tid);

@@ -271,6 +271,23 @@ START_TEST(parts_beyond_the_table_are_private_and_their_pool_says_how_many)
 }
 END_TEST
 
+START_TEST(the_name_of_a_topic_goes_on_where_its_first_field_ends)
+{
+    static const char longest[] = "0123456789abcdef0123456789abcdeFGHIJKLMNOPQRSTUVWXYZ0123456789x";
+    struct stats_topic *topic = stats_topic_claim(root.stats, longest);
+    ck_assert_uint_eq(strlen(longest), 63);
+    ck_assert_str_eq(topic->name, "0123456789abcdef0123456789abcde");
+    ck_assert_mem_eq(topic->name_rest, "FGHIJKLMNOPQRSTUVWXYZ0123456789x", sizeof topic->name_rest);
+
+    stats_topic_release(topic);
+    ck_assert_ptr_eq(stats_topic_claim(root.stats, "0123456789abcdef0123456789abcde"), topic);   /* 31: nothing goes on */
+    ck_assert_str_eq(topic->name, "0123456789abcdef0123456789abcde");
+    ck_assert_str_eq(topic->name_rest, "");
+
+    stats_topic_release(topic);
+}
+END_TEST
+
 START_TEST(rpcs_topics_and_queues_say_what_they_are_and_their_records_are_used_again)
 {
     struct stats_rpc *rpcs[STATS_RPCS_MAX];
@@ -374,6 +391,7 @@ int main(void)
     tcase_add_test(tcase, an_arena_says_what_it_has_and_its_record_is_used_again);
     tcase_add_test(tcase, what_a_thread_that_goes_has_begun_stays_in_its_pools_sum);
     tcase_add_test(tcase, parts_beyond_the_table_are_private_and_their_pool_says_how_many);
+    tcase_add_test(tcase, the_name_of_a_topic_goes_on_where_its_first_field_ends);
     tcase_add_test(tcase, rpcs_topics_and_queues_say_what_they_are_and_their_records_are_used_again);
     tcase_add_test(tcase, no_line_is_claimed_twice);
     tcase_add_test(tcase, no_descriptor_left_is_said_and_nothing_is_kept);
