@@ -176,6 +176,43 @@ START_TEST(P24_a_full_port_refuses_and_tells_once_when_half_is_free)
 }
 END_TEST
 
+static unsigned stops_at;
+
+static void stop_there(struct peer *peer, struct job_message *message)
+{
+    (void)message;
+    if (peer->received == stops_at)
+        ck_assert_ok(job_port_stop(&peer->port));
+}
+
+START_TEST(P24_room_below_half_is_told_to_nobody)
+{
+    enum { LIMIT = 256 };
+    open_both(&(struct job_channel_options){.messages_max = LIMIT});
+    for (unsigned i = 0; i < LIMIT; i++)
+        ck_assert_ok(post_number(&a.port, i));
+    ck_assert_int_eq(post_number(&a.port, LIMIT), -EAGAIN);
+    b.then = stop_there;
+
+    for (stops_at = LIMIT / 4; stops_at < LIMIT / 2; stops_at++) {
+        ck_assert_ok(job_port_start(&b.port));
+        turns(4);
+        ck_assert_uint_eq(b.received, stops_at);
+        ck_assert_uint_eq(a.writable, 0);
+    }
+
+    ck_assert_ok(job_port_start(&b.port));
+    turns(4);
+    ck_assert_uint_eq(b.received, LIMIT / 2);
+    ck_assert_uint_eq(a.writable, 1);
+    b.then = NULL;
+    ck_assert_ok(job_port_start(&b.port));
+    turns(4);
+    ck_assert_uint_eq(b.received, LIMIT);
+    ck_assert_uint_eq(a.writable, 1);   /* once for each time that it was refused */
+}
+END_TEST
+
 START_TEST(P24_the_limit_in_bytes_counts_bufs_as_well)
 {
     open_channel(&(struct job_channel_options){.bytes_max = 10000});
@@ -343,6 +380,7 @@ int main(void)
     tcase_add_test(tcase, P06_a_backlog_does_not_keep_a_timer_waiting);
     tcase_add_test(tcase, P06_a_long_backlog_is_put_in_order_without_keeping_a_timer_waiting);
     tcase_add_test(tcase, P24_a_full_port_refuses_and_tells_once_when_half_is_free);
+    tcase_add_test(tcase, P24_room_below_half_is_told_to_nobody);
     tcase_add_test(tcase, P24_the_limit_in_bytes_counts_bufs_as_well);
     tcase_add_test(tcase, regions_that_wait_are_bounded_by_the_limit_in_bytes);
     tcase_add_test(tcase, a_region_that_is_larger_than_the_queue_waits_alone);

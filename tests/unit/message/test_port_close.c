@@ -302,16 +302,46 @@ START_TEST(P18_ends_that_would_travel_inside_each_other_are_refused)
 }
 END_TEST
 
+static struct job_connection *taken_off;
+
+static void on_detached(struct job_stream *stream, struct job_connection **connection)
+{
+    (void)stream;
+    taken_off = *connection;
+    *connection = NULL;
+}
+
+static void on_data(struct job_stream *stream, struct job_buf **in)
+{
+    (void)stream, (void)in;
+}
+
+/* A connection with bytes that nobody was told of, and its other side. */
+static void take_connection_off(int *far_end)
+{
+    static const struct job_stream_events stream_events = {.data = on_data};
+    struct job_stream stream;
+    int fds[2];
+    fixture_pair(fds);
+    fixture_write(fds[1], "unread", 6);
+    ck_assert_ok(job_stream_adopt(loop, &stream, fds[0], &stream_events));
+    ck_assert_ok(job_stream_detach(&stream, on_detached));
+    ck_assert_int_eq(job_loop_run(loop), 0);
+    *far_end = fds[1];
+}
+
 START_TEST(P21_closing_a_port_closes_all_that_its_messages_carry)
 {
+    enum { MESSAGES = 20 };
     int before = fixture_descriptors();
     struct job_end *inner[2];
     struct job_sender *sender = NULL;
     struct job_region *region = NULL;
     struct job_buf *buf = NULL;
-    int pipes[2];
+    int pipes[2], far_ends[MESSAGES];
     open_channel(NULL);
-    for (unsigned i = 0; i < 20; i++) {
+    for (unsigned i = 0; i < MESSAGES; i++) {
+        take_connection_off(&far_ends[i]);
         ck_assert_ok(job_channel_open(runtime, &inner[0], &inner[1], NULL));
         ck_assert_ok(job_end_sender(inner[0], &sender));
         ck_assert_ok(job_region_open(runtime, 64, &region));
@@ -321,17 +351,24 @@ START_TEST(P21_closing_a_port_closes_all_that_its_messages_carry)
             {.kind = JOB_ITEM_END, .end = &inner[0]}, {.kind = JOB_ITEM_END, .end = &inner[1]},
             {.kind = JOB_ITEM_SENDER, .sender = &sender}, {.kind = JOB_ITEM_REGION, .region = region},
             {.kind = JOB_ITEM_BUF, .buf = &buf}, {.kind = JOB_ITEM_FD, .fd = &pipes[0]},
-            {.kind = JOB_ITEM_FD, .fd = &pipes[1]},
+            {.kind = JOB_ITEM_FD, .fd = &pipes[1]}, {.kind = JOB_ITEM_CONNECTION, .connection = &taken_off},
         };
-        ck_assert_ok(job_end_post(ends[0], &(struct job_post){.items = items, .count = 7}));
+        ck_assert_ok(job_end_post(ends[0], &(struct job_post){.items = items, .count = 8}));
         ck_assert_int_eq(pipes[0], -1);
+        ck_assert_ptr_null(taken_off);
         job_region_release(&region);
     }
 
     job_end_close(&ends[1]);
 
+    for (unsigned i = 0; i < MESSAGES; i++) {
+        char byte;
+        ssize_t count = recv(far_ends[i], &byte, 1, MSG_DONTWAIT);   /* the peer sees an end, or that its bytes were not read */
+        ck_assert(count == 0 || (count < 0 && errno == ECONNRESET));
+        close(far_ends[i]);
+    }
     ck_assert_int_eq(fixture_descriptors(), before);
-    ck_assert_uint_eq(dropped(), 20);
+    ck_assert_uint_eq(dropped(), MESSAGES);
 }
 END_TEST
 

@@ -100,69 +100,163 @@ START_TEST(a_descriptor_that_is_none_is_refused_and_stays)
 }
 END_TEST
 
-static const char *const bad_names[] = {"moved buf", "buf twice", "own end",     "peer end",
-                                        "end twice", "NULL end",  "closed fd",   "fd twice",
-                                        "no kind",   "foreign",   "NULL region", "waiting sender"};
-enum { BAD_COUNT = sizeof bad_names / sizeof bad_names[0] };
-
 static void never_told(struct job_sender *sender, void *data)
 {
     (void)sender, (void)data;
 }
 
+/* What a message may have, all of one runtime. */
+struct goods {
+    struct job_loop *loop;
+    struct job_buf *buf;
+    struct job_end *inner[2];
+    struct job_sender *sender;
+    struct job_region *region;
+    struct job_connection *connection;
+    int pipes[2], far_end;
+};
+
+static struct job_connection **detached_to;
+
+static void on_detached(struct job_stream *stream, struct job_connection **connection)
+{
+    (void)stream;
+    *detached_to = *connection;
+    *connection = NULL;
+}
+
+static void on_data(struct job_stream *stream, struct job_buf **in)
+{
+    (void)stream, (void)in;
+}
+
+static void open_goods(struct job_runtime *of, struct goods *goods)
+{
+    static const struct job_stream_events events = {.data = on_data};
+    struct job_stream stream;
+    int fds[2];
+    *goods = (struct goods){0};
+    ck_assert_ok(job_loop_open(of, &goods->loop, NULL));
+    ck_assert_ok(job_buf_alloc(job_runtime_arena(of), 10, NULL, &goods->buf));
+    ck_assert_ok(job_buf_write(goods->buf, "some bytes", 10));
+    ck_assert_ok(job_channel_open(of, &goods->inner[0], &goods->inner[1], NULL));
+    ck_assert_ok(job_end_sender(goods->inner[1], &goods->sender));
+    ck_assert_ok(job_region_open(of, 64, &goods->region));
+    ck_assert_int_eq(pipe(goods->pipes), 0);
+    fixture_pair(fds);
+    goods->far_end = fds[1];
+    detached_to = &goods->connection;
+    ck_assert_ok(job_stream_adopt(goods->loop, &stream, fds[0], &events));
+    ck_assert_ok(job_stream_detach(&stream, on_detached));
+    ck_assert_int_eq(job_loop_run(goods->loop), 0);
+    ck_assert_ptr_nonnull(goods->connection);
+}
+
+/* Also those that a message has taken. */
+static void close_goods(struct goods *goods)
+{
+    job_buf_free(&goods->buf);
+    job_end_close(&goods->inner[0]);
+    job_end_close(&goods->inner[1]);
+    job_sender_close(&goods->sender);
+    job_region_release(&goods->region);
+    job_connection_close(&goods->connection);
+    for (unsigned i = 0; i < 2; i++) {
+        if (goods->pipes[i] >= 0)
+            close(goods->pipes[i]);
+    }
+    close(goods->far_end);
+    ck_assert_ok(job_loop_close(&goods->loop, 0));
+}
+
+enum { USUAL = 6 };
+
+static void usual_items(struct goods *goods, struct job_item items[USUAL])
+{
+    const struct job_item all[USUAL] = {
+        {.kind = JOB_ITEM_BUF, .buf = &goods->buf},
+        {.kind = JOB_ITEM_END, .end = &goods->inner[0]},
+        {.kind = JOB_ITEM_FD, .fd = &goods->pipes[0]},
+        {.kind = JOB_ITEM_REGION, .region = goods->region},
+        {.kind = JOB_ITEM_SENDER, .sender = &goods->sender},
+        {.kind = JOB_ITEM_CONNECTION, .connection = &goods->connection},
+    };
+    memcpy(items, all, sizeof all);
+}
+
+struct bad {
+    const char *name;
+    int err;
+    struct job_item item;
+};
+
 /* One bad item at each place among good ones, whatever is bad with it. */
+static void refuse_at_each_place(struct goods *goods, const struct bad *bad)
+{
+    struct job_item usual[USUAL], items[USUAL + 1];
+    usual_items(goods, usual);
+    for (unsigned place = 0; place <= USUAL; place++) {
+        for (unsigned i = 0, from = 0; i <= USUAL; i++)
+            items[i] = i == place ? bad->item : usual[from++];
+        int err = post(items, USUAL + 1);
+        ck_assert_msg(err == bad->err, "%s at %u: %s, and not %s", bad->name, place, job_strerror(err),
+                      job_strerror(bad->err));
+        ck_assert(goods->buf && goods->inner[0] && goods->sender && goods->connection && goods->pipes[0] >= 0);
+        ck_assert(ends[0] && ends[1]);
+    }
+}
+
 START_TEST(X05_one_bad_item_anywhere_leaves_all_others_where_they_were)
 {
     struct job_runtime *other = fixture_runtime();
-    struct job_loop *loop = NULL;
-    struct job_end *full[2], *inner[2];
-    struct job_sender *waiting = NULL;
-    struct job_buf *good = filled(10), *moved = NULL, *foreign = NULL;
-    struct job_region *region = NULL, *no_region = NULL;
-    int pipes[2], closed_fd = 4000;
-    ck_assert_int_eq(pipe(pipes), 0);
-    ck_assert_ok(job_loop_open(runtime, &loop, NULL));
-    ck_assert_ok(job_buf_alloc(job_runtime_arena(other), 10, NULL, &foreign));
-    ck_assert_ok(job_region_open(runtime, 64, &region));
-    ck_assert_ok(job_channel_open(runtime, &inner[0], &inner[1], NULL));
+    struct goods mine, foreign;
+    struct job_end *full[2], *no_end = NULL;
+    struct job_sender *waiting = NULL, *no_sender = NULL;
+    struct job_buf *moved = NULL;
+    struct job_connection *no_connection = NULL;
+    int closed_fd = 4000;
+    open_goods(runtime, &mine);
+    open_goods(other, &foreign);
     ck_assert_ok(job_channel_open(runtime, &full[0], &full[1], &(struct job_channel_options){.messages_max = 1}));
     ck_assert_ok(job_end_sender(full[0], &waiting));
     ck_assert_ok(job_sender_post(waiting, &(struct job_post){0}));
-    ck_assert_ok(job_sender_when_writable(waiting, loop, never_told, NULL));
-    struct job_end *no_end = NULL;
+    ck_assert_ok(job_sender_when_writable(waiting, mine.loop, never_told, NULL));
 
-    const struct job_item bad[BAD_COUNT] = {
-        {.kind = JOB_ITEM_BUF, .buf = &moved},      {.kind = JOB_ITEM_BUF, .buf = &good},
-        {.kind = JOB_ITEM_END, .end = &ends[0]},    {.kind = JOB_ITEM_END, .end = &ends[1]},
-        {.kind = JOB_ITEM_END, .end = &inner[0]},   {.kind = JOB_ITEM_END, .end = &no_end},
-        {.kind = JOB_ITEM_FD, .fd = &closed_fd},    {.kind = JOB_ITEM_FD, .fd = &pipes[0]},
-        {.kind = JOB_ITEM_NONE},                    {.kind = JOB_ITEM_BUF, .buf = &foreign},
-        {.kind = JOB_ITEM_REGION, .region = no_region}, {.kind = JOB_ITEM_SENDER, .sender = &waiting},
+    const struct bad bad[] = {
+        {"moved buf", -EINVAL, {.kind = JOB_ITEM_BUF, .buf = &moved}},
+        {"buf twice", -EINVAL, {.kind = JOB_ITEM_BUF, .buf = &mine.buf}},
+        {"foreign buf", -EINVAL, {.kind = JOB_ITEM_BUF, .buf = &foreign.buf}},
+        {"own end", -EINVAL, {.kind = JOB_ITEM_END, .end = &ends[0]}},
+        {"peer end", -EDEADLK, {.kind = JOB_ITEM_END, .end = &ends[1]}},
+        {"end twice", -EINVAL, {.kind = JOB_ITEM_END, .end = &mine.inner[0]}},
+        {"NULL end", -EINVAL, {.kind = JOB_ITEM_END, .end = &no_end}},
+        {"foreign end", -EINVAL, {.kind = JOB_ITEM_END, .end = &foreign.inner[0]}},
+        {"closed fd", -EBADF, {.kind = JOB_ITEM_FD, .fd = &closed_fd}},
+        {"fd twice", -EINVAL, {.kind = JOB_ITEM_FD, .fd = &mine.pipes[0]}},
+        {"NULL region", -EINVAL, {.kind = JOB_ITEM_REGION, .region = NULL}},
+        {"foreign region", -EINVAL, {.kind = JOB_ITEM_REGION, .region = foreign.region}},
+        {"waiting sender", -EBUSY, {.kind = JOB_ITEM_SENDER, .sender = &waiting}},
+        {"NULL sender", -EINVAL, {.kind = JOB_ITEM_SENDER, .sender = &no_sender}},
+        {"sender twice", -EINVAL, {.kind = JOB_ITEM_SENDER, .sender = &mine.sender}},
+        {"foreign sender", -EINVAL, {.kind = JOB_ITEM_SENDER, .sender = &foreign.sender}},
+        {"NULL connection", -EINVAL, {.kind = JOB_ITEM_CONNECTION, .connection = &no_connection}},
+        {"connection twice", -EINVAL, {.kind = JOB_ITEM_CONNECTION, .connection = &mine.connection}},
+        {"foreign connection", -EINVAL, {.kind = JOB_ITEM_CONNECTION, .connection = &foreign.connection}},
+        {"no kind", -EINVAL, {.kind = JOB_ITEM_NONE}},
     };
-    const struct job_item usual[] = {{.kind = JOB_ITEM_BUF, .buf = &good},
-                                     {.kind = JOB_ITEM_END, .end = &inner[0]},
-                                     {.kind = JOB_ITEM_FD, .fd = &pipes[0]},
-                                     {.kind = JOB_ITEM_REGION, .region = region}};
-    for (unsigned which = 0; which < BAD_COUNT; which++) {
-        for (unsigned place = 0; place <= 4; place++) {
-            struct job_item items[5];
-            for (unsigned i = 0, from = 0; i < 5; i++)
-                items[i] = i == place ? bad[which] : usual[from++];
-            ck_assert_msg(post(items, 5) < 0, "%s at %u was accepted", bad_names[which], place);
-            ck_assert(good && inner[0] && ends[0] && ends[1] && foreign && waiting && pipes[0] >= 0);
-        }
-    }
+    for (unsigned which = 0; which < sizeof bad / sizeof bad[0]; which++)
+        refuse_at_each_place(&mine, &bad[which]);
+    ck_assert(foreign.buf && foreign.inner[0] && foreign.sender && foreign.connection && waiting);
 
-    ck_assert_ok(post(usual, 4));   /* and all of it still works */
-    ck_assert(!good && !inner[0] && pipes[0] == -1);
-    job_buf_free(&foreign);
-    job_region_release(&region);
+    struct job_item usual[USUAL];
+    usual_items(&mine, usual);
+    ck_assert_ok(post(usual, USUAL));   /* and all of it still works */
+    ck_assert(!mine.buf && !mine.inner[0] && !mine.sender && !mine.connection && mine.pipes[0] == -1);
     job_sender_close(&waiting);
-    job_end_close(&inner[1]);
     job_end_close(&full[0]);
     job_end_close(&full[1]);
-    close(pipes[1]);
-    ck_assert_ok(job_loop_close(&loop, 0));
+    close_goods(&mine);
+    close_goods(&foreign);
     fixture_close(other);
 }
 END_TEST
