@@ -1,10 +1,8 @@
-/* test_worker.c — workers, what a loop tells of itself, and pools: what no other test has by its number. Those that are
- * otherwise here are in docs/decisions/040.
+/* test_worker.c — workers, and what a loop tells of itself: what no other test has by its number. Those that are otherwise here are in
+ * docs/decisions/040.
  */
 #include <sched.h>
 #include <stdatomic.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
 
 #include "support/fixture.h"
 
@@ -77,12 +75,11 @@ START_TEST(W17_a_worker_is_refused_memory_near_its_budget_and_others_are_not)
 }
 END_TEST
 
-static void reads_environment_and_arguments(struct job_inside *inside, struct job_message *start)
+static void reads_arguments(struct job_inside *inside, struct job_message *start)
 {
     size_t len;
     const char *arguments = job_message_bytes(start, &len);
-    bool is_right = len == 8 && memcmp(arguments, "one\0two", 8) == 0 && strcmp(getenv("JOB_ROW"), "the process's") == 0;
-    job_inside_exit(inside, is_right ? 42 : 1);
+    job_inside_exit(inside, len == 8 && memcmp(arguments, "one\0two", 8) == 0 ? 42 : 1);
 }
 
 static int code;
@@ -95,79 +92,15 @@ static void on_exit_code(struct job_worker *worker, int exit_code)
 
 static const struct job_worker_events exit_events = {.exit = on_exit_code};
 
-START_TEST(W22_W23_W24_arguments_are_a_copy_in_the_start_message_and_the_environment_is_the_processs)
+START_TEST(W23_W24_what_a_worker_is_told_at_its_start_is_a_copy)
 {
     struct job_worker worker;
     char arguments[] = "one\0two";
-    setenv("JOB_ROW", "the process's", 1);
     struct job_worker_options options = {.start = {.bytes = arguments, .len = sizeof arguments}};
-    ck_assert_ok(job_worker_open(loop, &worker, reads_environment_and_arguments, &options, &exit_events));
+    ck_assert_ok(job_worker_open(loop, &worker, reads_arguments, &options, &exit_events));
     memset(arguments, 'x', sizeof arguments);   /* the caller's again */
     ck_assert_int_eq(job_loop_run(loop), 0);
     ck_assert_int_eq(code, 42);
-}
-END_TEST
-
-enum { OUTPUT = 1 << 20 };
-
-static int output;
-
-static void writes_much_and_ends(struct job_inside *inside, struct job_message *start)
-{
-    static char block[4096];
-    (void)start;
-    for (unsigned i = 0; i < OUTPUT / sizeof block; i++)
-        ck_assert_int_eq(write(output, block, sizeof block), sizeof block);
-    job_inside_exit(inside, 0);
-}
-
-static off_t seen_at_exit;
-
-static void looks_at_output(struct job_worker *worker, int exit_code)
-{
-    (void)worker, (void)exit_code;
-    seen_at_exit = lseek(output, 0, SEEK_END);
-}
-
-START_TEST(W25_all_that_a_worker_writes_is_there_before_its_exit)
-{
-    static const struct job_worker_events events = {.exit = looks_at_output};
-    struct job_worker worker;
-    FILE *file = tmpfile();
-    ck_assert_ptr_nonnull(file);
-    output = fileno(file);
-    ck_assert_int_eq(fcntl(output, F_SETFL, O_APPEND), 0);
-    ck_assert_ok(job_worker_open(loop, &worker, writes_much_and_ends, NULL, &events));
-    ck_assert_int_eq(job_loop_run(loop), 0);
-    ck_assert_int_eq(seen_at_exit, OUTPUT);
-    fclose(file);
-}
-END_TEST
-
-static atomic_uint may_end;
-
-static void writes_a_line_and_hangs(struct job_inside *inside, struct job_message *start)
-{
-    (void)inside, (void)start;
-    ck_assert_int_eq(write(output, "a line\n", 7), 7);
-    while (!atomic_load(&may_end))
-        sched_yield();
-}
-
-START_TEST(W26_what_a_worker_writes_needs_no_loop_of_its_parents)
-{
-    char line[8] = "";
-    int fds[2];
-    struct job_worker worker;
-    ck_assert_int_eq(pipe(fds), 0);
-    output = fds[1];
-    ck_assert_ok(job_worker_open(loop, &worker, writes_a_line_and_hangs, NULL, NULL));
-    ck_assert_int_eq(read(fds[0], line, 7), 7);   /* no turn of the parent's loop has run */
-    ck_assert_str_eq(line, "a line\n");
-    atomic_store(&may_end, 1);
-    ck_assert_int_eq(job_loop_run(loop), 0);
-    close(fds[0]);
-    close(fds[1]);
 }
 END_TEST
 
@@ -349,131 +282,6 @@ START_TEST(O07_a_turn_that_was_held_for_50_ms_is_in_the_histogram)
 }
 END_TEST
 
-/* Tasks that wait for a gate, so that a lane fills up. */
-static atomic_uint gate, ran;
-static unsigned ended, cancelled, told_of_room;
-
-static void waits_at_the_gate(struct job_task *task)
-{
-    (void)task;
-    while (!atomic_load(&gate))
-        sched_yield();
-    atomic_fetch_add(&ran, 1);
-}
-
-static void done(struct job_task *task, int status)
-{
-    (void)task;
-    ended++;
-    cancelled += status == -ECANCELED;
-}
-
-static void there_is_room(struct job_task *task)
-{
-    (void)task;
-    told_of_room++;
-}
-
-START_TEST(J03_who_was_refused_is_told_of_room_once_when_half_of_it_is_free)
-{
-    enum { MANY = 32 };
-    static struct job_task tasks[MANY];
-    static struct job_task refused;
-    struct job_pool *pool = NULL;
-    struct job_timer timer;
-    unsigned queued = 0;
-    ck_assert_ok(job_pool_open(runtime, &pool, &(struct job_pool_options){.workers = 1, .queue_limit = 8}));
-    ck_assert_ok(job_timer_open(loop, &timer, fired));
-    for (; queued < MANY; queued++) {
-        ck_assert_ok(job_task_init(&tasks[queued], pool, waits_at_the_gate, done));
-        if (job_submit(pool, &tasks[queued], &timer.handle) == -EAGAIN)
-            break;
-    }
-    ck_assert_uint_lt(queued, MANY);
-    ck_assert_ok(job_task_init(&refused, pool, waits_at_the_gate, done));
-    ck_assert_int_eq(job_submit(pool, &refused, &timer.handle), -EAGAIN);
-    ck_assert_ok(job_task_when_writable(&refused, there_is_room));
-    ck_assert_uint_eq(told_of_room, 0);
-    atomic_store(&gate, 1);
-    ck_assert_int_eq(job_loop_run(loop), 0);
-    ck_assert_uint_eq(told_of_room, 1);
-    ck_assert_uint_eq(ended, queued);
-    job_timer_close(&timer, NULL);
-    ck_assert_int_eq(job_loop_run(loop), 0);
-    ck_assert_ok(job_pool_close(&pool));
-}
-END_TEST
-
-static atomic_uint cpus_of_task, nice_of_task;
-
-static void looks_at_its_thread(struct job_task *task)
-{
-    cpu_set_t set;
-    (void)task;
-    ck_assert_int_eq(sched_getaffinity(0, sizeof set, &set), 0);
-    atomic_store(&cpus_of_task, (unsigned)CPU_COUNT(&set));
-    atomic_store(&nice_of_task, (unsigned)(getpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid)) + 100));
-}
-
-START_TEST(J11_a_pools_threads_run_where_and_how_they_were_told_to)
-{
-    static struct job_task task;
-    struct job_pool *pool = NULL;
-    struct job_timer timer;
-    cpu_set_t mine;
-    uint64_t mask = 0;
-    ck_assert_int_eq(sched_getaffinity(0, sizeof mine, &mine), 0);
-    for (size_t i = 0; i < 64 && mask == 0; i++)
-        mask = CPU_ISSET(i, &mine) ? UINT64_C(1) << i : 0;
-    struct job_pool_options options = {.workers = 2, .nice = 5, .affinity = &mask, .affinity_words = 1};
-    ck_assert_ok(job_pool_open(runtime, &pool, &options));
-    ck_assert_ok(job_timer_open(loop, &timer, fired));
-    ck_assert_ok(job_task_init(&task, pool, looks_at_its_thread, done));
-    ck_assert_ok(job_submit(pool, &task, &timer.handle));
-    ck_assert_int_eq(job_loop_run(loop), 0);
-    ck_assert_uint_eq(atomic_load(&cpus_of_task), 1);
-    ck_assert_int_eq((int)atomic_load(&nice_of_task) - 100, getpriority(PRIO_PROCESS, 0) + 5);
-    job_timer_close(&timer, NULL);
-    ck_assert_int_eq(job_loop_run(loop), 0);
-    ck_assert_ok(job_pool_close(&pool));
-}
-END_TEST
-
-/* 10 000 tasks; the pool is closed behind them at once, or when the loop has nothing left to do. */
-static void close_behind_many(bool waits)
-{
-    enum { MANY = 10000 };
-    static struct job_task tasks[MANY];
-    struct job_pool *pool = NULL;
-    struct job_timer timer;
-    atomic_store(&gate, 1);
-    atomic_store(&ran, 0);
-    ended = cancelled = 0;
-    ck_assert_ok(job_pool_open(runtime, &pool, &(struct job_pool_options){.workers = 2, .queue_limit = 16384}));
-    ck_assert_ok(job_timer_open(loop, &timer, fired));
-    unsigned queued = 0;
-    for (unsigned i = 0; i < MANY; i++) {
-        ck_assert_ok(job_task_init(&tasks[i], pool, waits_at_the_gate, done));
-        queued += job_submit(pool, &tasks[i], &timer.handle) == 0;
-    }
-    if (waits)
-        ck_assert_int_eq(job_loop_run(loop), 0);
-    ck_assert_ok(job_pool_close(&pool));
-    ck_assert_int_eq(job_loop_run(loop), 0);
-    ck_assert_uint_eq(ended, queued);
-    ck_assert_uint_eq(cancelled + atomic_load(&ran), queued);
-    ck_assert(!waits || cancelled == 0);
-    job_timer_close(&timer, NULL);
-    ck_assert_int_eq(job_loop_run(loop), 0);
-}
-
-START_TEST(J13_each_task_ends_once_when_its_pool_is_closed_with_or_without_waiting)
-{
-    close_behind_many(true);
-    close_behind_many(false);
-}
-END_TEST
-
 int main(void)
 {
     Suite *suite = suite_create("rows");
@@ -482,16 +290,11 @@ int main(void)
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, W14_ids_go_up_over_a_thousand_lives_and_name_nobody_afterwards);
     tcase_add_test(tcase, W17_a_worker_is_refused_memory_near_its_budget_and_others_are_not);
-    tcase_add_test(tcase, W22_W23_W24_arguments_are_a_copy_in_the_start_message_and_the_environment_is_the_processs);
-    tcase_add_test(tcase, W25_all_that_a_worker_writes_is_there_before_its_exit);
-    tcase_add_test(tcase, W26_what_a_worker_writes_needs_no_loop_of_its_parents);
+    tcase_add_test(tcase, W23_W24_what_a_worker_is_told_at_its_start_is_a_copy);
     tcase_add_test(tcase, W27_descriptors_that_belong_to_a_workers_handles_are_closed_when_it_exits);
     tcase_add_test(tcase, W34_seven_workers_post_to_each_other_by_id);
     tcase_add_test(tcase, O06_a_loop_says_who_keeps_it_alive);
     tcase_add_test(tcase, O07_a_turn_that_was_held_for_50_ms_is_in_the_histogram);
-    tcase_add_test(tcase, J03_who_was_refused_is_told_of_room_once_when_half_of_it_is_free);
-    tcase_add_test(tcase, J11_a_pools_threads_run_where_and_how_they_were_told_to);
-    tcase_add_test(tcase, J13_each_task_ends_once_when_its_pool_is_closed_with_or_without_waiting);
     suite_add_tcase(suite, tcase);
     return fixture_run(suite);
 }

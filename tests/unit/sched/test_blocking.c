@@ -100,7 +100,7 @@ START_TEST(a_pool_that_is_never_used_has_no_thread)
 }
 END_TEST
 
-START_TEST(each_call_that_blocks_has_a_thread_up_to_the_limit)
+START_TEST(J01_each_call_that_blocks_has_a_thread_up_to_the_limit)
 {
     struct job_task tasks[LIMIT_SMALL + 1];
     open_pool(LIMIT_SMALL, 0);
@@ -188,7 +188,7 @@ START_TEST(calls_of_one_loop_run_in_the_order_of_their_submission)
 }
 END_TEST
 
-START_TEST(threads_that_are_idle_go_but_for_the_last)
+START_TEST(J01_threads_that_are_idle_go_but_for_the_last)
 {
     struct job_task tasks[LIMIT_SMALL];
     open_pool(LIMIT_SMALL, 1000000);
@@ -359,14 +359,48 @@ START_TEST(a_time_out_for_a_pool_that_computes_is_refused)
 }
 END_TEST
 
-static bool refuses_threads;   /* read by threads that start before it is written */
+static bool refuses_threads, holds_threads;   /* read by threads that start before it is written */
+static sem_t held, may_start;
 int __real_pool_spawn(struct job_pool *of, pthread_t *thread, void *(*function)(void *arg), void *arg);
 int __wrap_pool_spawn(struct job_pool *of, pthread_t *thread, void *(*function)(void *arg), void *arg);
 
 int __wrap_pool_spawn(struct job_pool *of, pthread_t *thread, void *(*function)(void *arg), void *arg)
 {
+    if (__atomic_exchange_n(&holds_threads, false, __ATOMIC_SEQ_CST)) {
+        sem_post(&held);
+        wait_for(&may_start, 1);
+    }
     return __atomic_load_n(&refuses_threads, __ATOMIC_SEQ_CST) ? -EAGAIN : __real_pool_spawn(of, thread, function, arg);
 }
+
+/* The third thread takes as long to start as one likes; the first has become free meanwhile. */
+START_TEST(J06_no_call_waits_for_a_thread_that_starts_beside_one_that_is_free)
+{
+    struct job_task tasks[3];
+    sem_init(&held, 0, 0);
+    sem_init(&may_start, 0, 0);
+    open_pool(0, 0);
+    for (unsigned i = 0; i < 3; i++)
+        ck_assert_ok(job_task_init(&tasks[i], pool, blocks, done));
+    ck_assert_ok(job_submit(pool, &tasks[0], NULL));
+    wait_for(&begun, 1);   /* and a second thread is there */
+    __atomic_store_n(&holds_threads, true, __ATOMIC_SEQ_CST);
+    ck_assert_ok(job_submit(pool, &tasks[1], NULL));
+    wait_for(&held, 1);    /* it has the call, and starts a third one first */
+    let_go(1);
+    while (__atomic_load_n(&done_count, __ATOMIC_ACQUIRE) < 1)
+        sched_yield();
+
+    ck_assert_ok(job_submit(pool, &tasks[2], NULL));
+    wait_for(&begun, 1);   /* by the first thread: no other one can */
+
+    sem_post(&may_start);
+    wait_for(&begun, 1);
+    let_go(2);
+    while (__atomic_load_n(&done_count, __ATOMIC_ACQUIRE) < 3)
+        sched_yield();
+}
+END_TEST
 
 START_TEST(without_a_first_thread_a_submit_is_refused_and_changes_nothing)
 {
@@ -474,10 +508,10 @@ int main(void)
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, a_pool_that_is_never_used_has_no_thread);
-    tcase_add_test(tcase, each_call_that_blocks_has_a_thread_up_to_the_limit);
+    tcase_add_test(tcase, J01_each_call_that_blocks_has_a_thread_up_to_the_limit);
     tcase_add_test(tcase, sixty_four_sleeping_calls_do_not_delay_a_compute_task);
     tcase_add_test(tcase, calls_of_one_loop_run_in_the_order_of_their_submission);
-    tcase_add_test(tcase, threads_that_are_idle_go_but_for_the_last);
+    tcase_add_test(tcase, J01_threads_that_are_idle_go_but_for_the_last);
     tcase_add_test(tcase, a_queued_call_that_was_cancelled_does_not_run);
     tcase_add_test(tcase, closing_the_handle_cancels_what_is_queued_and_waits_for_what_runs);
     tcase_add_test(tcase, a_stopped_pool_cancels_and_a_closed_one_has_told_every_end);
@@ -487,6 +521,11 @@ int main(void)
     tcase_add_test(tcase, without_a_first_thread_a_submit_is_refused_and_changes_nothing);
     tcase_add_test(tcase, without_a_second_thread_calls_wait_for_the_first);
     tcase_add_test(tcase, nothing_is_left_while_threads_come_and_go);
+    suite_add_tcase(suite, tcase);
+    tcase = tcase_create("a call that waits hangs");
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_set_timeout(tcase, 10);
+    tcase_add_test(tcase, J06_no_call_waits_for_a_thread_that_starts_beside_one_that_is_free);
     suite_add_tcase(suite, tcase);
     return fixture_run(suite);
 }
