@@ -301,7 +301,7 @@ static void prepare_world(unsigned sequence)
     dice.state = seed_now;
 }
 
-START_TEST(each_buf_and_each_task_has_exactly_one_end)
+START_TEST(E04_each_buf_and_each_task_has_exactly_one_end)
 {
     uint64_t first = fixture_random("each_buf_and_each_task_has_exactly_one_end").state;
     unsigned sequences = fixture_rounds("SEQUENCES", getenv("SEED") ? 1 : SEQUENCES_DEFAULT);
@@ -335,7 +335,7 @@ int main(void)
     Suite *suite = suite_create("lifetime");
     TCase *tcase = tcase_create("lifetime");
     tcase_set_timeout(tcase, 280);
-    tcase_add_test(tcase, each_buf_and_each_task_has_exactly_one_end);
+    tcase_add_test(tcase, E04_each_buf_and_each_task_has_exactly_one_end);
     suite_add_tcase(suite, tcase);
     return fixture_run(suite);
 }

@@ -221,7 +221,7 @@ static void close_if_low(void)
     close_it();
 }
 
-START_TEST(writable_comes_at_the_low_mark_after_the_queue_was_above_the_high_one)
+START_TEST(E06_writable_comes_at_the_low_mark_after_the_queue_was_above_the_high_one)
 {
     pthread_t thread;
     in_writable = close_if_low;
@@ -494,7 +494,7 @@ int main(void)
     tcase_add_test(tcase, a_peer_that_never_reads_is_closed_after_the_linger);
     tcase_add_loop_test(tcase, finish_works_inside_of_every_callback_and_while_paused, 0, 4);
     tcase_add_test(tcase, a_stream_that_fails_while_it_finishes_is_closed);
-    tcase_add_test(tcase, writable_comes_at_the_low_mark_after_the_queue_was_above_the_high_one);
+    tcase_add_test(tcase, E06_writable_comes_at_the_low_mark_after_the_queue_was_above_the_high_one);
     tcase_add_test(tcase, close_cancels_the_wait_for_writable_silently);
     tcase_add_test(tcase, writable_is_told_also_when_sent_comes_first_and_not_when_the_queue_stayed_below);
     tcase_add_test(tcase, marks_that_make_no_sense_are_refused);

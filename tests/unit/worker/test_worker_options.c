@@ -206,7 +206,7 @@ static void runs_with(size_t limit)
     ck_assert_uint_ge(w.value, (limit >> 20) - 1);   /* its ring and its cache */
 }
 
-START_TEST(W18_workers_that_follow_each_other_share_an_arena_whatever_their_limits)
+START_TEST(workers_that_follow_each_other_share_an_arena_whatever_their_limits)
 {
     for (unsigned i = 0; i < 100; i++)
         runs_with((9 << 20) + i * 37 % 100 * 4096);   /* up and down */
@@ -586,7 +586,7 @@ int main(void)
     tcase_add_test(tcase, W15_W16_J10_J11_name_stack_nice_and_affinity_are_those_asked_for);
     tcase_add_test(tcase, W16_a_stack_that_overflows_meets_its_guard_page);
     tcase_add_test(tcase, W17_X15_a_memory_limit_is_the_workers_own_and_its_bufs_outlive_it);
-    tcase_add_test(tcase, W18_workers_that_follow_each_other_share_an_arena_whatever_their_limits);
+    tcase_add_test(tcase, workers_that_follow_each_other_share_an_arena_whatever_their_limits);
     tcase_add_test(tcase, W19_a_start_message_that_cannot_be_sent_starts_no_thread);
     tcase_add_test(tcase, a_worker_whose_thread_is_refused_in_a_callback_leaves_no_loop);
     tcase_add_test(tcase, sizes_that_round_up_to_nothing_are_refused);
