@@ -2,6 +2,7 @@
  *
  * The linker puts the functions below in front of those by which the library gets memory (see tests/CMakeLists.txt).
  */
+#include <stdatomic.h>
 #include <sys/mman.h>
 
 #include "base/root.h"
@@ -241,6 +242,90 @@ static int call_and_answer(void)
     return err < 0 ? err : ran;
 }
 
+/* More items than fit into a message, and more bytes: nothing moves, or all of it. */
+static int post_many_items(void)
+{
+    enum { ITEMS = 12 };
+    static const char bytes[5000] = {0};
+    struct job_end *ends[2] = {NULL, NULL};
+    struct job_buf *bufs[ITEMS] = {NULL};
+    struct job_item items[ITEMS];
+    struct job_message *message = NULL;
+    disarm();
+    ck_assert_ok(job_channel_open(runtime, &ends[0], &ends[1], NULL));
+    for (unsigned i = 0; i < ITEMS; i++) {
+        ck_assert_ok(job_buf_alloc(job_runtime_arena(runtime), 100, NULL, &bufs[i]));
+        ck_assert_ok(job_buf_write(bufs[i], &i, sizeof i));
+        items[i] = (struct job_item){.kind = JOB_ITEM_BUF, .buf = &bufs[i]};
+    }
+    is_armed = true;
+    int err = job_end_post(ends[0], &(struct job_post){bytes, sizeof bytes, items, ITEMS});
+    disarm();
+    ck_assert_int_eq(job_end_receive(ends[1], &message, 0), err == 0 ? 0 : -EAGAIN);
+    for (unsigned i = 0; i < ITEMS; i++) {
+        unsigned number = ITEMS;
+        ck_assert_int_eq(err == 0, bufs[i] == NULL);
+        struct job_buf *buf = err == 0 ? job_message_take_buf(message, i) : bufs[i];
+        ck_assert_ok(job_buf_read(buf, 0, &number, sizeof number));
+        ck_assert_uint_eq(number, i);
+        job_buf_free(&buf);
+    }
+    job_message_free(&message);
+    job_end_close(&ends[0]);
+    job_end_close(&ends[1]);
+    return err;
+}
+
+static atomic_uint starts;
+static unsigned exits;
+
+static void counts_start(struct job_inside *inside, struct job_message *start)
+{
+    struct job_buf *buf = job_message_take_buf(start, 0);
+    (void)inside;
+    ck_assert_ptr_nonnull(buf);
+    job_buf_free(&buf);
+    atomic_fetch_add(&starts, 1);
+}
+
+static void counts_exit(struct job_worker *worker, int code)
+{
+    (void)worker, (void)code;
+    exits++;
+}
+
+/* In a runtime of its own, which keeps the arena of a worker for the next one. */
+static int open_worker(void)
+{
+    static const struct job_worker_events worker_events = {.exit = counts_exit};
+    struct job_runtime *own = NULL;
+    struct job_loop *loop = NULL;
+    struct job_worker worker;
+    struct job_buf *buf = NULL;
+    struct job_item item = {.kind = JOB_ITEM_BUF, .buf = &buf};
+    uint64_t mask = 1;
+    struct job_worker_options options = {.memory_limit_bytes = 1 << 20, .affinity = &mask, .affinity_words = 1,
+                                         .start = {.items = &item, .count = 1}};
+    disarm();
+    ck_assert_ok(job_runtime_open(&own, &(struct job_runtime_options){.memory_limit_bytes = 1 << 24}));
+    ck_assert_ok(job_loop_open(own, &loop, &(struct job_loop_options){.receive_slots = 4}));
+    ck_assert_ok(job_buf_alloc(job_runtime_arena(own), 100, NULL, &buf));
+    atomic_store(&starts, 0);
+    exits = 0;
+    is_armed = true;
+    int err = job_worker_open(loop, &worker, counts_start, &options, &worker_events);
+    disarm();
+    ck_assert_int_eq(err == 0, buf == NULL);   /* what it was to start with is still ours */
+    ck_assert_uint_eq(job_worker_list(own, NULL, 0), err == 0);
+    ck_assert_ok(job_loop_run(loop));
+    ck_assert_uint_eq(exits, err == 0);
+    ck_assert_uint_eq(atomic_load(&starts), err == 0);
+    job_buf_free(&buf);
+    ck_assert_ok(job_loop_close(&loop, 0));
+    ck_assert_ok(job_runtime_close(&own));
+    return err;
+}
+
 static unsigned moved;
 
 static void on_detached(struct job_stream *stream, struct job_connection **connection)
@@ -477,6 +562,7 @@ static const struct {
     {"wrap_and_slice", wrap_and_slice, 3, false}, {"map_a_file", map_a_file, 1, false},
     {"resolve_name", resolve_name, 2, true}, {"start_process", start_process, 3, true},
     {"open_watch", open_watch, 1, false},
+    {"post_many_items", post_many_items, 1, false}, {"open_worker", open_worker, 8, true},
 };
 
 START_TEST(the_nth_request_for_memory_fails_and_nothing_is_lost)

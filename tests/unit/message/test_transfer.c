@@ -261,27 +261,41 @@ START_TEST(X05_one_bad_item_anywhere_leaves_all_others_where_they_were)
 }
 END_TEST
 
+/* With one item, which stands in the message, and with more than it has room for. */
 START_TEST(X08_without_memory_for_the_bytes_a_post_changes_nothing)
 {
+    enum { ITEMS = 12 };
     struct job_runtime *small = NULL;
     struct job_end *pair[2];
-    struct job_buf *all[64] = {0}, *buf = NULL;
+    struct job_buf *all[64] = {0}, *bufs[ITEMS] = {0};
+    struct job_item items[ITEMS];
     static char bytes[300000];
+    struct job_counts before, after;
     unsigned count = 0;
     ck_assert_ok(job_runtime_open(&small, &(struct job_runtime_options){.memory_limit_bytes = 4 << 20}));
     ck_assert_ok(job_channel_open(small, &pair[0], &pair[1], NULL));
-    ck_assert_ok(job_buf_alloc(job_runtime_arena(small), 10, NULL, &buf));
+    for (unsigned i = 0; i < ITEMS; i++) {
+        ck_assert_ok(job_buf_alloc(job_runtime_arena(small), 10, NULL, &bufs[i]));
+        items[i] = (struct job_item){.kind = JOB_ITEM_BUF, .buf = &bufs[i]};
+    }
     while (count < 64 && job_buf_alloc(job_runtime_arena(small), 1000000, NULL, &all[count]) == 0)
         count++;
-    struct job_item item = {.kind = JOB_ITEM_BUF, .buf = &buf};
-    struct job_post large = {.bytes = bytes, .len = sizeof bytes, .items = &item, .count = 1};
-    for (unsigned i = 0; i < 2000; i++)   /* each gives its room back: more than fit at once */
+    struct job_post large = {.bytes = bytes, .len = sizeof bytes, .items = items};
+    job_runtime_counts(small, &before);
+    for (unsigned i = 0; i < 2000; i++) {   /* each gives its room back: more than fit at once */
+        large.count = i % 2 ? 1 : ITEMS;
         ck_assert_int_eq(job_end_post(pair[0], &large), -ENOMEM);
-    ck_assert_ptr_nonnull(buf);
+    }
+    job_runtime_counts(small, &after);
+    ck_assert_uint_eq(after.allocations, before.allocations);
+    for (unsigned i = 0; i < ITEMS; i++)
+        ck_assert_ptr_nonnull(bufs[i]);
     while (count > 0)
         job_buf_free(&all[--count]);
+    large.count = ITEMS;
     ck_assert_ok(job_end_post(pair[0], &large));
-    ck_assert_ptr_null(buf);
+    for (unsigned i = 0; i < ITEMS; i++)
+        ck_assert_ptr_null(bufs[i]);
     job_end_close(&pair[0]);
     job_end_close(&pair[1]);
     fixture_close(small);
