@@ -4,6 +4,8 @@
  * one back while that waits. A client whose time-out has passed must do the same: its grant may be on the way. One that dies closes its
  * channel, and that gives back too.
  */
+#include <stdatomic.h>
+
 #include "support/fixture.h"
 
 enum { CLIENTS = 5 };
@@ -238,16 +240,132 @@ START_TEST(L06_it_is_given_back_once_or_by_the_death_of_who_has_it)
 }
 END_TEST
 
+/* The same keeper, and clients that are workers: each on a thread of its own. They take the lock, give up while it may be on its way, and
+ * end without giving it back. */
+enum { WORKERS = 3, RACES_DEFAULT = 300 };
+
+struct guest {
+    struct job_worker worker;
+    struct job_rpc rpc;
+    struct job_rpc_call lock, back;
+    struct random random;
+    unsigned races_left, granted, cancelled;
+    bool is_over;
+};
+
+static struct guest guests[WORKERS];
+static atomic_uint inside;      /* who believes to have it */
+static atomic_uint granted_all, cancelled_all;
+
+static void ask_again(struct guest *guest);
+
+static void guest_gave_back(struct job_rpc_call *call, int status, struct job_message *answer)
+{
+    struct guest *guest = job_container_of(call, struct guest, back);
+    (void)answer;
+    ck_assert(status == 0 || status == -EINVAL);   /* -EINVAL: it was not in the queue any more, nor had it been granted */
+    ask_again(guest);
+}
+
+static void guest_answered(struct job_rpc_call *call, int status, struct job_message *answer)
+{
+    struct guest *guest = job_container_of(call, struct guest, lock);
+    const enum wish back = BACK;
+    (void)answer;
+    if (status == 0) {
+        guest->granted++;
+        ck_assert_uint_eq(atomic_fetch_add(&inside, 1), 0);
+        for (uint64_t n = random_below(&guest->random, 50); n > 0; n--)
+            job_cpu_relax();
+        ck_assert_uint_eq(atomic_fetch_sub(&inside, 1), 1);
+    } else {
+        ck_assert_int_eq(status, -ECANCELED);
+        guest->cancelled++;
+    }
+    if (guest->is_over)
+        return;
+    if (guest->races_left == 0 && status == 0) {   /* it dies with the lock */
+        guest->is_over = true;
+        job_inside_exit(job_inside_current(), 0);
+        return;
+    }
+    /* Also after a cancel: the grant may have been on its way, and the keeper is not told of it. */
+    ck_assert_ok(job_rpc_call(&guest->rpc, &guest->back, &(struct job_post){.bytes = &back, .len = sizeof back}, 0));
+}
+
+static void ask_again(struct guest *guest)
+{
+    const enum wish alone = ALONE;
+    guest->races_left -= guest->races_left > 0;
+    ck_assert_ok(job_rpc_call(&guest->rpc, &guest->lock, &(struct job_post){.bytes = &alone, .len = sizeof alone}, 0));
+    if (guest->races_left > 0 && random_below(&guest->random, 2) == 0) {
+        for (uint64_t n = random_below(&guest->random, 20000); n > 0; n--)   /* until then it may have been granted */
+            job_cpu_relax();
+        job_rpc_cancel(&guest->lock);
+    }
+}
+
+static void guest_main(struct job_inside *job, struct job_message *start)
+{
+    static const struct job_rpc_events of_guest = {.call = NULL};
+    struct guest *guest;
+    memcpy(&guest, job_message_bytes(start, NULL), sizeof guest);
+    struct job_end *end = job_message_take_end(start, 0);
+    guest->lock.done = guest_answered;
+    guest->back.done = guest_gave_back;
+    ck_assert_ok(job_rpc_open(job_inside_loop(job), &guest->rpc, &end, NULL, &of_guest));
+    ask_again(guest);
+}
+
+static void guest_exits(struct job_worker *worker, int code)
+{
+    struct guest *guest = job_container_of(worker, struct guest, worker);
+    ck_assert_int_eq(code, 0);
+    atomic_fetch_add(&granted_all, guest->granted);
+    atomic_fetch_add(&cancelled_all, guest->cancelled);
+}
+
+START_TEST(L05_L06_among_threads_one_has_it_whoever_gives_up_and_the_dead_give_it_back)
+{
+    static const struct job_rpc_events of_keeper = {.call = keeper_hears, .closed = keeper_loses};
+    static const struct job_worker_events of_workers = {.exit = guest_exits};
+    struct random random = fixture_random("locks");
+    unsigned races = fixture_rounds("RACES", RACES_DEFAULT);
+    for (unsigned i = 0; i < CLIENTS; i++) {   /* the seats are for others */
+        job_rpc_close(&seats[i].rpc);
+        job_rpc_close(&clients[i].rpc);
+    }
+    ck_assert_int_eq(job_loop_run(loop), 0);
+    for (unsigned i = 0; i < WORKERS; i++) {
+        struct job_end *ends[2] = {NULL, NULL};
+        struct guest *guest = &guests[i];
+        *guest = (struct guest){.random = {random_next(&random)}, .races_left = races};
+        ck_assert_ok(job_channel_open(runtime, &ends[0], &ends[1], NULL));
+        ck_assert_ok(job_rpc_open(loop, &seats[i].rpc, &ends[0], NULL, &of_keeper));
+        struct job_item item = {.kind = JOB_ITEM_END, .end = &ends[1]};
+        struct job_worker_options options = {.start = {&guest, sizeof guest, &item, 1}};
+        ck_assert_ok(job_worker_open(loop, &guest->worker, guest_main, &options, &of_workers));
+    }
+    ck_assert_int_eq(job_loop_run(loop), 0);   /* until all have died: each can only do so with the lock */
+    ck_assert_uint_eq(holders, 0);
+    ck_assert_uint_eq(queued, 0);
+    ck_assert_uint_ge(atomic_load(&granted_all), WORKERS);
+    ck_assert_uint_gt(atomic_load(&cancelled_all), 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("rows/locks");
     TCase *tcase = tcase_create("locks");
     tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, L01_who_asks_first_has_it_first);
     tcase_add_test(tcase, L02_who_would_share_waits_behind_who_will_not);
     tcase_add_test(tcase, L03_who_does_not_want_to_wait_is_told_at_once);
     tcase_add_test(tcase, L05_one_that_waits_no_more_is_passed_over_once);
     tcase_add_test(tcase, L06_it_is_given_back_once_or_by_the_death_of_who_has_it);
+    tcase_add_test(tcase, L05_L06_among_threads_one_has_it_whoever_gives_up_and_the_dead_give_it_back);
     suite_add_tcase(suite, tcase);
     return fixture_run(suite);
 }
