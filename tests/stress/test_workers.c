@@ -1,17 +1,18 @@
-/* test_workers.c — workers that are stopped at any moment while everything goes on: receives, timers, tasks, waits, nested workers, ends
- * that travel. Nothing is left: no descriptor, no buf, no thread, and memory does not grow.
+/* test_workers.c — workers that are stopped at any moment while everything goes on: receives, timers, reads of a file, tasks, waits, nested
+ * workers, ends that travel. Nothing is left: no descriptor, no buf, no thread, and memory does not grow.
  */
 #include <sched.h>
 #include <stdatomic.h>
 
 #include "support/fixture.h"
 
-enum { STREAMS = 8, TIMERS = 4, TASKS = 4 };
+enum { STREAMS = 8, TIMERS = 4, TASKS = 4, READS = 4, FILE_BYTES = 1 << 20, READ_BYTES = 65536 };
 
 static struct job_runtime *runtime;
 static struct job_loop *loop;
 static struct job_pool *pool;
 static struct job_region *region;
+static int file_fd;
 
 struct told {
     struct job_worker worker;
@@ -25,6 +26,9 @@ struct busy {
     int peers[STREAMS];
     struct job_timer timers[TIMERS];
     struct job_task tasks[TASKS];
+    struct job_file file;
+    struct job_file_op reads[READS];
+    unsigned reads_open;                   /* each that was begun ends once, before the worker does */
     struct job_region_waiter waiter;
     struct job_worker nested;
     unsigned closed;
@@ -56,6 +60,31 @@ static void worked(struct job_task *task, int status)
     struct busy *busy = task->data;
     if (status == 0)
         (void)job_submit(pool, task, &busy->timers[0].handle);   /* refused once it is closing */
+}
+
+static void has_read(struct job_file_op *op, int status, struct job_buf **buf);
+
+static void read_on(struct busy *busy, struct job_file_op *op)
+{
+    struct job_buf *buf = NULL;
+    if (job_buf_alloc(job_runtime_arena(runtime), READ_BYTES, NULL, &buf) < 0)
+        return;
+    uint64_t offset = (uint64_t)(op - busy->reads) * (FILE_BYTES / READS);
+    op->data = busy;
+    if (job_file_read(&busy->file, op, &buf, READ_BYTES, offset, has_read) == 0)   /* refused once it is closing */
+        busy->reads_open++;
+    job_buf_free(&buf);
+}
+
+static void has_read(struct job_file_op *op, int status, struct job_buf **buf)
+{
+    struct busy *busy = op->data;
+    ck_assert_uint_gt(busy->reads_open, 0);
+    busy->reads_open--;
+    ck_assert(status == 0 || status == -ECANCELED);
+    if (status == 0)
+        ck_assert_uint_eq(job_buf_len(*buf), READ_BYTES);
+    read_on(busy, op);
 }
 
 static void woken(struct job_region_waiter *waiter, int status)
@@ -103,6 +132,9 @@ static void is_busy(struct job_inside *inside, struct job_message *start)
         busy->tasks[i].data = busy;
         ck_assert_ok(job_submit(pool, &busy->tasks[i], &busy->timers[0].handle));
     }
+    ck_assert_ok(job_file_adopt(own, &busy->file, fcntl(file_fd, F_DUPFD_CLOEXEC, 0)));
+    for (unsigned i = 0; i < READS; i++)
+        read_on(busy, &busy->reads[i]);
     ck_assert_ok(job_region_waiter_open(own, &busy->waiter, woken));
     (void)job_region_waiter_wait32(&busy->waiter, region, 0, 0, -1);
     ck_assert_ok(job_worker_open(own, &busy->nested, rests, NULL, NULL));
@@ -182,7 +214,11 @@ static void teardown(void)
 START_TEST(W12_P22_a_stop_at_any_moment_leaves_nothing)
 {
     struct random random = fixture_random("W12");
-    unsigned rounds = fixture_rounds("STOPS", 150);
+    unsigned rounds = fixture_rounds("STOPS", 100);
+    FILE *file = tmpfile();
+    ck_assert_ptr_nonnull(file);
+    file_fd = fileno(file);
+    ck_assert_int_eq(ftruncate(file_fd, FILE_BYTES), 0);
     int before = fixture_descriptors();
     for (unsigned round = 0; round < rounds; round++) {
         static struct busy busy;
@@ -201,6 +237,7 @@ START_TEST(W12_P22_a_stop_at_any_moment_leaves_nothing)
             pthread_join(thread, NULL);
         ck_assert_uint_eq(told.exits, 1);
         ck_assert_uint_eq(told.closed, 1);
+        ck_assert_uint_eq(busy.reads_open, 0);
         for (unsigned i = 0; i < STREAMS; i++) {
             if (busy.peers[i] >= 0)
                 close(busy.peers[i]);
@@ -213,6 +250,7 @@ START_TEST(W12_P22_a_stop_at_any_moment_leaves_nothing)
         ck_assert_uint_eq(counts.tasks, 0);
     }
     ck_assert_int_eq(fixture_descriptors(), before);
+    fclose(file);
 }
 END_TEST
 
