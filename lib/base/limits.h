@@ -84,6 +84,7 @@ enum {
     /* loop */
     TURN_COMPLETIONS_MAX = LIMIT(1024, 8),               /* callbacks before the turn goes on to mail and timers */
     TURN_MAILS_MAX = LIMIT(1024, 8),
+    TURN_MAILS_NS = 1000000,                             /* or after so long, when the callbacks are slow; the same for backlogs */
     TURN_TIMERS_MAX = LIMIT(1024, 8),
     LATE_TURNS = 16,                                     /* of a closing loop, behind its deadline: none waits */
     WHEEL_MOVES_MAX = LIMIT(4096, 4),                    /* deadlines sorted a turn, 50 us: a bucket may hold a million */

@@ -65,6 +65,7 @@ static void loop_init(struct job_loop *loop, struct root *root, const struct job
     list_init(&loop->open_bufs);
     list_init(&loop->memory_waiters);
     mail_queue_init(&loop->mails);
+    mail_queue_init(&loop->due);
     mail_queue_init(&loop->deferred);
     mail_queue_init(&loop->stalled);
     wheel_init(&loop->deadlines, loop->now_ns);

@@ -85,6 +85,7 @@ struct job_loop {
     struct list waits;           /* of struct loop_wait */
     unsigned alive;              /* what keeps job_loop_run() going: referenced handles, armed timers */
     struct mail_queue mails;     /* taken from the mailbox, not yet delivered */
+    struct mail_queue due;       /* that go on with a backlog, when there is time */
     struct mail_queue deferred;  /* for the end of this turn */
     struct mail_queue stalled;   /* for the end of a turn in which an operation has ended: the in-flight table was full */
     struct list lanes;           /* one a pool that this loop submits to; submit.c */
@@ -119,6 +120,12 @@ static inline int loop_check_thread(const struct job_loop *loop)
 
 /* Queues a mail for the end of this turn (of the next one, when called from one). Loop thread. */
 void loop_defer_mail(struct job_loop *loop, struct job_mail *mail);
+
+/* Queues a mail behind others that have a backlog as well: so many of them a turn as there is time for, each at most once. Loop thread. */
+void loop_make_due(struct job_loop *loop, struct job_mail *mail);
+
+/* Something that took long was no callback: the time is right again. Loop thread. */
+void loop_look_at_clock(struct job_loop *loop);
 
 /* Queues a mail for the end of the next turn that runs a completion: there may be room for one more operation then. Loop thread. */
 void loop_stall_mail(struct job_loop *loop, struct job_mail *mail);

@@ -1,7 +1,10 @@
 /* turn.c — a turn of the loop, and how it sleeps and is woken.
  *
- * A turn: submit and wait; completions in batches with a budget; mail; due timers; what was deferred. All callbacks run here, on
- * one thread, so nothing that they touch needs a lock.
+ * A turn: submit and wait; completions in batches with a budget; mail; due timers; who has a backlog; what was deferred. All callbacks run
+ * here, on one thread, so nothing that they touch needs a lock.
+ *
+ * Mail and backlogs have so much time a turn, TURN_MAILS_NS, however many they are: timers come between. What is deferred runs whole: what
+ * was sent in this turn goes before the loop sleeps, also beside a flood.
  *
  * Whether the loop sleeps is a state of its mailbox (queue/mailbox.c argues why no mail is lost): a poster signals the engine only
  * when it found the loop asleep, so a hand-over to a loop that is awake costs no system call. The wait has no safety time-out.
@@ -49,6 +52,11 @@ static struct job_mail *mail_queue_pop(struct mail_queue *queue)
 void loop_defer_mail(struct job_loop *loop, struct job_mail *mail)
 {
     mail_queue_push(&loop->deferred, mail);
+}
+
+void loop_make_due(struct job_loop *loop, struct job_mail *mail)
+{
+    mail_queue_push(&loop->due, mail);
 }
 
 void loop_stall_mail(struct job_loop *loop, struct job_mail *mail)
@@ -99,18 +107,38 @@ static void fetch_ahead(const struct mail_queue *queue)
     prefetch_for_write(mail + CACHE_LINE);   /* of a task: what only its loop touches */
 }
 
+/* By the time of the last callback. A loop that closes only ends things. */
+static bool has_time(const struct job_loop *loop, uint64_t begin_ns)
+{
+    return loop->now_ns - begin_ns < TURN_MAILS_NS || loop->is_closing;
+}
+
 static void deliver_mails(struct job_loop *loop)
 {
     take_mails(loop);
     unsigned count = 0;
+    uint64_t begin = loop->now_ns;
     struct job_mail *mail;
-    while (count < TURN_MAILS_MAX && (mail = mail_queue_pop(&loop->mails))) {
+    while (count < TURN_MAILS_MAX && has_time(loop, begin) && (mail = mail_queue_pop(&loop->mails))) {
         count++;
         fetch_ahead(&loop->mails);
         mail->job_deliver(mail);
     }
     if (count)
         line_count(loop->line, COUNTER_MAILS, count);
+}
+
+/* What becomes due from here on waits for the next turn, behind what is left of this one. */
+static void run_due(struct job_loop *loop)
+{
+    struct job_mail **end = loop->due.last;
+    uint64_t begin = loop->now_ns;
+    bool is_last = false;
+    struct job_mail *mail;
+    while (!is_last && has_time(loop, begin) && (mail = mail_queue_pop(&loop->due))) {
+        is_last = &mail->job_next == end;
+        mail->job_deliver(mail);
+    }
 }
 
 /* What is deferred from here on waits for the next turn, so that it cannot starve the rest. */
@@ -158,6 +186,14 @@ void loop_callback_ended(struct job_loop *loop)
         time_callbacks(loop);
 }
 
+void loop_look_at_clock(struct job_loop *loop)
+{
+    if (loop->callbacks_untimed > 0)
+        time_callbacks(loop);
+    else
+        loop->now_ns = loop->root->now_ns();
+}
+
 /* The time is right before it is compared with deadlines, and what was not a callback is not counted as one. */
 static void time_rest(struct job_loop *loop)
 {
@@ -172,7 +208,8 @@ static bool has_ready(const struct job_loop *loop)
 
 bool loop_has_mail(struct job_loop *loop)
 {
-    return has_ready(loop) || loop->mails.first || loop->deferred.first || !mailbox_is_empty(&loop->mailbox);
+    return has_ready(loop) || loop->mails.first || loop->due.first || loop->deferred.first ||
+           !mailbox_is_empty(&loop->mailbox);
 }
 
 /* Looks at the mailbox for a while; not with a clock that stands still: it is virtual, and nobody else posts. */
@@ -305,6 +342,7 @@ int loop_turn(struct job_loop *loop, uint64_t until_ns)
     deliver_mails(loop);
     time_rest(loop);
     deadlines_fire(loop);
+    run_due(loop);
     run_deferred(loop);
     time_rest(loop);
     count_turn(loop, loop->now_ns - begin_ns);

@@ -8,7 +8,8 @@
  *                          └──job_port_take: the end goes──▶ closing without an end ──▶ closed
  *
  * One mail delivers many messages, but only so many a turn (PORT_TURN_MESSAGES, PORT_TURN_NS): a flood delays timers and others' messages
- * by no more. The rest waits for the end of the turn, when it goes on. Nor is a long backlog turned round in one turn.
+ * by no more. The rest goes on when the loop has seen to those. Nor is a long backlog turned round in one turn. All ports of a loop that
+ * have a backlog share so much time a turn as one alone may take (run_due() in loop/turn.c).
  */
 #include <errno.h>
 
@@ -61,7 +62,7 @@ static void make_due(struct job_port *port)
 {
     assert(!is(port, PORT_ARMED | PORT_DUE));
     port->job_flags |= PORT_DUE;
-    loop_defer_mail(loop_of(port), &port->job_mail);
+    loop_make_due(loop_of(port), &port->job_mail);
 }
 
 /* Any thread. */
@@ -113,8 +114,11 @@ static void deliver(struct job_port *port)
             deliver_one(port, message);
     }
     port->job_flags &= ~(uint32_t)PORT_DELIVERING;
-    if (port->job_end)
-        end_flush(port->job_end);
+    if (!port->job_end)
+        return;
+    end_flush(port->job_end);
+    if (end_has_taken(port->job_end) && loop->now_ns == begin)   /* it was turned round, and no callback has taken the time */
+        loop_look_at_clock(loop);
 }
 
 /* After a delivery: sleep, go on, or be through. */

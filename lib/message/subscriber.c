@@ -154,7 +154,7 @@ static void settle(struct job_subscriber *subscriber)
     queue->mail = has_more ? MAIL_OUT : is_over ? MAIL_HERE : MAIL_ARMED;
     unlock(queue);
     if (has_more)
-        loop_defer_mail(loop_of(subscriber), &subscriber->job_mail);
+        loop_make_due(loop_of(subscriber), &subscriber->job_mail);
     else if (is_over)
         (void)handle_close(&subscriber->handle);
 }

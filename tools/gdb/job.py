@@ -143,8 +143,9 @@ def show_loop(loop):
         hex(integer(loop)), text(loop["name"]),
         "closing" if loop["is_closing"] else "running" if loop["is_running"] else "not running",
         int(loop["handle_count"]), int(loop["alive"]), int(loop["tasks_out"])))
-    print("  to be delivered: %d completions, %d mails, %d at the end of the turn" % (
-        int(loop["ready_count"]) - int(loop["ready_next"]), mails(loop["mails"]["first"]), mails(loop["deferred"]["first"])))
+    print("  to be delivered: %d completions, %d mails, %d backlogs, %d at the end of the turn" % (
+        int(loop["ready_count"]) - int(loop["ready_next"]), mails(loop["mails"]["first"]), mails(loop["due"]["first"]),
+        mails(loop["deferred"]["first"])))
     for node in nodes(loop["handles"]):
         handle = container(node, "job_handle", "job_node")
         print("  " + handle_line(handle))

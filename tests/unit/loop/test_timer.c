@@ -1,4 +1,6 @@
 /* test_timer.c — timers are never early, fire once or without drift, in order, and keep the loop alive only while they are armed. */
+#include "base/bits.h"
+#include "base/limits.h"
 #include "base/root.h"
 #include "loop/deadline.h"
 #include "support/fixture.h"
@@ -608,6 +610,13 @@ static void mail_runs(struct job_call *call)
     ck_assert_ok(job_loop_call(loop, call));   /* a flood that never ends */
 }
 
+static void slow_mail_runs(struct job_call *call)
+{
+    (void)call;
+    mails_run++;
+    set_clock(fake_ns + 100000);
+}
+
 static void nothing(struct job_call *call)
 {
     (void)call;
@@ -636,6 +645,27 @@ START_TEST(P06_a_timer_waits_for_one_turn_of_a_flood_of_calls_and_not_for_the_fl
     ck_assert_uint_le(mails_before_timer, TURN_MAILS_MAX);
     for (unsigned i = 0; i < 5000; i++)
         mails[i].run = nothing;
+}
+END_TEST
+
+START_TEST(P06_a_timer_waits_for_a_millisecond_of_slow_calls_and_not_for_all_of_a_turn)
+{
+    static struct job_timer timer;
+    mails_run = mails_before_timer = 0;
+    ck_assert_ok(job_timer_open(loop, &timer, flood_timer));
+    for (unsigned i = 0; i < 100; i++) {
+        mails[i] = (struct job_call){.run = slow_mail_runs};
+        ck_assert_ok(job_loop_call(loop, &mails[i]));
+    }
+    ck_assert_ok(job_timer_start(&timer, 500));
+
+    ck_assert_int_eq(job_loop_run(loop), 1);
+
+    ck_assert_uint_ge(mails_before_timer, min_size(TURN_MAILS_MAX, 10));
+    ck_assert_uint_le(mails_before_timer, 11);
+    job_timer_close(&timer, NULL);
+    ck_assert_int_eq(job_loop_run(loop), 0);
+    ck_assert_uint_eq(mails_run, 100);   /* the rest came later */
 }
 END_TEST
 
@@ -686,6 +716,7 @@ int main(void)
     tcase_add_test(fake, E01_ten_thousand_equal_deadlines_fire_in_the_order_of_arming_none_early);
     tcase_add_test(fake, with_slack_timers_share_a_round);
     tcase_add_test(fake, E03_the_loop_ends_when_no_referenced_timer_is_armed);
+    tcase_add_test(fake, P06_a_timer_waits_for_a_millisecond_of_slow_calls_and_not_for_all_of_a_turn);
     tcase_add_test(fake, P06_a_timer_waits_for_one_turn_of_a_flood_of_calls_and_not_for_the_flood);
     tcase_add_test(fake, very_many_timers_live_half_are_stopped_and_each_other_one_fires_once);
     suite_add_tcase(suite, fake);

@@ -119,6 +119,70 @@ START_TEST(P06_a_backlog_does_not_keep_a_timer_waiting)
 }
 END_TEST
 
+enum { MANY = 100, EACH = 300 };
+
+static struct job_port busy[MANY], quiet[MANY];
+static unsigned received_by_all, received_by_all_when_fired;
+
+static void all_fired(struct job_timer *late)
+{
+    received_by_all_when_fired = received_by_all;
+    has_fired = true;
+    job_timer_close(late, NULL);
+}
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
+}
+
+/* Takes 2 us, whatever the machine. */
+static void received_slowly(struct job_port *port, struct job_message *message)
+{
+    (void)port, (void)message;
+    if (received_by_all++ == 0)
+        ck_assert_ok(job_timer_start(&timer, 0));
+    uint64_t begin = now_ns();
+    while (now_ns() - begin < 2000) {
+    }
+}
+
+static const struct job_port_events slow_events = {.message = received_slowly}, no_events = {0};
+
+static void post_to_all(void)
+{
+    for (unsigned i = 0; i < MANY * EACH; i++)
+        ck_assert_ok(job_port_post(&quiet[i % MANY], &(struct job_post){0}));
+}
+
+/* Ports that go on with a backlog, or all of which are woken at once. */
+START_TEST(P06_the_backlogs_of_many_ports_keep_a_timer_waiting_no_longer_than_that_of_one)
+{
+    bool is_woken = _i == 1;
+    has_fired = false;
+    received_by_all = 0;
+    for (unsigned i = 0; i < MANY; i++) {
+        open_channel(&(struct job_channel_options){.messages_max = EACH});
+        ck_assert_ok(job_port_open(loop, &quiet[i], &ends[0], &no_events));
+        ck_assert_ok(job_port_open(loop, &busy[i], &ends[1], &slow_events));
+    }
+    ck_assert_ok(job_timer_open(loop, &timer, all_fired));
+    if (is_woken)
+        turns(3);   /* all sleep */
+    post_to_all();
+
+    while (!has_fired)
+        turns(1);
+
+    ck_assert_uint_gt(received_by_all_when_fired, 0);
+    ck_assert_uint_le(received_by_all_when_fired, 4 * 500);   /* 500 take a millisecond; it was 256 of each port */
+    while (received_by_all < MANY * EACH)
+        turns(1);
+}
+END_TEST
+
 static void check_order(struct peer *peer, struct job_message *message)
 {
     unsigned number;
@@ -378,6 +442,7 @@ int main(void)
     tcase_add_test(tcase, P03_bytes_are_those_of_the_moment_of_the_post);
     tcase_add_test(tcase, P04_no_callback_runs_inside_a_post);
     tcase_add_test(tcase, P06_a_backlog_does_not_keep_a_timer_waiting);
+    tcase_add_loop_test(tcase, P06_the_backlogs_of_many_ports_keep_a_timer_waiting_no_longer_than_that_of_one, 0, 2);
     tcase_add_test(tcase, P06_a_long_backlog_is_put_in_order_without_keeping_a_timer_waiting);
     tcase_add_test(tcase, P24_a_full_port_refuses_and_tells_once_when_half_is_free);
     tcase_add_test(tcase, P24_room_below_half_is_told_to_nobody);
