@@ -54,8 +54,9 @@ struct job_worker_events {
     /* The worker has failed; its exit code will be 1. Without this handler the parent fails as well: its job_loop_run() returns `err`. */
     void (*error)(struct job_worker *worker, int err, const char *text);
     /* It was asked to stop `stop_timeout_ns` ago, by whomever, and has not ended. `function` is the callback that runs, or NULL: none,
-     * its loop is being closed. Also logged. It does not keep the parent's loop alive any more; should it end after all, `exit` and
-     * the rest come as ever. */
+     * its loop is being closed, or its thread is slow to end (a destructor of thread-local storage), which is told also when nobody has
+     * asked, after 100 ms at the earliest. Also logged. It does not keep the parent's loop alive any more; should it end after all, `exit`
+     * and the rest come as ever. */
     void (*stuck)(struct job_worker *worker, const void *function);
     void (*exit)(struct job_worker *worker, int code);   /* the thread has ended; 0, what it said, or 1: failed, or stopped */
     /* Nothing of the worker is in the kernel's hands or a thread's: its memory is yours, and that of all that was on its loop. */

@@ -49,6 +49,7 @@ struct worker_record {
     bool has_code;
     int err;
     char text[ERROR_TEXT_MAX];
+    uint64_t joins_since_ns;         /* the parent: it waits for the thread's end; 0: not yet */
     bool is_left;                    /* its loop could not be closed whole: record and arena are leaked with it */
     unsigned left_count;             /* of handles and operations that had not ended */
     struct job_hung left;            /* the first of them */

@@ -3,6 +3,9 @@
  *      open ──the port's close was taken, and the exit mail has come──▶ exit ──▶ closing ──▶ closed
  *        └──job_worker_close(), or the loop closes: stop; the port is closed──▶ closing ──both, as above──▶ exit ──▶ closed
  *
+ * The thread is joined between both and exit. It has said its last word then, but what its user has in thread-local storage may end
+ * slowly: so the join does not wait, it is tried again, and has the same bound as a stop.
+ *
  * In the place of closed stands left when the thread could not close its loop whole. Its record, with the port that is on that loop, is
  * leaked then, and so is the arena: what has not ended may be in it.
  *
@@ -24,11 +27,14 @@
 #include "worker/record.h"
 #include "worker/spare_arena.h"
 
-enum { WORKER_PORT_CLOSED = 1, WORKER_EXITED = 2, WORKER_OVER = 4, WORKER_STUCK = 8 };
+enum { WORKER_PORT_CLOSED = 1, WORKER_EXITED = 2, WORKER_OVER = 4, WORKER_STUCK = 8, WORKER_JOINS = 16 };
 
 enum {
     WORKER_ENTRIES = 64,          /* of the ring: 256 cost 36 KiB */
     WORKER_RECEIVE_SLOTS = 4,     /* it grows when it is used */
+    JOIN_RETRY_MIN_NS = 50000,    /* what a thread takes to end behind its last word */
+    JOIN_RETRY_MAX_NS = 10000000,
+    JOIN_STUCK_NS = 100000000,    /* at least: a thread that wants for a CPU is not stuck */
     WORKER_MEMORY_MIN = 1 << 20,
     PAGE_BYTES = 4096,
 };
@@ -65,16 +71,75 @@ static void record_free(struct worker_record *record)
     alloc_free(root, record);
 }
 
-/* Both have come: the thread has posted its last word, so it is through, or about to return. */
+static void log_stuck(const struct worker_record *record, uint64_t function)
+{
+    char name[96] = "";
+    if (function)
+        backtrace_name(function, name, sizeof name);
+    bool is_joined = record->joins_since_ns > 0;
+    const char *what = function ? "it runs " : is_joined ? "its thread is being ended" : "its loop is being closed";
+    log_write(&record->root->log, JOB_LOG_ERROR, "worker %s is stuck: %sit has not ended in %llu ms; %s%s", record->name,
+              is_joined ? "" : "asked to stop, ", (unsigned long long)(record->stop_timeout_ns / 1000000U), what, name);
+}
+
+/* Nobody waits for it without a bound: the parent's loop may return, and its close has a deadline. */
+static void tell_stuck(struct job_worker *worker)
+{
+    struct worker_record *record = record_of(worker);
+    uint64_t function = registry_running(record);
+    worker->job_flags |= WORKER_STUCK;
+    handle_give_up(&worker->handle);
+    stats_worker_enter(record->shown, STATS_WORKER_STUCK);
+    log_stuck(record, function);
+    if (worker->job_events->stuck)
+        LOOP_CALL(loop_of(worker), worker->job_events->stuck, (worker, (const void *)(uintptr_t)function));
+}
+
+/* As long as its end is near it keeps the loop going, also one that was stuck before: else nothing might, and it would not be joined. */
+static void keep_loop(struct job_worker *worker, bool is_near)
+{
+    bool was_near = (worker->job_flags & WORKER_JOINS) != 0;
+    worker->job_flags ^= was_near == is_near ? 0 : WORKER_JOINS;
+    if (is_near && !was_near)
+        loop_keep_alive(loop_of(worker));
+    else if (!is_near && was_near)
+        loop_let_go(loop_of(worker));
+}
+
+/* The thread has posted its last word, and has not returned yet. */
+static void join_later(struct job_worker *worker)
+{
+    struct worker_record *record = record_of(worker);
+    uint64_t now = record->root->now_ns();
+    if (record->joins_since_ns == 0)
+        record->joins_since_ns = now;
+    uint64_t waited = now - record->joins_since_ns;
+    uint64_t pause = min_size(max_size(waited, JOIN_RETRY_MIN_NS), JOIN_RETRY_MAX_NS);
+    deadline_set(loop_of(worker), deadline_of(worker), now + pause);
+    bool is_near = waited < max_size(record->stop_timeout_ns, JOIN_STUCK_NS);
+    keep_loop(worker, is_near);
+    if (!is_near && !(worker->job_flags & WORKER_STUCK))   /* that is told once */
+        tell_stuck(worker);
+}
+
+static bool has_said_its_last(const struct job_worker *worker)
+{
+    return (worker->job_flags & (WORKER_PORT_CLOSED | WORKER_EXITED)) == (WORKER_PORT_CLOSED | WORKER_EXITED);
+}
+
 static void see_whether_it_is_over(struct job_worker *worker)
 {
-    if ((worker->job_flags & (WORKER_PORT_CLOSED | WORKER_EXITED)) != (WORKER_PORT_CLOSED | WORKER_EXITED))
-        return;
     struct worker_record *record = record_of(worker);
+    if (!has_said_its_last(worker))
+        return;
+    if (pthread_tryjoin_np(record->thread, NULL) == EBUSY) {
+        join_later(worker);
+        return;
+    }
     int code = record->code;
+    keep_loop(worker, false);
     worker->job_flags |= WORKER_OVER;
     deadline_clear(loop_of(worker), deadline_of(worker));
-    (void)pthread_join(record->thread, NULL);
     if (!record->is_left) {
         worker->job_record = NULL;   /* the sign that nothing is left */
         record_free(record);
@@ -144,27 +209,14 @@ static const struct job_port_events port_events = {
     .closed = port_closed,
 };
 
-static void log_stuck(const struct worker_record *record, uint64_t function)
-{
-    char name[96] = "";
-    if (function)
-        backtrace_name(function, name, sizeof name);
-    log_write(&record->root->log, JOB_LOG_ERROR, "worker %s is stuck: asked to stop, it has not ended in %llu ms; %s%s", record->name,
-              (unsigned long long)(record->stop_timeout_ns / 1000000U), function ? "it runs " : "its loop is being closed", name);
-}
-
-/* Nobody waits for it without a bound: the parent's loop may return, and its close has a deadline. */
+/* The time to end is over; or to join again. */
 static void is_late(struct deadline *deadline)
 {
     struct job_worker *worker = (struct job_worker *)((char *)deadline - offsetof(struct job_worker, job_deadline));
-    struct worker_record *record = record_of(worker);
-    uint64_t function = registry_running(record);
-    worker->job_flags |= WORKER_STUCK;
-    handle_give_up(&worker->handle);
-    stats_worker_enter(record->shown, STATS_WORKER_STUCK);
-    log_stuck(record, function);
-    if (worker->job_events->stuck)
-        LOOP_CALL(loop_of(worker), worker->job_events->stuck, (worker, (const void *)(uintptr_t)function));
+    if (has_said_its_last(worker))
+        see_whether_it_is_over(worker);
+    else
+        tell_stuck(worker);
 }
 
 /* From now on there is a bound, also when its loop has ended already and only the close of that hangs. */

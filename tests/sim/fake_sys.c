@@ -180,6 +180,13 @@ int __wrap_pthread_join(pthread_t thread, void **result)
     return 0;
 }
 
+/* As if it had been tried until it succeeds: that the loop goes on meanwhile needs time, which does not pass here. */
+int __wrap_pthread_tryjoin_np(pthread_t thread, void **result);
+int __wrap_pthread_tryjoin_np(pthread_t thread, void **result)
+{
+    return __wrap_pthread_join(thread, result);
+}
+
 int __wrap_pthread_sigmask(int how, const sigset_t *set, sigset_t *old);
 int __wrap_pthread_sigmask(int how, const sigset_t *set, sigset_t *old)
 {

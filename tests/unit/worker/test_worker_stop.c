@@ -412,6 +412,57 @@ START_TEST(a_worker_that_has_ended_by_itself_and_hangs_in_its_close_is_told_as_s
 }
 END_TEST
 
+static pthread_key_t slow_key;
+static atomic_uint may_end, has_waited_in_vain;
+static struct job_timer ticking;
+static unsigned ticks;
+
+/* What the thread runs when the library is through with it. */
+static void waits_for_the_parent(void *arg)
+{
+    (void)arg;
+    for (unsigned ms = 0; ms < 10000 && !atomic_load(&may_end); ms++)
+        usleep(1000);
+    atomic_store(&has_waited_in_vain, !atomic_load(&may_end));
+}
+
+static void has_a_slow_destructor(struct job_inside *inside, struct job_message *start)
+{
+    (void)inside, (void)start;
+    ck_assert_int_eq(pthread_setspecific(slow_key, &slow_key), 0);
+}
+
+static void lets_it_end(struct job_timer *timer)
+{
+    ticks += w.stuck;
+    if (ticks < 3) {
+        ck_assert_ok(job_timer_start(timer, 1000000));
+        return;
+    }
+    ck_assert_uint_eq(w.exits, 0);
+    atomic_store(&may_end, 1);
+    job_timer_close(timer, NULL);
+}
+
+START_TEST(a_thread_that_is_slow_to_end_is_told_as_stuck_and_does_not_hold_up_its_parents_loop)
+{
+    struct job_worker_options options = {.stop_timeout_ns = 10000000};
+    ticks = 0;
+    ck_assert_int_eq(pthread_key_create(&slow_key, waits_for_the_parent), 0);
+    ck_assert_ok(job_timer_open(loop, &ticking, lets_it_end));
+    ck_assert_ok(job_timer_start(&ticking, 0));
+    open_worker(&w, has_a_slow_destructor, &options);
+    ck_assert_int_eq(job_loop_run(loop), 0);
+    ck_assert_ok(job_loop_close(&loop, 0));
+    ck_assert_uint_eq(atomic_load(&has_waited_in_vain), 0);
+    ck_assert_uint_eq(w.stuck, 1);
+    ck_assert_uint_eq(w.exits, 1);
+    ck_assert_uint_eq(w.closed, 1);
+    ck_assert_int_eq(w.code, 0);
+    ck_assert_int_eq(pthread_key_delete(slow_key), 0);
+}
+END_TEST
+
 static void ends_too_slowly(void)
 {
     open_reading();
@@ -608,6 +659,7 @@ int main(void)
     tcase_add_test(tcase, what_a_worker_of_a_worker_leaves_is_left_by_both);
     tcase_add_test(tcase, a_stuck_worker_is_told_once_and_holds_up_neither_run_nor_close);
     tcase_add_test(tcase, a_worker_that_has_ended_by_itself_and_hangs_in_its_close_is_told_as_stuck);
+    tcase_add_test(tcase, a_thread_that_is_slow_to_end_is_told_as_stuck_and_does_not_hold_up_its_parents_loop);
     tcase_add_test(tcase, a_callback_that_goes_on_for_long_can_see_that_its_worker_shall_end);
     tcase_add_test(tcase, a_worker_whose_time_is_up_with_nothing_left_to_wait_for_is_closed);
     tcase_add_test(tcase, who_fails_while_its_loop_closes_is_told_by_its_code);
