@@ -109,7 +109,8 @@ JOB_API int job_end_post(struct job_end *end, const struct job_post *post);
  * @param message     receives it; job_message_free() it
  * @param timeout_ns  0: do not wait; negative: for ever; else at most so long
  * @return 0, or -EAGAIN: none is there (timeout 0); -ETIMEDOUT; -EPIPE: the peer is closed and everything was received; -EINVAL;
- *         -EDEADLK: it would wait, and this is a loop's thread, which must not; nothing waits then; -EPERM: in a forked child
+ *         -EDEADLK: it would wait, and this is a loop's thread, which must not; nothing waits then; -EPERM: in a forked child;
+ *         -ECANCELED: it would wait or waits, in a task whose job_task_is_cancelled() is true; what waits at the end stays there
  * Thread: any that owns the end.
  */
 JOB_API int job_end_receive(struct job_end *end, struct job_message **message, int64_t timeout_ns);

@@ -60,7 +60,8 @@ JOB_API int job_region_grow(struct job_region *region, size_t size);
  *
  * @param timeout_ns  0: only looks; negative: for ever
  * @return 0: notified; -EAGAIN: the cell holds something else; -ETIMEDOUT: not earlier than asked; -EINVAL: no such cell; -EDEADLK: it
- *         would wait, and this is a loop's thread (see job_region_waiter_open()); -EOPNOTSUPP: 64 bits in a shared region
+ *         would wait, and this is a loop's thread (see job_region_waiter_open()); -EOPNOTSUPP: 64 bits in a shared region; -ECANCELED: it
+ *         would wait or waits, in a task whose job_task_is_cancelled() is true; it was not counted as woken then
  * Thread: any that holds a reference, but a loop's.
  */
 JOB_API int job_region_wait32(struct job_region *region, size_t offset, uint32_t expected, int64_t timeout_ns);

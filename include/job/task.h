@@ -154,7 +154,8 @@ JOB_API int job_task_when_writable(struct job_task *task, void (*writable)(struc
 JOB_API int job_task_cancel(struct job_task *task);
 
 /** True in the task function once somebody has asked to cancel, to close its handle, or to stop the pool: long functions look
- * now and then. Thread: task. */
+ * now and then. One that waits in job_region_wait32(), job_region_wait64() or job_end_receive() need not: the wait ends with -ECANCELED
+ * then, and each later one that would wait. Thread: task. */
 JOB_API bool job_task_is_cancelled(const struct job_task *task);
 
 /**

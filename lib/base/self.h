@@ -15,6 +15,7 @@ struct job_loop;
 struct job_task;
 struct pool_thread;
 struct stats_line;
+struct sys_stop;
 
 struct self {
     struct cache *caches;              /* one an arena; memory/cache.c */
@@ -23,11 +24,18 @@ struct self {
     struct pool_thread *pool_thread;   /* the place at a pool that this thread has */
     struct carrier *carrier;           /* the thread of a pool that this is; sched/carrier.c */
     struct job_task *task;             /* whose function runs on this thread now */
+    unsigned (*stops)(struct sys_stop *stops);   /* NULL, or: what ends a wait of this thread early, and how many; sched/pool.c */
     struct delivery *delivery;         /* whose `done` runs on this thread now; sched/task.c */
     struct job_inside *inside;         /* the worker that this thread is; worker/inside.c */
     struct inline_run *inline_run;     /* inline pools at work on this thread; sched/inline.c */
 };
 
 struct self *self(void);
+
+/* Into SYS_STOPS_MAX of base/sys.h. */
+static inline unsigned self_stops(const struct self *me, struct sys_stop *stops)
+{
+    return me->stops ? me->stops(stops) : 0;
+}
 
 #endif

@@ -16,6 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
+enum { FUTEX_SLICE_NS = 50000000 };
+
 /* Newer than Debian 12's headers. */
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
@@ -46,9 +48,59 @@ int sys_futex_wait(atomic_u32 *word, uint32_t expected, uint64_t timeout_ns)
     return futex_wait(FUTEX_WAIT_PRIVATE, word, expected, timeout_ns);
 }
 
-int sys_futex_wait_shared(atomic_u32 *word, uint32_t expected, uint64_t timeout_ns)
+static bool is_stopped(const struct sys_stop *stops, unsigned count)
 {
-    return futex_wait(FUTEX_WAIT, word, expected, timeout_ns);
+    bool is_stopped = false;
+    for (unsigned i = 0; i < count; i++)
+        is_stopped |= load_acquire(stops[i].word) != stops[i].runs;   /* pairs with cas_acq_rel in task_cancel */
+    return is_stopped;
+}
+
+/* `left_ns` from now on the kernel's clock; UINT64_MAX: NULL. */
+static const struct timespec *deadline_in(uint64_t left_ns, struct timespec *deadline)
+{
+    if (left_ns == UINT64_MAX)
+        return NULL;
+    (void)clock_gettime(CLOCK_MONOTONIC, deadline);   /* cannot fail for this clock */
+    uint64_t ns = (uint64_t)deadline->tv_nsec + left_ns % 1000000000U;
+    deadline->tv_sec += (time_t)(left_ns / 1000000000U + ns / 1000000000U);
+    deadline->tv_nsec = (long)(ns % 1000000000U);
+    return deadline;
+}
+
+/* The word stands last: of several that were woken at once the kernel names the last one, and whoever has woken us there has counted us. */
+static int futex_wait_any(atomic_u32 *word, uint32_t expected, bool is_shared, const struct sys_stop *stops,
+                          unsigned count, uint64_t timeout_ns)
+{
+    struct futex_waitv words[SYS_STOPS_MAX + 1] = {0};
+    struct timespec deadline;
+    for (unsigned i = 0; i < count; i++) {
+        words[i].val = stops[i].runs;
+        words[i].uaddr = (uintptr_t)stops[i].word;
+        words[i].flags = FUTEX_32 | FUTEX_PRIVATE_FLAG;
+    }
+    words[count].val = expected;
+    words[count].uaddr = (uintptr_t)word;
+    words[count].flags = FUTEX_32 | (is_shared ? 0U : (unsigned)FUTEX_PRIVATE_FLAG);
+    int rc = result(syscall(SYS_futex_waitv, words, count + 1, 0, deadline_in(timeout_ns, &deadline), CLOCK_MONOTONIC));
+    return rc >= 0 && rc < (int)count ? -ECANCELED : rc < 0 ? rc : 0;
+}
+
+int sys_futex_wait_stoppable(atomic_u32 *word, uint32_t expected, bool is_shared, const struct sys_stop *stops,
+                             unsigned count, uint64_t timeout_ns)
+{
+    int op = is_shared ? FUTEX_WAIT : FUTEX_WAIT_PRIVATE;
+    if (count == 0)
+        return futex_wait(op, word, expected, timeout_ns);
+    int rc = futex_wait_any(word, expected, is_shared, stops, count, timeout_ns);
+    if (rc == -ENOSYS || rc == -EPERM) {
+        bool is_slice = timeout_ns > FUTEX_SLICE_NS;
+        if (is_stopped(stops, count))
+            return -ECANCELED;
+        rc = futex_wait(op, word, expected, is_slice ? FUTEX_SLICE_NS : timeout_ns);
+        rc = rc == -ETIMEDOUT && is_slice ? -EINTR : rc;
+    }
+    return rc == -EAGAIN && is_stopped(stops, count) ? -ECANCELED : rc;
 }
 
 int sys_futex_wake_shared(atomic_u32 *word, unsigned count)

@@ -16,8 +16,21 @@ int sys_futex_wait(atomic_u32 *word, uint32_t expected, uint64_t timeout_ns);
 /* Wakes at most count waiters; returns how many. */
 int sys_futex_wake(atomic_u32 *word, unsigned count);
 
-/* The same among processes, for words in shared memory. */
-int sys_futex_wait_shared(atomic_u32 *word, uint32_t expected, uint64_t timeout_ns);
+/* A word that holds `runs` until a thread shall stop what it waits for: who changes it wakes those who sleep at it. */
+struct sys_stop {
+    const atomic_u32 *word;
+    uint32_t runs;
+};
+
+enum { SYS_STOPS_MAX = 2 };
+
+/* As sys_futex_wait(), and -ECANCELED: one of the stops does not hold its value. Who is stopped takes nobody's wake-up at `word`. Where the
+ * kernel waits for one word only (below 5.16, or behind a filter), it looks at the stops every 50 ms. `is_shared`: the word, not the
+ * stops, lies in memory that processes share. */
+int sys_futex_wait_stoppable(atomic_u32 *word, uint32_t expected, bool is_shared, const struct sys_stop *stops,
+                             unsigned count, uint64_t timeout_ns);
+
+/* Among processes, for words in shared memory. */
 int sys_futex_wake_shared(atomic_u32 *word, unsigned count);
 
 uint64_t sys_clock_monotonic_ns(void);

@@ -227,41 +227,46 @@ static void wake_sleeper(struct wait_node *node)
     (void)sys_futex_wake(word, 1);   /* by its address alone */
 }
 
-/* False: the time is over. */
-static bool sleep_until(struct root *root, struct sleeper *sleeper, uint64_t deadline_ns)
+/* 0: woken; -ETIMEDOUT; -ECANCELED: who waits shall stop. */
+static int sleep_until(struct root *root, struct sleeper *sleeper, uint64_t deadline_ns, const struct sys_stop *stops,
+                       unsigned stop_count)
 {
     while (!load_acquire(&sleeper->is_woken)) {   /* pairs with store_release in wake_sleeper */
         uint64_t now = deadline_ns == UINT64_MAX ? 0 : root->now_ns();
         if (now >= deadline_ns)
-            return false;
+            return -ETIMEDOUT;
         uint64_t left = deadline_ns == UINT64_MAX ? UINT64_MAX : deadline_ns - now;
-        (void)sys_futex_wait(&sleeper->is_woken, 0, left);   /* for whatever reason it ends, the word is looked at */
+        int err = sys_futex_wait_stoppable(&sleeper->is_woken, 0, false, stops, stop_count, left);
+        if (err == -ECANCELED)
+            return err;   /* for whatever else it ends, the word is looked at */
     }
-    return true;
+    return 0;
 }
 
-static int wait_here(struct region *region, const void *cell, size_t width, uint64_t expected, uint64_t deadline_ns)
+static int wait_here(struct region *region, const void *cell, size_t width, uint64_t expected, uint64_t deadline_ns,
+                     const struct sys_stop *stops, unsigned stop_count)
 {
     struct sleeper sleeper = {.node.notified = wake_sleeper};
     int err = waitlist_enter(&region->waitlist, &sleeper.node, cell, width, expected);
-    if (err < 0 || sleep_until(region->root, &sleeper, deadline_ns))
+    if (err == 0)
+        err = sleep_until(region->root, &sleeper, deadline_ns, stops, stop_count);
+    if ((err != -ETIMEDOUT && err != -ECANCELED) || waitlist_leave(&region->waitlist, &sleeper.node))
         return err;
-    if (waitlist_leave(&region->waitlist, &sleeper.node))
-        return -ETIMEDOUT;
     JOB_MARK(waitlist_notified_at_the_deadline);
-    (void)sleep_until(region->root, &sleeper, UINT64_MAX);   /* it is counted as woken, and its stack is written into */
+    (void)sleep_until(region->root, &sleeper, UINT64_MAX, NULL, 0);   /* it is counted as woken, and its stack is written into */
     return 0;
 }
 
 /* In the kernel, together with other processes. */
-static int wait_shared(struct region *region, void *cell, uint64_t expected, uint64_t deadline_ns)
+static int wait_shared(struct region *region, void *cell, uint64_t expected, uint64_t deadline_ns,
+                       const struct sys_stop *stops, unsigned stop_count)
 {
     for (;;) {
         uint64_t now = deadline_ns == UINT64_MAX ? 0 : region->root->now_ns();
         uint64_t left = deadline_ns == UINT64_MAX ? UINT64_MAX : deadline_ns - now;
         if (now >= deadline_ns)
             return -ETIMEDOUT;
-        int err = sys_futex_wait_shared(cell, (uint32_t)expected, left);
+        int err = sys_futex_wait_stoppable(cell, (uint32_t)expected, true, stops, stop_count, left);
         if (err != -EINTR && err != -ETIMEDOUT)
             return err;
     }
@@ -287,8 +292,10 @@ static int region_wait(struct job_region *base, size_t offset, size_t width, uin
     uint64_t deadline_ns = timeout_ns < 0 ? UINT64_MAX : now + (uint64_t)timeout_ns;
     if (me->line)
         line_wait(me->line, JOB_WAIT_REGION, now);
-    int err = region->is_shared ? wait_shared(region, cell, expected, deadline_ns)
-                                : wait_here(region, cell, width, expected, deadline_ns);
+    struct sys_stop stops[SYS_STOPS_MAX];
+    unsigned stop_count = self_stops(me, stops);
+    int err = region->is_shared ? wait_shared(region, cell, expected, deadline_ns, stops, stop_count)
+                                : wait_here(region, cell, width, expected, deadline_ns, stops, stop_count);
     annotate_take(cell);
     if (me->line)
         line_wait(me->line, JOB_WAIT_NONE, now);

@@ -8,6 +8,7 @@
  * waits for the lock until the waiter is queued or gone; or W2 comes after N1, sees the new value, and does not wait.
  * Why the number is exact: a node is out of the queue by N3 or by its own hand, under the lock; who finds that N3 was first has been
  * notified, whatever its clock says.
+ * A waiter that is out of time, or shall stop (a cancelled task: sys_futex_wait_stoppable()), leaves by its own hand.
  * Rejected: futex(2) on the cell, as for regions that processes share: the kernel does not tell who was first when some wait by io_uring,
  * has no cells of 64 bits, and each notify is a system call. Accepted: one queue a region, so a notify looks at those of other cells.
  */

@@ -237,40 +237,44 @@ static void wake_blocked(struct inbox_sleeper *sleeper)
     (void)sys_futex_wake(word, 1);   /* by its address alone */
 }
 
-/* False: the time is over. */
-static bool wait_woken(struct root *root, struct blocked *blocked, uint64_t deadline_ns)
+/* 0: woken; -ETIMEDOUT; -ECANCELED: who waits shall stop. */
+static int wait_woken(struct root *root, struct blocked *blocked, uint64_t deadline_ns, const struct sys_stop *stops,
+                      unsigned stop_count)
 {
     while (!load_acquire(&blocked->is_woken)) {   /* pairs with store_release in wake_blocked */
         uint64_t left = UINT64_MAX;
         if (deadline_ns != UINT64_MAX) {
             uint64_t now = root->now_ns();
             if (now >= deadline_ns)
-                return false;
+                return -ETIMEDOUT;
             left = deadline_ns - now;
         }
-        (void)sys_futex_wait(&blocked->is_woken, 0, left);   /* for whatever reason it ends, the word is looked at */
+        int err = sys_futex_wait_stoppable(&blocked->is_woken, 0, false, stops, stop_count, left);
+        if (err == -ECANCELED)
+            return err;   /* for whatever else it ends, the word is looked at */
     }
-    return true;
+    return 0;
 }
 
-/* 0: look again; -ETIMEDOUT. */
+/* 0: look again; -ETIMEDOUT; -ECANCELED. */
 static int sleep_for_message(struct job_end *end, uint64_t deadline_ns)
 {
     struct blocked blocked = {.sleeper.wake = wake_blocked};
+    struct sys_stop stops[SYS_STOPS_MAX];
     struct inbox *inbox = &end->in->inbox;
     if (!inbox_arm(inbox, &blocked.sleeper))
         return 0;
     struct stats_line *line = self()->line;
     if (line)
         line_wait(line, JOB_WAIT_MESSAGE, end->root->now_ns());
-    bool is_woken = wait_woken(end->root, &blocked, deadline_ns);
+    int err = wait_woken(end->root, &blocked, deadline_ns, stops, self_stops(self(), stops));
     if (line)
         line_wait(line, JOB_WAIT_NONE, end->root->now_ns());
-    if (is_woken)
+    if (err == 0)
         return 0;
     if (inbox_disarm(inbox, &blocked.sleeper))
-        return -ETIMEDOUT;
-    (void)wait_woken(end->root, &blocked, UINT64_MAX);   /* it is on its way, and writes into our stack */
+        return err;
+    (void)wait_woken(end->root, &blocked, UINT64_MAX, NULL, 0);   /* it is on its way, and writes into our stack */
     return 0;
 }
 

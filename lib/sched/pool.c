@@ -7,6 +7,7 @@
 #include "sched/pool.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -67,6 +68,17 @@ static void count_end(struct job_pool *pool, struct pool_thread *thread, int sta
     }
 }
 
+/* A task that is cancelled, or whose pool stops, waits no more. */
+static unsigned stops_of_task(struct sys_stop *stops)
+{
+    const struct job_task *task = self()->task;
+    if (!task)
+        return 0;
+    stops[0] = (struct sys_stop){.word = &task->job_state, .runs = TASK_RUNNING};
+    stops[1] = (struct sys_stop){.word = &task->job_pool->is_stopping, .runs = 0};
+    return 2;
+}
+
 void pool_run_task(struct job_pool *pool, struct pool_thread *thread, struct job_task *task)
 {
     int status = 0;
@@ -79,6 +91,7 @@ void pool_run_task(struct job_pool *pool, struct pool_thread *thread, struct job
         struct self *me = self();
         struct job_task *outer = me->task;
         me->task = task;
+        me->stops = stops_of_task;
         task->job_run(task);
         me->task = outer;
         thread = me->pool_thread == thread ? thread : NULL;   /* it may have lent its place */
@@ -354,7 +367,7 @@ free_pool:
 static void request_stop(struct job_pool *pool)
 {
     store_seq_cst(&pool->is_stopping, 1);   /* pairs with load_acquire in pool_is_stopping */
-    (void)sys_futex_wake(&pool->is_stopping, pool->thread_count);   /* keep_budget() waits on that word */
+    (void)sys_futex_wake(&pool->is_stopping, UINT_MAX);   /* keep_budget() waits on that word, and tasks that wait do */
     pool->blocking ? blocking_wake_all(pool) : park_notify_all(&pool->park);
 }
 

@@ -2,7 +2,8 @@
  *
  * Cancel against begin: both are compare-and-swaps on the state word from QUEUED, so exactly one wins; a queue cannot be searched for the
  * task, so a cancelled one stays in it and whoever takes it out ends it without running it. Cancel against end: a cancel that comes later
- * than the task function's last look changes nothing.
+ * than the task function's last look changes nothing. A task that waits in the library (for a cell, for a message) sleeps at the state word
+ * as well as at what it waits for, so a cancel wakes it there; the kernel compares both words before it sleeps.
  *
  * What is left in a task when `done` returns goes back, unless the task is not ours to look at any more: `done` may have submitted it anew
  * (then another thread may have it, or have freed it by now), made it wait for room, or ended it by job_task_fini(). Each of these says so
@@ -19,6 +20,7 @@
 #include "base/limits.h"
 #include "base/list.h"
 #include "base/self.h"
+#include "base/sys.h"
 #include "memory/owner.h"
 #include "sched/pool.h"
 
@@ -91,8 +93,11 @@ int task_cancel(struct job_task *task)
     uint32_t state = TASK_QUEUED;
     if (cas_acq_rel(&task->job_state, &state, TASK_CANCELLED))   /* pairs with exchange_acquire in task_begin */
         return 0;
-    if (state == TASK_RUNNING && cas_acq_rel(&task->job_state, &state, TASK_RUNNING_CANCELLED))   /* pairs with store_release in task_end */
+    atomic_u32 *word = &task->job_state;
+    if (state == TASK_RUNNING && cas_acq_rel(word, &state, TASK_RUNNING_CANCELLED)) {   /* pairs with store_release in task_end */
         JOB_MARK(task_cancelled_while_running);
+        (void)sys_futex_wake(word, 1);   /* by its address alone: it may have ended by now */
+    }
     return state == TASK_IDLE || state == TASK_NEW ? -ENOENT : -EALREADY;
 }
 

@@ -14,6 +14,8 @@
 #include <string.h>
 #include <errno.h>
 
+#include "base/bits.h"
+
 struct sim sim;
 
 static uint64_t read_memory(const volatile void *address, unsigned size)
@@ -287,7 +289,16 @@ void sim_run(void)
 
 int sim_futex_wait(const atomic_u32 *word, uint32_t expected)
 {
+    return sim_futex_wait_stoppable(word, expected, NULL, 0);
+}
+
+int sim_futex_wait_stoppable(const atomic_u32 *word, uint32_t expected, const struct sys_stop *stops, unsigned count)
+{
     sim_system_call();
+    for (unsigned i = 0; i < count; i++) {
+        if (*(const volatile atomic_u32 *)stops[i].word != stops[i].runs)
+            return -ECANCELED;
+    }
     if (*(const volatile atomic_u32 *)word != expected)
         return -EAGAIN;
     struct fiber *fiber = sim.current;
@@ -299,9 +310,12 @@ int sim_futex_wait(const atomic_u32 *word, uint32_t expected)
         }
     }
     fiber->futex = word;
+    for (unsigned i = 0; i < ARRAY_COUNT(fiber->stops); i++)
+        fiber->stops[i] = i < count ? stops[i].word : NULL;
+    fiber->is_stopped = false;
     fiber->state = FIBER_WAITS_FUTEX;
     leave();
-    return 0;
+    return fiber->is_stopped ? -ECANCELED : 0;
 }
 
 unsigned sim_futex_wake(const atomic_u32 *word, unsigned count)
@@ -310,7 +324,9 @@ unsigned sim_futex_wake(const atomic_u32 *word, unsigned count)
     unsigned woken = 0;
     for (unsigned i = 0; i < sim.count && woken < count; i++) {
         struct fiber *fiber = &sim.fibers[i];
-        if (fiber->state == FIBER_WAITS_FUTEX && fiber->futex == word) {
+        bool is_stop = fiber->stops[0] == word || fiber->stops[1] == word;
+        if (fiber->state == FIBER_WAITS_FUTEX && (fiber->futex == word || is_stop)) {
+            fiber->is_stopped = is_stop;
             fiber->state = FIBER_READY;
             woken++;
         }

@@ -3,6 +3,7 @@
 #define TESTS_SIM_CORE_H
 
 #include "base/self.h"
+#include "base/sys.h"
 #include "sim/fiber.h"
 #include "sim/sim.h"
 
@@ -34,6 +35,8 @@ struct fiber {
     bool (*is_true)(void *arg);   /* FIBER_WAITS: until then */
     void *is_true_arg;
     const atomic_u32 *futex;      /* FIBER_WAITS_FUTEX */
+    const atomic_u32 *stops[2];   /* the same: who wakes it there stops it */
+    bool is_stopped;
     unsigned spurious;            /* FIBER_WAITS_FUTEX: may be woken for nothing, once */
     int32_t priority;             /* PCT */
     unsigned pending_count;
@@ -75,6 +78,8 @@ bool sim_is_runnable(const struct fiber *fiber);
 void sim_switch_to(struct fiber *fiber);
 void sim_drain_one(struct fiber *fiber);           /* its oldest store becomes visible */
 int sim_futex_wait(const atomic_u32 *word, uint32_t expected);
+/* -ECANCELED: woken at one of the stops. */
+int sim_futex_wait_stoppable(const atomic_u32 *word, uint32_t expected, const struct sys_stop *stops, unsigned count);
 unsigned sim_futex_wake(const atomic_u32 *word, unsigned count);
 bool sim_fiber_has_ended(void *fiber);
 

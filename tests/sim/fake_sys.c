@@ -17,8 +17,10 @@
 
 unsigned sim_time_outs = SIM_NO_TIME_OUTS;
 
-int sys_futex_wait(atomic_u32 *word, uint32_t expected, uint64_t timeout_ns)
+int sys_futex_wait_stoppable(atomic_u32 *word, uint32_t expected, bool is_shared, const struct sys_stop *stops,
+                             unsigned count, uint64_t timeout_ns)
 {
+    (void)is_shared;
     if (timeout_ns != UINT64_MAX && sim_time_outs == SIM_NO_TIME_OUTS)
         sim_fail("a wait with a time-out heals what it should show");
     if (timeout_ns != UINT64_MAX && sim_time_outs == SIM_ALL_TIME_OUTS) {
@@ -30,7 +32,12 @@ int sys_futex_wait(atomic_u32 *word, uint32_t expected, uint64_t timeout_ns)
         sim_system_call();
         return -ETIMEDOUT;   /* at once; else never */
     }
-    return sim_futex_wait(word, expected);
+    return sim_futex_wait_stoppable(word, expected, stops, count);
+}
+
+int sys_futex_wait(atomic_u32 *word, uint32_t expected, uint64_t timeout_ns)
+{
+    return sys_futex_wait_stoppable(word, expected, false, NULL, 0, timeout_ns);
 }
 
 int sys_futex_wake(atomic_u32 *word, unsigned count)
@@ -228,11 +235,6 @@ int __wrap_pthread_mutex_unlock(pthread_mutex_t *mutex)
     assert(!is_free(mutex));
     *(int *)mutex = 0;
     return 0;
-}
-
-int sys_futex_wait_shared(atomic_u32 *word, uint32_t expected, uint64_t timeout_ns)
-{
-    return sys_futex_wait(word, expected, timeout_ns);
 }
 
 int sys_futex_wake_shared(atomic_u32 *word, unsigned count)

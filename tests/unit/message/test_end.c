@@ -1,5 +1,11 @@
 /* test_end.c — ends without a loop, and senders: receiving by hand, room, who is told of it, and bad arguments. */
+#include <sched.h>
+
+#include "base/limits.h"
+#include "base/root.h"
 #include "ports.h"
+#include "stats/line.h"
+#include "stats/stats.h"
 
 START_TEST(try_receive_takes_in_order_and_says_when_there_is_nothing)
 {
@@ -65,6 +71,74 @@ START_TEST(a_loop_thread_may_not_wait_for_a_message)
     struct job_call call = {.run = wait_on_loop};
     ck_assert_ok(job_loop_call(loop, &call));
     ck_assert_int_eq(job_loop_run(loop), 0);
+}
+END_TEST
+
+/* A task that waits for a message without an end, on a pool's thread. */
+struct receiving {
+    struct job_task task;
+    struct job_timer timer;      /* its handle */
+    int has_begun, may_wait;     /* atomic: set by the task; by who ends it */
+    int result, again;
+};
+
+static struct receiving receiving;
+
+static void receives(struct job_task *task)
+{
+    (void)task;
+    struct job_message *message = NULL;
+    __atomic_store_n(&receiving.has_begun, 1, __ATOMIC_RELEASE);
+    while (!__atomic_load_n(&receiving.may_wait, __ATOMIC_ACQUIRE))
+        sched_yield();
+    receiving.result = job_end_receive(ends[1], &message, -1);
+    receiving.again = job_end_receive(ends[1], &message, -1);
+    job_message_free(&message);
+}
+
+static void nothing_fires(struct job_timer *timer)
+{
+    (void)timer;
+}
+
+static void await_a_waiting_thread(void)
+{
+    const struct stats *stats = ((struct root *)runtime)->stats;   /* its first member */
+    for (unsigned i = 0;; i = (i + 1) % STATS_THREADS_MAX) {
+        if (load_relaxed(&stats->lines[i].wait) == JOB_WAIT_MESSAGE)   /* the watchdog is check's time-out */
+            return;
+        sched_yield();
+    }
+}
+
+START_TEST(a_task_that_waits_for_a_message_ends_when_its_handle_closes_and_the_message_stays)
+{
+    bool waits_first = _i == 0;
+    struct job_pool *pool = NULL;
+    struct job_message *message = NULL;
+    receiving = (struct receiving){0};
+    open_channel(NULL);
+    ck_assert_ok(job_pool_open(runtime, &pool, &(struct job_pool_options){.workers = 1}));
+    ck_assert_ok(job_timer_open(loop, &receiving.timer, nothing_fires));
+    ck_assert_ok(job_task_init(&receiving.task, pool, receives, NULL));
+    ck_assert_ok(job_submit(pool, &receiving.task, &receiving.timer.handle));
+    if (waits_first) {
+        __atomic_store_n(&receiving.may_wait, 1, __ATOMIC_RELEASE);
+        await_a_waiting_thread();
+    }
+    while (!__atomic_load_n(&receiving.has_begun, __ATOMIC_ACQUIRE))
+        sched_yield();
+
+    job_timer_close(&receiving.timer, NULL);
+    __atomic_store_n(&receiving.may_wait, 1, __ATOMIC_RELEASE);
+    ck_assert_int_eq(job_loop_run(loop), 0);
+
+    ck_assert_int_eq(receiving.result, -ECANCELED);
+    ck_assert_int_eq(receiving.again, -ECANCELED);
+    ck_assert_ok(end_post_number(ends[0], 7));
+    ck_assert_ok(job_end_receive(ends[1], &message, 0));
+    job_message_free(&message);
+    ck_assert_ok(job_pool_close(&pool));
 }
 END_TEST
 
@@ -253,6 +327,7 @@ int main(void)
     tcase_add_test(tcase, try_receive_takes_in_order_and_says_when_there_is_nothing);
     tcase_add_test(tcase, the_room_of_what_was_received_comes_back);
     tcase_add_test(tcase, a_loop_thread_may_not_wait_for_a_message);
+    tcase_add_loop_test(tcase, a_task_that_waits_for_a_message_ends_when_its_handle_closes_and_the_message_stays, 0, 2);
     tcase_add_test(tcase, a_sender_is_told_of_room_once_and_its_box_lives_until_the_last_sender);
     tcase_add_test(tcase, a_sender_waits_for_room_for_what_was_refused_and_not_for_what_never_fits);
     tcase_add_test(tcase, each_message_that_is_received_makes_room_at_once);

@@ -463,6 +463,50 @@ START_TEST(a_thread_that_is_slow_to_end_is_told_as_stuck_and_does_not_hold_up_it
 }
 END_TEST
 
+/* A worker whose task waits for a cell without an end. */
+static struct job_timer waits_at;
+static struct job_task waiting_task;
+static struct job_pool *waiting_pool;
+
+static void waits_for_a_cell(struct job_task *task)
+{
+    (void)task;
+    (void)job_region_store32(counter, 0, 1);
+    while (job_region_wait32(counter, 8, 0, -1) != -ECANCELED) {
+    }
+    (void)job_region_store32(counter, 4, 1);
+}
+
+static void has_a_task_that_waits(struct job_inside *inside, struct job_message *start)
+{
+    (void)start;
+    ck_assert_ok(job_timer_open(job_inside_loop(inside), &waits_at, never));
+    ck_assert_ok(job_task_init(&waiting_task, waiting_pool, waits_for_a_cell, NULL));
+    ck_assert_ok(job_submit(waiting_pool, &waiting_task, &waits_at.handle));
+    uint32_t has_begun = 0;
+    while (has_begun == 0) {
+        ck_assert_ok(job_region_load32(counter, 0, &has_begun));
+        sched_yield();
+    }
+    post_value(inside, 1);
+}
+
+START_TEST(S13_a_task_that_waits_for_a_cell_does_not_hold_up_the_stop_of_its_worker)
+{
+    uint32_t has_ended = 0;
+    ck_assert_ok(job_region_open(runtime, 64, &counter));
+    ck_assert_ok(job_pool_open(runtime, &waiting_pool, &(struct job_pool_options){.workers = 1}));
+    w.then = stop_it;
+    open_worker(&w, has_a_task_that_waits, &(struct job_worker_options){.stop_timeout_ns = 10000000000});
+    run_to_end(&w);
+    ck_assert_uint_eq(w.left + w.stuck, 0);
+    ck_assert_ok(job_region_load32(counter, 4, &has_ended));
+    ck_assert_uint_eq(has_ended, 1);
+    ck_assert_ok(job_pool_close(&waiting_pool));
+    job_region_release(&counter);
+}
+END_TEST
+
 static void ends_too_slowly(void)
 {
     open_reading();
@@ -660,6 +704,7 @@ int main(void)
     tcase_add_test(tcase, a_stuck_worker_is_told_once_and_holds_up_neither_run_nor_close);
     tcase_add_test(tcase, a_worker_that_has_ended_by_itself_and_hangs_in_its_close_is_told_as_stuck);
     tcase_add_test(tcase, a_thread_that_is_slow_to_end_is_told_as_stuck_and_does_not_hold_up_its_parents_loop);
+    tcase_add_test(tcase, S13_a_task_that_waits_for_a_cell_does_not_hold_up_the_stop_of_its_worker);
     tcase_add_test(tcase, a_callback_that_goes_on_for_long_can_see_that_its_worker_shall_end);
     tcase_add_test(tcase, a_worker_whose_time_is_up_with_nothing_left_to_wait_for_is_closed);
     tcase_add_test(tcase, who_fails_while_its_loop_closes_is_told_by_its_code);
