@@ -287,8 +287,7 @@ static int wait_for_completions(struct job_loop *loop, uint64_t until_ns)
     if (deadline > 0) {
         mailbox_awake(&loop->mailbox);
         line_count(loop->line, COUNTER_IDLE_NS, loop->now_ns - before);
-        line_wait(loop->line, JOB_WAIT_NONE, loop->now_ns);
-        root_runs(loop->root);
+        line_wake(loop->root, loop->line, loop->now_ns);
     }
     loop->ready_next = 0;
     loop->ready_count = count < 0 ? 0 : (unsigned)count;

@@ -6,8 +6,8 @@
  *
  * It sleeps without an end while all of them sleep. States of root->watch: OFF (there is none), AWAKE, ASLEEP.
  *   the watchdog: S1 store ASLEEP   S2 look: whoever runs makes it AWAKE again   S3 sleep while ASLEEP
- *   a thread that has slept: R1 say in the line that it runs   R2 a fence   R3 read the word: ASLEEP: R4 exchange it for AWAKE; who gets
- *                            that wakes the watchdog
+ *   a thread that has slept, wherever (line_wake()): R1 say in the line that it runs   R2 a fence   R3 read the word: ASLEEP: R4 exchange
+ *                            it for AWAKE; who gets that wakes the watchdog
  * Why nobody runs unwatched: between R1 and R3, and between S1 and S2, stands a fence: either R3 sees ASLEEP or S2 sees the runner. A
  * loop that no thread runs says so (JOB_WAIT_NOT_RUN), and begins by R1 to R4. Woken, the watchdog waits for a limit before it looks: a
  * thread that wakes a thousand times a second wakes it ten times. Rejected: a timer that is re-armed at each callback (a system call

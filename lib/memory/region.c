@@ -298,7 +298,7 @@ static int region_wait(struct job_region *base, size_t offset, size_t width, uin
                                 : wait_here(region, cell, width, expected, deadline_ns, stops, stop_count);
     annotate_take(cell);
     if (me->line)
-        line_wait(me->line, JOB_WAIT_NONE, now);
+        line_wake(region->root, me->line, region->root->now_ns());
     return err;
 }
 

@@ -269,7 +269,7 @@ static int sleep_for_message(struct job_end *end, uint64_t deadline_ns)
         line_wait(line, JOB_WAIT_MESSAGE, end->root->now_ns());
     int err = wait_woken(end->root, &blocked, deadline_ns, stops, self_stops(self(), stops));
     if (line)
-        line_wait(line, JOB_WAIT_NONE, end->root->now_ns());
+        line_wake(end->root, line, end->root->now_ns());
     if (err == 0)
         return 0;
     if (inbox_disarm(inbox, &blocked.sleeper))

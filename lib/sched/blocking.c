@@ -205,8 +205,7 @@ static bool sleep_or_take(struct blocking_thread *thread, struct job_task **task
         (void)fetch_add_relaxed(&blocking->parked, 1);   /* a count */
         line_wait(thread->line, JOB_WAIT_NO_WORK, pool->root->now_ns());
         rc = sys_futex_wait(&blocking->wakes, wakes, blocking->idle_timeout_ns);
-        line_wait(thread->line, JOB_WAIT_NONE, pool->root->now_ns());
-        root_runs(pool->root);
+        line_wake(pool->root, thread->line, pool->root->now_ns());
     }
     (void)fetch_sub_relaxed(&blocking->idle, 1);   /* who still sees it wakes one too many: no harm */
     return rc != -ETIMEDOUT;

@@ -165,8 +165,7 @@ static bool sleep_until_called(struct carrier *carrier)
         (void)pthread_mutex_unlock(&pool->carriers.lock);
     }
     store_relaxed(&carrier->is_called, 0);   /* nobody calls one that is not on the list */
-    line_wait(carrier->line, JOB_WAIT_NONE, pool->root->now_ns());
-    root_runs(pool->root);
+    line_wake(pool->root, carrier->line, pool->root->now_ns());
     return !has_gone;
 }
 

@@ -43,7 +43,7 @@ static void keep_budget(struct carrier *carrier, uint64_t *cpu_ns)
         return;
     line_wait(carrier->line, JOB_WAIT_CPU_BUDGET, pool->root->now_ns());
     (void)sys_futex_wait(&pool->is_stopping, 0, wait);   /* pairs with store_seq_cst in request_stop: not begun, or woken */
-    line_wait(carrier->line, JOB_WAIT_NONE, pool->root->now_ns());
+    line_wake(pool->root, carrier->line, pool->root->now_ns());
 }
 
 /* May this thread wait on a CPU for work? Not on one that a loop or another pool thread could use. */
@@ -145,8 +145,7 @@ static bool sleep_or_find(struct pool_thread *thread, bool is_searcher, struct j
     line_wait(thread->line, JOB_WAIT_NO_WORK, pool->root->now_ns());
     park_sleep(&pool->park);
     restart_clock(thread);
-    line_wait(thread->line, JOB_WAIT_NONE, thread->now_ns);
-    root_runs(pool->root);
+    line_wake(pool->root, thread->line, thread->now_ns);
     line_count(thread->line, COUNTER_WOKEN, 1);
     return true;
 }
@@ -326,5 +325,5 @@ void pool_threads_join(struct job_pool *pool)
     if (pool->blocking)
         blocking_join(pool);
     if (line)
-        line_wait(line, JOB_WAIT_NONE, pool->root->now_ns());
+        line_wake(pool->root, line, pool->root->now_ns());
 }

@@ -7,6 +7,7 @@
 #define JOB_STATS_LINE_H
 
 #include "base/atomic.h"
+#include "base/root.h"
 
 /* Why a thread sleeps. Append only: the numbers are part of the segment's layout. Whatever sleeps in this library says
  * why. */
@@ -36,8 +37,6 @@ enum counter {
     COUNTER_TASKS_SHED,
     COUNTER_IDLE_NS, COUNTER_COUNT,
 };
-
-struct root;
 
 /* The layout is fixed by segment.h; 64-byte aligned. */
 struct stats_line {
@@ -72,6 +71,13 @@ static inline void line_wait(struct stats_line *line, enum job_wait why, uint64_
 {
     store_relaxed(&line->since_ns, now_ns);   /* no order: a reader takes each word as it is */
     store_relaxed(&line->wait, why);
+}
+
+/* It has slept, and runs again. */
+static inline void line_wake(struct root *root, struct stats_line *line, uint64_t now_ns)
+{
+    line_wait(line, JOB_WAIT_NONE, now_ns);
+    root_runs(root);
 }
 
 static inline void line_run(struct stats_line *line, uint64_t function, uint64_t now_ns)

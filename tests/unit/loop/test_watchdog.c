@@ -318,6 +318,36 @@ START_TEST(while_all_sleep_it_is_not_run_at_all_and_it_wakes_with_them)
 }
 END_TEST
 
+static struct job_region *region;
+
+__attribute__((noinline)) static void waits_and_holds_the_pool(struct job_task *task)
+{
+    int err = job_region_wait32(region, 0, 0, -1);
+    hold_until(1);
+    job_task_set_status(task, err == 0 ? 7 : err);
+}
+
+START_TEST(a_task_that_has_waited_in_the_library_and_goes_on_is_watched_again)
+{
+    static struct job_task task;
+    sem_init(&ended, 0, 0);
+    open_watchdog(-1);
+    ck_assert_ok(job_region_open(runtime, 64, &region));
+    ck_assert_ok(job_pool_open(runtime, &pool, &(struct job_pool_options){.workers = 1, .name = "waits"}));
+    ck_assert_ok(job_task_init(&task, pool, waits_and_holds_the_pool, task_done));
+    ck_assert_ok(job_submit(pool, &task, NULL));
+    do
+        wait_until_asleep();
+    while (job_region_notify(region, 0, 1) == 0);   /* it was before the task began */
+    sem_wait(&ended);
+    close_watchdog();
+
+    ck_assert_str_eq(last_thread, "waits/0");
+    ck_assert_uint_ge(last.held_ns, LIMIT_NS);
+    job_region_release(&region);
+}
+END_TEST
+
 static void closes_in_held(void *arg, const struct job_held *what)
 {
     (void)what;
@@ -396,6 +426,7 @@ int main(void)
     tcase_add_test(tcase, a_task_that_exceeds_its_limit_is_named_too);
     tcase_add_test(tcase, limits_of_infinity_watch_nothing);
     tcase_add_test(tcase, while_all_sleep_it_is_not_run_at_all_and_it_wakes_with_them);
+    tcase_add_test(tcase, a_task_that_has_waited_in_the_library_and_goes_on_is_watched_again);
     tcase_add_test(tcase, held_cannot_close_it);
     tcase_add_test(tcase, there_is_one_and_what_it_cannot_do_it_says);
     tcase_add_test(tcase, the_same_signal_from_another_process_does_nothing);

@@ -1,4 +1,5 @@
 /* test_end.c — ends without a loop, and senders: receiving by hand, room, who is told of it, and bad arguments. */
+#include <job/watchdog.h>
 #include <sched.h>
 
 #include "base/limits.h"
@@ -139,6 +140,46 @@ START_TEST(a_task_that_waits_for_a_message_ends_when_its_handle_closes_and_the_m
     ck_assert_ok(job_end_receive(ends[1], &message, 0));
     job_message_free(&message);
     ck_assert_ok(job_pool_close(&pool));
+}
+END_TEST
+
+static void count_report(void *arg, const struct job_held *held)
+{
+    (void)held;
+    __atomic_store_n((int *)arg, 1, __ATOMIC_RELEASE);
+}
+
+static int was_reported;
+
+static void receives_and_computes(struct job_task *task)
+{
+    struct job_message *message = NULL;
+    job_task_set_status(task, job_end_receive(ends[1], &message, -1));
+    job_message_free(&message);
+    while (!__atomic_load_n(&was_reported, __ATOMIC_ACQUIRE))
+        sched_yield();   /* the watchdog of this test is check's time-out */
+}
+
+START_TEST(a_task_that_has_waited_for_a_message_and_goes_on_is_watched_again)
+{
+    struct job_pool *pool = NULL;
+    struct job_watchdog *watchdog = NULL;
+    open_channel(NULL);
+    was_reported = 0;
+    ck_assert_ok(job_watchdog_open(runtime, &watchdog, &(struct job_watchdog_options){
+        .task_limit_ns = 20000000, .held = count_report, .arg = &was_reported, .signal = -1}));
+    ck_assert_ok(job_pool_open(runtime, &pool, &(struct job_pool_options){.workers = 1}));
+    ck_assert_ok(job_task_init(&receiving.task, pool, receives_and_computes, NULL));
+    ck_assert_ok(job_submit(pool, &receiving.task, NULL));
+    await_a_waiting_thread();
+    while (load_acquire(&((struct root *)runtime)->watch) != WATCH_ASLEEP)
+        sched_yield();
+
+    ck_assert_ok(end_post_number(ends[0], 7));
+
+    ck_assert_ok(job_pool_close(&pool));
+    ck_assert_int_eq(was_reported, 1);
+    ck_assert_ok(job_watchdog_close(&watchdog));
 }
 END_TEST
 
@@ -328,6 +369,7 @@ int main(void)
     tcase_add_test(tcase, the_room_of_what_was_received_comes_back);
     tcase_add_test(tcase, a_loop_thread_may_not_wait_for_a_message);
     tcase_add_loop_test(tcase, a_task_that_waits_for_a_message_ends_when_its_handle_closes_and_the_message_stays, 0, 2);
+    tcase_add_test(tcase, a_task_that_has_waited_for_a_message_and_goes_on_is_watched_again);
     tcase_add_test(tcase, a_sender_is_told_of_room_once_and_its_box_lives_until_the_last_sender);
     tcase_add_test(tcase, a_sender_waits_for_room_for_what_was_refused_and_not_for_what_never_fits);
     tcase_add_test(tcase, each_message_that_is_received_makes_room_at_once);
