@@ -14,11 +14,13 @@ struct job_inside;
 struct job_loop;
 struct job_task;
 struct pool_thread;
+struct root;
 struct stats_line;
 struct sys_stop;
 
 struct self {
     struct cache *caches;              /* one an arena; memory/cache.c */
+    struct root *root;                 /* the runtime whose loop, or pool, this thread runs: that of the line */
     struct stats_line *line;           /* what this thread does and counts; stats/line.h */
     struct job_loop *loop;             /* the loop that this thread runs now */
     struct pool_thread *pool_thread;   /* the place at a pool that this thread has */
@@ -31,6 +33,9 @@ struct self {
 };
 
 struct self *self(void);
+
+/* self(), or nobody in a child that a callback or a task has forked: what runs here runs in the parent only, which shares the line. */
+const struct self *self_unless_forked(void);
 
 /* Into SYS_STOPS_MAX of base/sys.h. */
 static inline unsigned self_stops(const struct self *me, struct sys_stop *stops)

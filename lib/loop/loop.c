@@ -119,6 +119,7 @@ free_loop:
 
 /* What the thread is while it runs the loop. */
 struct entered {
+    struct root *root;
     struct job_loop *loop;
     struct stats_line *line;
     sigset_t signals;
@@ -131,7 +132,7 @@ static int enter(struct job_loop *loop, struct entered *before)
     if (err < 0)
         return err;
     struct self *me = self();
-    if (me->loop && !root_is_forked(me->loop->root))   /* else a callback has forked, and that loop runs only in the parent */
+    if (self_unless_forked()->loop)
         return -EBUSY;
     err = cache_attach(loop->arena);
     if (err < 0)
@@ -146,12 +147,14 @@ static int enter(struct job_loop *loop, struct entered *before)
     sigemptyset(&pipe);
     sigaddset(&pipe, SIGPIPE);
     (void)pthread_sigmask(SIG_BLOCK, &pipe, &before->signals);   /* cannot fail: arguments are valid */
+    before->root = me->root;
     before->loop = me->loop;
     before->line = me->line;
     before->slice_ns = sys_slice();
     if (feature_is_on(&loop->root->features, FEATURE_SLICES))
         sys_set_slice(LOOP_SLICE_NS);
     loop->is_running = true;
+    me->root = loop->root;
     me->loop = loop;
     me->line = loop->line;
     store_relaxed(&loop->line->tid, (uint32_t)sys_gettid());   /* a figure for people */
@@ -177,6 +180,7 @@ static void leave(struct job_loop *loop, const struct entered *before)
         sys_set_slice(before->slice_ns);
     loop->is_running = false;
     loop_leave_lanes(loop);
+    me->root = before->root;
     me->loop = before->loop;
     me->line = before->line;
     cache_detach(loop->arena);

@@ -15,8 +15,9 @@
 void buf_count_copied(const struct job_buf *buf, size_t bytes)
 {
     (void)fetch_add_relaxed(&buf_root(buf)->copied_bytes, bytes);   /* a count: orders nothing */
-    if (self()->line)
-        line_count(self()->line, COUNTER_COPIED_BYTES, bytes);
+    struct stats_line *line = self_unless_forked()->line;
+    if (line)
+        line_count(line, COUNTER_COPIED_BYTES, bytes);
 }
 
 static void link_tail(struct job_buf *buf, struct job_buf *tail)

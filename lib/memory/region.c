@@ -284,8 +284,7 @@ static int region_wait(struct job_region *base, size_t offset, size_t width, uin
         return -EAGAIN;
     if (timeout_ns == 0)
         return -ETIMEDOUT;
-    /* A forked child runs no loop of its parent's, whatever its one thread was there, and must not write into the parent's statistics. */
-    const struct self nobody = {0}, *me = root_is_forked(region->root) ? &nobody : self();
+    const struct self *me = self_unless_forked();
     if (me->loop)
         return -EDEADLK;
     uint64_t now = region->root->now_ns();
@@ -298,7 +297,7 @@ static int region_wait(struct job_region *base, size_t offset, size_t width, uin
                                 : wait_here(region, cell, width, expected, deadline_ns, stops, stop_count);
     annotate_take(cell);
     if (me->line)
-        line_wake(region->root, me->line, region->root->now_ns());
+        line_wake(me->root, me->line, region->root->now_ns());
     return err;
 }
 

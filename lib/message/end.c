@@ -147,7 +147,7 @@ void end_flush(struct job_end *end)
         box_put_spares(end->in, end->done_first, end->done_last);
     end->done_first = end->done_last = NULL;
     if (end->done_count > 0) {
-        struct job_loop *loop = self()->loop;
+        const struct job_loop *loop = self_unless_forked()->loop;
         stats_queue_take(end->in->shown, end->done_count, loop ? loop->now_ns : end->root->now_ns());
         inbox_release(&end->in->inbox, end->done_count, end->done_bytes);
     }
@@ -264,12 +264,13 @@ static int sleep_for_message(struct job_end *end, uint64_t deadline_ns)
     struct inbox *inbox = &end->in->inbox;
     if (!inbox_arm(inbox, &blocked.sleeper))
         return 0;
-    struct stats_line *line = self()->line;
+    const struct self *me = self_unless_forked();
+    struct stats_line *line = me->line;
     if (line)
         line_wait(line, JOB_WAIT_MESSAGE, end->root->now_ns());
-    int err = wait_woken(end->root, &blocked, deadline_ns, stops, self_stops(self(), stops));
+    int err = wait_woken(end->root, &blocked, deadline_ns, stops, self_stops(me, stops));
     if (line)
-        line_wake(end->root, line, end->root->now_ns());
+        line_wake(me->root, line, end->root->now_ns());
     if (err == 0)
         return 0;
     if (inbox_disarm(inbox, &blocked.sleeper))
@@ -291,7 +292,7 @@ int job_end_receive(struct job_end *end, struct job_message **out, int64_t timeo
         end_flush(end);
         if (timeout_ns == 0)
             return -EAGAIN;
-        if (self()->loop)
+        if (self_unless_forked()->loop)
             return -EDEADLK;
         err = sleep_for_message(end, deadline_ns);
         if (err < 0)

@@ -144,6 +144,7 @@ static void *helper_main(void *arg)
 {
     struct helper *helper = arg;
     sys_thread_name("job/helper");
+    self()->root = helper->root;
     self()->line = line_claim(helper->root, LINE_HELPER, "helper"); /* NULL: nobody sees it */
     while (!helper->is_ending) {
         run_mails(helper);

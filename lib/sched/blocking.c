@@ -239,6 +239,7 @@ static void *blocking_main(void *arg)
     struct stats_line *line = thread->line;
     store_relaxed(&line->tid, (uint32_t)sys_gettid());   /* a figure for people */
     self()->pool_thread = pool->threads;   /* one stands for all: which pool this is */
+    self()->root = root;
     self()->line = line;
     pool_thread_set_up(pool, line->name);
     bool has_cache = cache_attach(root->arena) == 0;   /* without one it works, more slowly */

@@ -193,6 +193,7 @@ static void set_up(struct carrier *carrier)
     pool_thread_set_up(carrier->pool, carrier->line->name);
     self()->carrier = carrier;
     self()->pool_thread = pool_outside(carrier->pool);
+    self()->root = carrier->pool->root;
     self()->line = carrier->line;
     store_relaxed(&carrier->line->tid, (uint32_t)sys_gettid());   /* a figure for people */
 }
@@ -318,12 +319,13 @@ void pool_threads_join(struct job_pool *pool)
 {
     store_seq_cst(&pool->is_ending, 1);   /* pairs with load_acquire in next_task and sleep_or_find */
     pool->blocking ? blocking_wake_all(pool) : park_notify_all(&pool->park);
-    struct stats_line *line = self()->line;
+    const struct self *me = self_unless_forked();
+    struct stats_line *line = me->line;
     if (line)
         line_wait(line, JOB_WAIT_THREAD_END, pool->root->now_ns());
     carriers_join(pool);
     if (pool->blocking)
         blocking_join(pool);
     if (line)
-        line_wake(pool->root, line, pool->root->now_ns());
+        line_wake(me->root, line, pool->root->now_ns());
 }

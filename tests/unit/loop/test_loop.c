@@ -3,8 +3,10 @@
 
 #include "base/limits.h"
 #include "base/root.h"
+#include "base/self.h"
 #include "base/sys.h"
 #include "loop/loop.h"
+#include "stats/line.h"
 #include "support/fixture.h"
 
 static struct job_runtime *runtime;
@@ -433,12 +435,16 @@ static int be_a_service_of_ones_own(void)
     struct job_runtime *own;
     struct job_loop *own_loop;
     struct job_pool *pool;
+    struct job_region *region;
     struct job_call call = {.run = runs_in_child};
     if (job_runtime_open(&own, NULL) < 0 || job_loop_open(own, &own_loop, NULL) < 0 ||
         job_pool_open(own, &pool, NULL) < 0)
         return __LINE__ % 256;
     if (job_loop_call(own_loop, &call) < 0 || job_loop_run(own_loop) != 0 || ran_in_child != 1)
         return __LINE__ % 256;
+    if (job_region_open(own, 64, &region) < 0 || job_region_wait32(region, 0, 0, 1000000) != -ETIMEDOUT)
+        return __LINE__ % 256;
+    job_region_release(&region);
     if (job_pool_close(&pool) < 0 || job_loop_close(&own_loop, 0) < 0 || job_runtime_close(&own) < 0)
         return __LINE__ % 256;
     return 0;
@@ -447,10 +453,12 @@ static int be_a_service_of_ones_own(void)
 static void forks(struct job_call *call)
 {
     int *status = call->data;
+    const struct stats_line before = *self()->line;
     pid_t child = fork();
     if (child == 0)
         _exit(be_a_service_of_ones_own());
     ck_assert_int_eq(waitpid(child, status, 0), child);
+    ck_assert_mem_eq(self()->line, &before, sizeof before);   /* it has written nothing into what it shares with us */
 }
 
 START_TEST(a_child_that_a_callback_forks_runs_a_loop_of_its_own)

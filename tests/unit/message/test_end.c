@@ -1,9 +1,11 @@
 /* test_end.c — ends without a loop, and senders: receiving by hand, room, who is told of it, and bad arguments. */
 #include <job/watchdog.h>
 #include <sched.h>
+#include <sys/wait.h>
 
 #include "base/limits.h"
 #include "base/root.h"
+#include "base/self.h"
 #include "ports.h"
 #include "stats/line.h"
 #include "stats/stats.h"
@@ -180,6 +182,45 @@ START_TEST(a_task_that_has_waited_for_a_message_and_goes_on_is_watched_again)
     ck_assert_ok(job_pool_close(&pool));
     ck_assert_int_eq(was_reported, 1);
     ck_assert_ok(job_watchdog_close(&watchdog));
+}
+END_TEST
+
+/* 0, or the line that failed. */
+static int wait_in_child(void)
+{
+    struct job_runtime *own;
+    struct job_end *a_end, *b_end;
+    struct job_message *message = NULL;
+    if (job_runtime_open(&own, NULL) < 0 || job_channel_open(own, &a_end, &b_end, NULL) < 0)
+        return __LINE__ % 256;
+    if (job_end_receive(b_end, &message, 1000000) != -ETIMEDOUT)
+        return __LINE__ % 256;
+    if (end_post_number(a_end, 7) < 0 || job_end_receive(b_end, &message, -1) < 0)
+        return __LINE__ % 256;
+    job_message_free(&message);
+    job_end_close(&a_end);
+    job_end_close(&b_end);
+    return job_runtime_close(&own) == 0 ? 0 : __LINE__ % 256;
+}
+
+static void forks(struct job_call *call)
+{
+    int *status = call->data;
+    const struct stats_line before = *self()->line;
+    pid_t child = fork();
+    if (child == 0)
+        _exit(wait_in_child());
+    ck_assert_int_eq(waitpid(child, status, 0), child);
+    ck_assert_mem_eq(self()->line, &before, sizeof before);   /* it has written nothing into what it shares with us */
+}
+
+START_TEST(a_child_that_a_callback_forks_may_wait_for_messages_of_its_own)
+{
+    int status = -1;
+    struct job_call call = {.run = forks, .data = &status};
+    ck_assert_ok(job_loop_call(loop, &call));
+    ck_assert_int_eq(job_loop_run(loop), 0);
+    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%#x", (unsigned)status);
 }
 END_TEST
 
@@ -370,6 +411,7 @@ int main(void)
     tcase_add_test(tcase, a_loop_thread_may_not_wait_for_a_message);
     tcase_add_loop_test(tcase, a_task_that_waits_for_a_message_ends_when_its_handle_closes_and_the_message_stays, 0, 2);
     tcase_add_test(tcase, a_task_that_has_waited_for_a_message_and_goes_on_is_watched_again);
+    tcase_add_test(tcase, a_child_that_a_callback_forks_may_wait_for_messages_of_its_own);
     tcase_add_test(tcase, a_sender_is_told_of_room_once_and_its_box_lives_until_the_last_sender);
     tcase_add_test(tcase, a_sender_waits_for_room_for_what_was_refused_and_not_for_what_never_fits);
     tcase_add_test(tcase, each_message_that_is_received_makes_room_at_once);
