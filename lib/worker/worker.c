@@ -224,8 +224,10 @@ static void await_end(struct job_worker *worker)
 {
     const struct worker_record *record = record_of(worker);
     struct deadline *deadline = deadline_of(worker);
-    if (deadline->at_ns == 0 && !(worker->job_flags & WORKER_STUCK))   /* that is told once */
-        deadline_set(loop_of(worker), deadline, record->root->now_ns() + record->stop_timeout_ns);
+    if (deadline->at_ns > 0 || worker->job_flags & WORKER_STUCK)   /* that is told once */
+        return;
+    uint64_t now = record->root->now_ns(), limit = record->stop_timeout_ns;
+    deadline_set(loop_of(worker), deadline, limit > UINT64_MAX - now ? UINT64_MAX : now + limit);
 }
 
 static void stopped_by_another(struct job_mail *mail)

@@ -507,6 +507,31 @@ START_TEST(S13_a_task_that_waits_for_a_cell_does_not_hold_up_the_stop_of_its_wor
 }
 END_TEST
 
+static void lets_it_go(struct job_timer *timer)
+{
+    ticks += w.messages;   /* it was asked to stop at the first one */
+    if (ticks < 5) {
+        ck_assert_ok(job_timer_start(timer, 1000000));
+        return;
+    }
+    ck_assert_ok(job_region_store32(counter, 0, 1));
+    job_timer_close(timer, NULL);
+}
+
+START_TEST(a_worker_with_all_the_time_there_is_to_stop_is_never_stuck)
+{
+    ticks = 0;
+    ck_assert_ok(job_region_open(runtime, 64, &counter));
+    ck_assert_ok(job_timer_open(loop, &ticking, lets_it_go));
+    ck_assert_ok(job_timer_start(&ticking, 0));
+    w.then = stop_it;
+    open_worker(&w, blocks_until_told, &(struct job_worker_options){.stop_timeout_ns = UINT64_MAX});
+    run_to_end(&w);
+    ck_assert_uint_eq(w.stuck, 0);
+    job_region_release(&counter);
+}
+END_TEST
+
 static void ends_too_slowly(void)
 {
     open_reading();
@@ -705,6 +730,7 @@ int main(void)
     tcase_add_test(tcase, a_worker_that_has_ended_by_itself_and_hangs_in_its_close_is_told_as_stuck);
     tcase_add_test(tcase, a_thread_that_is_slow_to_end_is_told_as_stuck_and_does_not_hold_up_its_parents_loop);
     tcase_add_test(tcase, S13_a_task_that_waits_for_a_cell_does_not_hold_up_the_stop_of_its_worker);
+    tcase_add_test(tcase, a_worker_with_all_the_time_there_is_to_stop_is_never_stuck);
     tcase_add_test(tcase, a_callback_that_goes_on_for_long_can_see_that_its_worker_shall_end);
     tcase_add_test(tcase, a_worker_whose_time_is_up_with_nothing_left_to_wait_for_is_closed);
     tcase_add_test(tcase, who_fails_while_its_loop_closes_is_told_by_its_code);
