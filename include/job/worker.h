@@ -154,6 +154,7 @@ struct job_inside_events {
 };
 
 /** Hears the parent from now on, which keeps the worker alive; messages that came before are delivered. NULL: hears it no more.
+ * Without `message` in the events it is kept alive as well: messages are dropped and counted.
  * @param events  must outlive the worker
  * @return 0, or -ECANCELED: it is ending; -EINVAL; -EPERM: another thread. Thread: the worker's. */
 JOB_API int job_inside_listen(struct job_inside *inside, const struct job_inside_events *events);

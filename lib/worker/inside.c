@@ -25,6 +25,8 @@ static void on_message(struct job_port *port, struct job_message *message)
     struct job_inside *inside = container_of(port, struct job_inside, port);
     if (inside->events && inside->events->message)
         inside->events->message(inside, message);
+    else
+        (void)fetch_add_relaxed(&inside->record->root->dropped, 1);   /* a count: orders nothing */
 }
 
 static void on_writable(struct job_port *port)

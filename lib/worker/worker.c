@@ -174,6 +174,8 @@ static void on_message(struct job_port *port, struct job_message *message)
     struct job_worker *worker = worker_of_port(port);
     if (worker->job_events->message)
         worker->job_events->message(worker, message);
+    else
+        (void)fetch_add_relaxed(&record_of(worker)->root->dropped, 1);   /* a count: orders nothing */
 }
 
 static void on_writable(struct job_port *port)

@@ -1,4 +1,5 @@
 /* test_worker.c — the life of a worker as its parent sees it: events in order, exit codes, failures, and reaching it by its id. */
+#include <sched.h>
 #include <stdatomic.h>
 #include <sys/wait.h>
 
@@ -381,6 +382,55 @@ START_TEST(a_forked_child_has_no_workers)
 }
 END_TEST
 
+static void posts_ten(struct job_inside *inside, struct job_message *start)
+{
+    (void)start;
+    for (unsigned i = 0; i < 10; i++)
+        post_value(inside, i);
+}
+
+START_TEST(messages_to_a_parent_without_an_event_for_them_are_counted)
+{
+    struct job_counts counts;
+    struct job_worker_events deaf = events;
+    deaf.message = NULL;
+    ck_assert_ok(job_worker_open(loop, &w.worker, posts_ten, NULL, &deaf));
+    run_to_end(&w);
+    job_runtime_counts(runtime, &counts);
+    ck_assert_uint_eq(counts.dropped_messages, 10);
+}
+END_TEST
+
+static void nothing_to_write(struct job_inside *inside)
+{
+    (void)inside;
+}
+
+static const struct job_inside_events writable_only = {.writable = nothing_to_write};
+
+static void listens_for_room_alone(struct job_inside *inside, struct job_message *start)
+{
+    (void)start;
+    ck_assert_ok(job_inside_listen(inside, &writable_only));
+}
+
+START_TEST(a_worker_that_listens_for_room_alone_lives_and_what_it_does_not_hear_is_counted)
+{
+    struct job_counts counts;
+    open_worker(&w, listens_for_room_alone, NULL);
+    for (unsigned i = 0; i < 10; i++)
+        ck_assert_ok(job_worker_post(&w.worker, &(struct job_post){0}));
+    do {
+        job_runtime_counts(runtime, &counts);
+        sched_yield();
+    } while (counts.dropped_messages < 10);
+    ck_assert_ok(job_worker_stop(&w.worker));   /* it lives */
+    run_to_end(&w);
+    job_runtime_counts(runtime, &counts);
+    ck_assert_uint_eq(counts.dropped_messages, 10);
+}
+END_TEST
+
 START_TEST(what_was_sent_to_a_worker_before_it_listens_is_not_lost)
 {
     uint64_t value = 5;
@@ -417,6 +467,8 @@ int main(void)
     tcase_add_test(tcase, W34_a_call_to_a_worker_by_its_id_ends_when_its_handler_has_run_or_the_worker_has_ended);
     tcase_add_test(tcase, a_long_message_is_copied_without_the_lock_and_comes_behind_the_start_message);
     tcase_add_test(tcase, a_forked_child_has_no_workers);
+    tcase_add_test(tcase, messages_to_a_parent_without_an_event_for_them_are_counted);
+    tcase_add_test(tcase, a_worker_that_listens_for_room_alone_lives_and_what_it_does_not_hear_is_counted);
     tcase_add_test(tcase, what_was_sent_to_a_worker_before_it_listens_is_not_lost);
     suite_add_tcase(suite, tcase);
     return fixture_run(suite);
