@@ -160,7 +160,8 @@ JOB_API int job_port_open(struct job_loop *loop, struct job_port *port, struct j
  * -EPERM: not the loop's thread. Thread: loop thread. */
 JOB_API int job_port_post(struct job_port *port, const struct job_post *post);
 
-/** No `message` from now on; what arrives waits. A port that is stopped does not keep the loop alive. Idempotent.
+/** No `message` from now on; what arrives waits. A port that is stopped does not keep the loop alive. When its peer closes and nothing
+ * waits before that, it is closed as ever; else when it was started and has told what waits. Idempotent.
  * @return 0, or -EINVAL: never opened; -ENXIO: the end was taken; -ECANCELED: closing; -EPERM: not the loop's thread. Thread: loop
  * thread. */
 JOB_API int job_port_stop(struct job_port *port);

@@ -119,7 +119,8 @@ JOB_API int job_subscriber_post(struct job_subscriber *subscriber, const struct 
 /**
  * No `message` from now on: what is posted waits, and its policy decides when that is too much. So the news of a client that does not read
  * is bounded by the queue of its subscriber: stop it when the stream is full, and start it when that is `writable`. One that is stopped
- * does not keep the loop alive; if its topic ends meanwhile, `closed` comes after it was started and has told what waits. Idempotent.
+ * does not keep the loop alive; if its topic ends meanwhile, `closed` comes at once when nothing waits, else after it was
+ * started and has told what waits. Idempotent.
  *
  * @return 0, or -EINVAL: NULL, or never opened; -ECANCELED: closing; -EPERM: not the loop's thread
  * Thread: loop thread.

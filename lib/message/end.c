@@ -87,20 +87,26 @@ static int take_more(struct job_end *end, size_t most)
     return 0;
 }
 
-int end_next(struct job_end *end, size_t most, struct job_message **message)
+int end_look(struct job_end *end, size_t most)
 {
     if (end->has_ended)
         return -EPIPE;
     int err = end->first ? 0 : take_more(end, most);
+    if (err < 0 || message_of(end->first)->kind != MESSAGE_CLOSE)
+        return err;
+    end->first = end->first->next;
+    assert(!end->first);   /* it is the last one's last */
+    end->has_ended = true;
+    return -EPIPE;
+}
+
+int end_next(struct job_end *end, size_t most, struct job_message **message)
+{
+    int err = end_look(end, most);
     if (err < 0)
         return err;
     struct job_message *next = message_of(end->first);
     end->first = next->node.next;
-    if (next->kind == MESSAGE_CLOSE) {
-        assert(!end->first);   /* it is the last one's last */
-        end->has_ended = true;
-        return -EPIPE;
-    }
     message_arrived(next);
     *message = next;
     return 0;

@@ -43,6 +43,9 @@ struct job_sender {
  * end_has_taken() says so. The owner, which is not armed. */
 int end_next(struct job_end *end, size_t most, struct job_message **message);
 
+/* The same, but the message stays: 0: one waits. */
+int end_look(struct job_end *end, size_t most);
+
 /* Is there a message that was taken and not delivered? What others push meanwhile is seen by inbox_arm(). */
 static inline bool end_has_taken(const struct job_end *end)
 {

@@ -7,6 +7,8 @@
  *      job_port_open ──▶ open ──close, or the peer's close was taken──▶ closing: deliver what is there ──▶ closed
  *                          └──job_port_take: the end goes──▶ closing without an end ──▶ closed
  *
+ * A stopped port sleeps as well while nothing waits, to hear the peer's close; with messages before that it sleeps until it is started.
+ *
  * One mail delivers many messages, but only so many a turn (PORT_TURN_MESSAGES, PORT_TURN_NS): a flood delays timers and others' messages
  * by no more. The rest goes on when the loop has seen to those. Nor is a long backlog turned round in one turn. All ports of a loop that
  * have a backlog share so much time a turn as one alone may take (run_due() in loop/turn.c).
@@ -121,12 +123,19 @@ static void deliver(struct job_port *port)
         loop_look_at_clock(loop);
 }
 
+/* A stopped port whose next is the peer's close. */
+static bool has_ended_unheard(struct job_port *port)
+{
+    bool is_stopped = handle_is_open(&port->handle) && !is(port, PORT_STARTED);
+    return is_stopped && end_look(port->job_end, PORT_TURN_STEPS) == -EPIPE;
+}
+
 /* After a delivery: sleep, go on, or be through. */
 static void settle(struct job_port *port)
 {
     struct job_end *end = port->job_end;
     if (handle_is_open(&port->handle)) {
-        if (!is(port, PORT_STARTED) || is(port, PORT_ARMED | PORT_DUE))
+        if (is(port, PORT_ARMED | PORT_DUE) || (!is(port, PORT_STARTED) && end_has_taken(end)))
             return;
         if (!end_has_taken(end) && inbox_arm(&end->in->inbox, sleeper_of(port)))
             port->job_flags |= PORT_ARMED;
@@ -153,7 +162,10 @@ static void port_turn(struct job_mail *mail)
     if (loop_of(port)->is_closing && port->job_end)
         end_drop_messages(port->job_end);   /* it may have been closed before the loop was, with a backlog */
     deliver(port);
-    settle(port);
+    if (has_ended_unheard(port))
+        (void)handle_close(&port->handle);
+    else
+        settle(port);
 }
 
 static void room_arrived(struct job_mail *mail)

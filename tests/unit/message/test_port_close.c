@@ -517,6 +517,64 @@ START_TEST(closing_the_loop_drops_the_backlog_of_a_port_that_closes)
 }
 END_TEST
 
+START_TEST(a_stopped_port_is_closed_with_its_peer_once_nothing_waits)
+{
+    open_both(NULL);
+    ck_assert_ok(job_port_stop(&b.port));
+    turns(3);
+
+    job_port_close(&a.port);
+    turns(5);
+
+    ck_assert_uint_eq(b.closed, 1);
+    ck_assert_uint_eq(b.received, 0);
+}
+END_TEST
+
+START_TEST(a_stopped_port_with_messages_is_closed_when_it_has_told_them)
+{
+    open_both(NULL);
+    ck_assert_ok(job_port_stop(&b.port));
+    turns(3);
+    ck_assert_ok(post_number(&a.port, 1));
+    turns(3);
+    ck_assert_ok(post_number(&a.port, 2));
+    job_port_close(&a.port);
+    turns(5);
+    ck_assert_uint_eq(a.closed, 1);
+    ck_assert_uint_eq(b.closed, 0);
+    ck_assert_uint_eq(b.received, 0);
+
+    ck_assert_ok(job_port_start(&b.port));
+    turns(3);
+
+    ck_assert_uint_eq(b.received, 2);
+    ck_assert_uint_eq(b.seen[0], 1);
+    ck_assert_uint_eq(b.closed, 1);
+    ck_assert_uint_eq(b.seen_at_close, 2);
+}
+END_TEST
+
+static void stop_after_one(struct peer *peer, struct job_message *message)
+{
+    (void)message;
+    ck_assert_ok(job_port_stop(&peer->port));
+}
+
+START_TEST(a_port_that_stops_at_its_last_message_hears_the_close_behind_it)
+{
+    open_both(NULL);
+    b.then = stop_after_one;
+    ck_assert_ok(post_number(&a.port, 1));
+    job_port_close(&a.port);
+
+    turns(6);
+
+    ck_assert_uint_eq(b.received, 1);
+    ck_assert_uint_eq(b.closed, 1);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("port_close");
@@ -542,6 +600,9 @@ int main(void)
     tcase_add_test(tcase, an_end_that_is_taken_and_closed_in_the_callback_leaves_the_message);
     tcase_add_test(tcase, closing_the_loop_drops_what_waits);
     tcase_add_test(tcase, closing_the_loop_drops_the_backlog_of_a_port_that_closes);
+    tcase_add_test(tcase, a_stopped_port_is_closed_with_its_peer_once_nothing_waits);
+    tcase_add_test(tcase, a_stopped_port_with_messages_is_closed_when_it_has_told_them);
+    tcase_add_test(tcase, a_port_that_stops_at_its_last_message_hears_the_close_behind_it);
     suite_add_tcase(suite, tcase);
     return fixture_run(suite);
 }
