@@ -51,7 +51,8 @@ struct job_worker_events {
     void (*online)(struct job_worker *worker);
     void (*message)(struct job_worker *worker, struct job_message *message);   /* as that of a port */
     void (*writable)(struct job_worker *worker);
-    /* The worker has failed; its exit code will be 1. Without this handler the parent fails as well: its job_loop_run() returns `err`. */
+    /* The worker has failed; its exit code will be 1. Without this handler the parent fails as well: its job_loop_run() returns `err`,
+     * or, when it is a worker itself, it fails by job_inside_fail() with `err` and this text. */
     void (*error)(struct job_worker *worker, int err, const char *text);
     /* It was asked to stop `stop_timeout_ns` ago, by whomever, and has not ended. `function` is the callback that runs, or NULL: none,
      * its loop is being closed, or its thread is slow to end (a destructor of thread-local storage), which is told also when nobody has

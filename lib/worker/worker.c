@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <sched.h>
+#include <stdio.h>
 #include <signal.h>
 #include <string.h>
 
@@ -185,6 +186,19 @@ static void on_writable(struct job_port *port)
         worker->job_events->writable(worker);
 }
 
+/* Nobody listens to the failure of this worker: its parent fails as well. One that is a worker itself says of what. */
+static void fail_parent(struct job_loop *loop, const struct worker_record *record)
+{
+    char text[ERROR_TEXT_MAX];
+    struct job_inside *inside = job_inside_current();
+    if (!inside || inside->record->loop != loop) {
+        loop_fail(loop, record->err);
+        return;
+    }
+    (void)snprintf(text, sizeof text, "worker %s has failed: %.*s", record->name, ERROR_TEXT_MAX - 64, record->text);
+    job_inside_fail(inside, record->err, text);
+}
+
 /* `online`, or `failed`. */
 static void on_control(struct job_port *port, struct job_message *message)
 {
@@ -202,7 +216,7 @@ static void on_control(struct job_port *port, struct job_message *message)
     }
     log_write(&record->root->log, JOB_LOG_ERROR, "worker %s has failed, and nobody listens: %s: %s", record->name,
               job_strerror(record->err), record->text);
-    loop_fail(loop_of(worker), record->err);
+    fail_parent(loop_of(worker), record);
 }
 
 static const struct job_port_events port_events = {

@@ -96,6 +96,32 @@ START_TEST(W07_a_failure_that_nobody_listens_to_fails_the_parent)
 }
 END_TEST
 
+static struct job_worker unheard;
+
+static void nests_one_that_fails(struct job_inside *inside, struct job_message *start)
+{
+    (void)start;
+    struct job_worker_options options = {.name = "inner"};
+    ck_assert_ok(job_worker_open(job_inside_loop(inside), &unheard, fails, &options, NULL));
+}
+
+START_TEST(W07_what_a_worker_of_a_worker_fails_of_is_told_above_when_nobody_listens)
+{
+    struct job_runtime *quiet = NULL;
+    struct job_loop *parent = NULL;
+    ck_assert_ok(job_runtime_open(&quiet, NULL));   /* it says so in the log */
+    ck_assert_ok(job_loop_open(quiet, &parent, NULL));
+    ck_assert_ok(job_worker_open(parent, &w.worker, nests_one_that_fails, NULL, &events));
+    ck_assert_int_eq(job_loop_run(parent), 0);
+    ck_assert_uint_eq(w.errors, 1);
+    ck_assert_int_eq(w.err, -EDOM);
+    ck_assert_msg(strstr(w.text, "inner") && strstr(w.text, "the sum is wrong"), "%s", w.text);
+    ck_assert_int_eq(w.code, 1);
+    ck_assert_ok(job_loop_close(&parent, 0));
+    fixture_close(quiet);
+}
+END_TEST
+
 static void hears_or_fails(struct job_inside *inside, struct job_message *message)
 {
     size_t len;
@@ -461,6 +487,7 @@ int main(void)
     tcase_add_test(tcase, W05_exit_ends_only_the_worker_and_its_code_arrives);
     tcase_add_test(tcase, W06_a_failure_is_told_with_its_text_and_then_exit_1);
     tcase_add_test(tcase, W07_a_failure_that_nobody_listens_to_fails_the_parent);
+    tcase_add_test(tcase, W07_what_a_worker_of_a_worker_fails_of_is_told_above_when_nobody_listens);
     tcase_add_test(tcase, W08_a_failing_callback_ends_its_worker_alone);
     tcase_add_test(tcase, W14_ids_are_unique_and_never_used_again);
     tcase_add_test(tcase, W34_any_thread_posts_to_a_worker_by_its_id);
