@@ -40,7 +40,8 @@ enum {
     PAGE_BYTES = 4096,
 };
 
-static const uint64_t stop_timeout_default_ns = 5000000000U;
+/* Twice that is below the default of the parent's job_loop_close(), 5 s: so who closes by default hears what is left. */
+static const uint64_t stop_timeout_default_ns = 2000000000U;
 
 _Static_assert(sizeof(struct deadline) <= sizeof ((struct job_worker *)0)->job_deadline, "a deadline fits");
 

@@ -273,6 +273,30 @@ START_TEST(what_has_not_ended_is_told_as_left_and_never_as_closed)
 }
 END_TEST
 
+static void stop_the_loop(struct told *told)
+{
+    (void)told;
+    job_loop_stop(loop);
+}
+
+/* All by default: the bounds of the worker are over before that of its parent's close. */
+static void leaves_a_call_behind_by_default(void)
+{
+    open_reading();
+    w.then = stop_the_loop;
+    MUST(job_worker_open(loop, &w.worker, reads_a_pipe, NULL, &events) == 0);
+    MUST(job_loop_run(loop) == 1);
+    MUST(job_loop_close(&loop, 0) == -ETIMEDOUT);
+    MUST(w.left == 1 && w.closed == 0);
+    let_it_end();
+}
+
+START_TEST(what_has_not_ended_is_told_as_left_to_a_parent_that_closes_by_default)
+{
+    in_a_child(leaves_a_call_behind_by_default);
+}
+END_TEST
+
 static unsigned hung_workers;
 
 static void counts_hung(void *arg, const struct job_hung *hung)
@@ -725,6 +749,7 @@ int main(void)
     tcase_add_test(tcase, P25_a_full_queue_does_not_hold_up_a_stop);
     tcase_add_test(tcase, O04_a_worker_that_does_not_return_is_reported_stuck_with_its_function);
     tcase_add_test(tcase, what_has_not_ended_is_told_as_left_and_never_as_closed);
+    tcase_add_test(tcase, what_has_not_ended_is_told_as_left_to_a_parent_that_closes_by_default);
     tcase_add_test(tcase, what_a_worker_of_a_worker_leaves_is_left_by_both);
     tcase_add_test(tcase, a_stuck_worker_is_told_once_and_holds_up_neither_run_nor_close);
     tcase_add_test(tcase, a_worker_that_has_ended_by_itself_and_hangs_in_its_close_is_told_as_stuck);
