@@ -71,7 +71,9 @@ JOB_API int job_handle_cancel(struct job_handle *handle);
 JOB_API void job_handle_on_closed(struct job_handle *handle, void (*closed)(struct job_handle *handle));
 
 /** An unreferenced handle does not keep job_loop_run() from returning. Handles start referenced; both calls are idempotent.
- * Thread: loop thread. */
+ * job_handle_has_ref() says which of the two was called last, and is false once it closes. Whether it keeps the loop alive is another
+ * question, since one that waits for nothing does not either (a port that is stopped, a timer that is not armed): `keeps_alive` of
+ * job_loop_handles() answers that. Thread: loop thread. */
 JOB_API void job_handle_ref(struct job_handle *handle);
 JOB_API void job_handle_unref(struct job_handle *handle);
 JOB_API bool job_handle_has_ref(const struct job_handle *handle);
