@@ -114,8 +114,8 @@ JOB_API void job_loop_stop(struct job_loop *loop);
  *                     back, a task that does not end) is named in the log and leaked, never freed
  * @return 0; -ETIMEDOUT: something was leaked, now or earlier by a worker of this loop, *loop is NULL all the same, and
  *         job_runtime_close() says -EBUSY for ever; what job_loop_run() says when the ring fails for good: as after -ETIMEDOUT; or, and
- *         nothing has changed, -EINVAL: loop is NULL; -EBUSY: called from a callback of a loop; -EPERM: not the thread that runs or ran it, or
- *         forked; -ENOMEM
+ *         nothing has changed, -EINVAL: loop is NULL; -EBUSY: called from a callback of a loop; -EPERM: not the thread that runs or
+ *         ran it, or forked; -ENOMEM
  * Thread: the loop's, after job_loop_run() has returned; any when it never ran; while no other is in a call with this loop.
  */
 JOB_API int job_loop_close(struct job_loop **loop, uint64_t deadline_ns);
