@@ -207,7 +207,7 @@ static enum reader_result try(const uint8_t *bytes, size_t size)
     return result;
 }
 
-static uint8_t seed[SEGMENT_MAX], bytes[SEGMENT_MAX];
+static _Alignas(struct stats_line) uint8_t seed[SEGMENT_MAX], bytes[SEGMENT_MAX];   /* records are written in place */
 static size_t seed_size;
 
 static void set_up(void)
