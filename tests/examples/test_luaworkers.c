@@ -380,6 +380,10 @@ END_TEST
 START_TEST(it_ends_though_nobody_reads_what_it_prints)
 {
     int out, status, waiting = 0, capacity;
+#ifdef __SANITIZE_THREAD__
+    fprintf(stderr, "not tested: this sanitizer's _exit(2) waits for the lock of standard output\n");
+    return;
+#endif
     script("main.lua", "while true do print(('x'):rep(1000)) end");
     pid_t pid = start_with("errors", &out);
     capacity = fcntl(out, F_GETPIPE_SZ);

@@ -619,6 +619,10 @@ END_TEST
 START_TEST(a_process_whose_first_thread_has_ended_is_looked_at_all_the_same)
 {
     char filter[120];
+#ifdef __SANITIZE_THREAD__
+    fprintf(stderr, "not tested: this sanitizer aborts a process whose first thread ends\n");
+    return;
+#endif
     start("headless", NULL);
 
     until("stat", ".runtimes[0].name == \"headless\" and .state == \"sleeping\"");

@@ -18,7 +18,7 @@ enum { TEXT_MAX = 4096, PAYLOAD = 1 << 20 };
 static struct job_runtime *runtime;
 static struct job_loop *loop;
 static struct job_process process;
-static struct job_stream input, output;
+static struct job_stream output;
 static struct job_process_exit last;
 static int status_seen;
 static unsigned starts, exits, closes, streams_open;
@@ -150,8 +150,6 @@ static inline void run_shell(const char *script)
 }
 
 static pid_t tracer;
-static struct job_timer ticks;
-static unsigned ticks_left;
 
 /* A process that traces `pid` and never waits for it. False: this system forbids that. */
 static inline bool trace(pid_t pid)

@@ -1,6 +1,8 @@
 /* test_process.c — child processes: what they get, and how a program is found. */
 #include "unit/io/processes.h"
 
+static struct job_stream input;
+
 START_TEST(it_gets_arguments_environment_and_directory)
 {
     static const char script[] = "printf '%s|%s|%s|%s' \"$0\" \"$1\" \"$V\" \"$(pwd -P)\"; echo \"$HOME\"";

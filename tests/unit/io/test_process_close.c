@@ -1,6 +1,9 @@
 /* test_process_close.c — child processes at the close of their handle, loop and runtime. */
 #include "unit/io/processes.h"
 
+static struct job_timer ticks;
+static unsigned ticks_left;
+
 /* It is dead, and looked at now and then: the loop has turned since. */
 static void lets_it_go(struct job_timer *timer)
 {

@@ -1,6 +1,10 @@
 /* test_process_end.c — child processes: how they end, alone and in groups, and that no other child is touched. */
 #include "unit/io/processes.h"
 
+static struct job_stream input;
+static struct job_timer ticks;
+static unsigned ticks_left;
+
 START_TEST(an_exit_code_is_told_once)
 {
     run_shell("exit 7");

@@ -48,7 +48,8 @@ static inline void on_closed(struct job_subscriber *subscriber)
 
 static const struct job_subscriber_events events = {.message = on_message, .closed = on_closed};
 
-static inline void listen_to(struct listener *listener, struct job_topic *to, const struct job_subscriber_options *options)
+static inline void listen_to(struct listener *listener, struct job_topic *to,
+                             const struct job_subscriber_options *options)
 {
     ck_assert_ok(job_subscriber_open(loop, &listener->subscriber, to, options, &events));
 }
