@@ -167,14 +167,18 @@ static void was_listed(struct job_file_op *op, int status, struct job_buf **buf)
     jobsum_pump(source->jobsum);
 }
 
+/* Neither asked nor done behind it: there is no room now, and one that is awaited is asked for again when there may be. */
 static void ask(struct source *source, struct listing *listing)
 {
     struct job_path at = {.name = listing->path};
     listing->tried_at = source->jobsum->given_back;
-    listing->error = job_path_list(&source->jobsum->signal.handle, &listing->op, &at, was_listed);
-    listing->is_asked = listing->error == 0;
-    listing->is_done = listing->error < 0;
+    int err = job_path_list(&source->jobsum->signal.handle, &listing->op, &at, was_listed);
+    listing->is_asked = err == 0;
     source->jobsum->listing += listing->is_asked;
+    if (is_shortage(err) && (source->awaited != listing || starve(source, listing)))
+        return;
+    listing->error = err;
+    listing->is_done = err < 0;
 }
 
 void source_feed(struct jobsum *jobsum)
@@ -226,15 +230,15 @@ static void list_ahead(struct source *source, struct level *level)
     }
 }
 
-static enum next await(struct source *source, struct listing *listing)
+/* It is there. */
+static bool await(struct source *source, struct listing *listing)
 {
     source->awaited = listing;
     if (!listing->is_done && !listing->is_asked)
         ask(source, listing);
-    if (!listing->is_done)
-        return NEXT_WAIT;
-    enter(source, listing);
-    return source_next(source->jobsum);
+    if (listing->is_done)
+        enter(source, listing);
+    return source->awaited == NULL;
 }
 
 static void had_type(struct job_file_op *op, int status, struct job_buf **buf)
@@ -245,9 +249,7 @@ static void had_type(struct job_file_op *op, int status, struct job_buf **buf)
     if (status == 0 && S_ISDIR(source->status.stx_mode)) {
         char *path = source->pending;
         source->pending = NULL;
-        source->awaited = list(source, path);
-        if (source->awaited->is_done)
-            enter(source, source->awaited);
+        (void)await(source, list(source, path));
         jobsum_pump(source->jobsum);
         return;
     }
@@ -290,7 +292,7 @@ static enum next next_of_level(struct source *source)
         level->listings[index] = NULL;
         level->ahead--;
         list_ahead(source, level);
-        return await(source, listing);
+        return await(source, listing) ? source_next(source->jobsum) : NEXT_WAIT;
     }
     char *path = join(level->path, name + 1);
     free(name);

@@ -189,7 +189,7 @@ START_TEST(J08_a_task_that_fails_fails_alone_and_its_thread_goes_on)
     static struct outcome outcomes[] = {{.tells = 0}, {.tells = -EIO}, {.tells = 7}, {.tells = -ENOENT}, {.tells = 0}};
     enum { COUNT = sizeof outcomes / sizeof outcomes[0] };
     struct job_pool *pool = NULL;
-    ck_assert_ok(job_pool_open(runtime, &pool, &(struct job_pool_options){.workers = 1}));
+    ck_assert_ok(job_pool_open(runtime, &pool, &(struct job_pool_options){.workers = 1, .queue_limit = COUNT}));
     for (unsigned i = 0; i < COUNT; i++) {
         outcomes[i].status = 1;
         ck_assert_ok(job_task_init(&outcomes[i].task, pool, ends_as_told, notes_status));

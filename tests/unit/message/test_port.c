@@ -249,6 +249,15 @@ static void stop_there(struct peer *peer, struct job_message *message)
         ck_assert_ok(job_port_stop(&peer->port));
 }
 
+static void start_until(unsigned received)
+{
+    ck_assert_ok(job_port_start(&b.port));
+    while (b.received < received)   /* a turn may deliver few */
+        turns(1);
+    turns(4);
+    ck_assert_uint_eq(b.received, received);
+}
+
 START_TEST(P24_room_below_half_is_told_to_nobody)
 {
     enum { LIMIT = 256 };
@@ -259,20 +268,14 @@ START_TEST(P24_room_below_half_is_told_to_nobody)
     b.then = stop_there;
 
     for (stops_at = LIMIT / 4; stops_at < LIMIT / 2; stops_at++) {
-        ck_assert_ok(job_port_start(&b.port));
-        turns(4);
-        ck_assert_uint_eq(b.received, stops_at);
+        start_until(stops_at);
         ck_assert_uint_eq(a.writable, 0);
     }
 
-    ck_assert_ok(job_port_start(&b.port));
-    turns(4);
-    ck_assert_uint_eq(b.received, LIMIT / 2);
+    start_until(LIMIT / 2);
     ck_assert_uint_eq(a.writable, 1);
     b.then = NULL;
-    ck_assert_ok(job_port_start(&b.port));
-    turns(4);
-    ck_assert_uint_eq(b.received, LIMIT);
+    start_until(LIMIT);
     ck_assert_uint_eq(a.writable, 1);   /* once for each time that it was refused */
 }
 END_TEST
