@@ -46,8 +46,8 @@ struct service {
     struct conn *conns;               /* all that are open */
     struct exchange *spare;           /* for the next requests */
     unsigned conn_count, spare_count;
-    size_t body_bytes;                /* that have come of bodies, until those are answered */
-    size_t body_bytes_max;            /* a quarter of the memory: a body may take twice its size (body.c), and others need some */
+    size_t body_bytes;                /* that bodies take, until those are answered */
+    size_t body_bytes_max;            /* a quarter of the memory: some take twice what is counted (body.c), and others need some */
     struct service_counts counts;
     bool is_draining;
     time_t date_time;
