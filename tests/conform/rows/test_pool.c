@@ -106,7 +106,7 @@ START_TEST(J03_who_was_refused_is_told_of_room_once_when_half_of_it_is_free)
 END_TEST
 
 /* A task that makes all the work there is, and never lets its own thread take any of it. */
-enum { THREADS = 4, ROUNDS_DEFAULT = 5000 };
+enum { THREADS = 4, ROUNDS_DEFAULT = 1000 };
 
 static unsigned rounds;
 static struct job_task *leaves;
