@@ -6,7 +6,7 @@
 
 /* Nobody else is needed to get on, so looks from this loop that find nothing new say that it does not. Some ten are usual, with tiny bounds
  * 400. */
-enum { GREEDY_MAX = 200, ROUNDS = 50, MESSAGE = 3000, LIMIT = 8 << 20, LOOKS_MAX = 4000 };
+enum { GREEDY_MAX = 200, ROUNDS = 50, MESSAGE = 3000, LIMIT = 8 << 20, LOOKS_MAX = 50000 };
 
 static struct job_runtime *runtime;
 static struct job_loop *loop;
