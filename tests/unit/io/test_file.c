@@ -199,7 +199,7 @@ START_TEST(a_cancelled_write_goes_no_further_than_what_the_disk_has_begun)
         return;   /* a file system without O_DIRECT */
     ck_assert_int_eq(err, 0);
     unsigned cancelled = 0;
-    for (unsigned i = 0; i < 20 || cancelled == 0; i++) {   /* a write may be through before anybody looks */
+    for (unsigned i = 0; i < 20 || (cancelled == 0 && i < 500); i++) {   /* a write may be through before anybody looks */
         struct job_timer timer = {0};
         struct job_buf *buf = many_parts();
         count_at_cancel = 0;
@@ -215,6 +215,8 @@ START_TEST(a_cancelled_write_goes_no_further_than_what_the_disk_has_begun)
             ck_assert_uint_le(count_seen, count_at_cancel + PART_BYTES);
         cancelled += count_at_cancel > 0;
     }
+    if (cancelled == 0)
+        fprintf(stderr, "not tested: each write was through before anybody looked\n");
     close_file();
 }
 END_TEST
