@@ -491,6 +491,43 @@ static int head_of(int fd, const char *target)
     return status;
 }
 
+/* A file of six bytes, changed so many seconds ago: the status for its first byte, if it has not changed since. */
+static int status_of_part(int fd, const char *name, time_t age, unsigned dates)
+{
+    char path[64], request[512], date[64] = "", *body = NULL;
+    (void)snprintf(path, sizeof path, "%s%s", root, name);
+    FILE *file = fopen(path, "w");
+    ck_assert(file && fputs("hello\n", file) >= 0 && fclose(file) == 0);
+    struct timespec changed = {.tv_sec = time(NULL) - age};
+    ck_assert_int_eq(utimensat(AT_FDCWD, path, (struct timespec[]){changed, changed}, 0), 0);
+    ck_assert_int_eq(head_of(fd, name), 200);
+    ck_assert_int_eq(sscanf(strstr(head, "Last-Modified: "), "Last-Modified: %63[^\r]", date), 1);
+    int len = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: a\r\nRange: bytes=0-0\r\n", name);
+    for (unsigned i = 0; i < dates; i++)
+        len += snprintf(request + len, sizeof request - (size_t)len, "If-Range: %s\r\n", date);
+    strcat(request, "\r\n");
+    ask(fd, request);
+    int status = receive(fd, &body, NULL);
+    ck_assert_str_eq(body, status == 206 ? "h" : "hello\n");
+    free(body);
+    return status;
+}
+
+START_TEST(a_part_of_a_version_that_may_still_change_within_its_second_is_not_sent)
+{
+    start(NULL);
+    int fd = client();
+
+    ck_assert_int_eq(status_of_part(fd, "/old", 10, 1), 206);
+    ck_assert_int_eq(status_of_part(fd, "/young", -100, 1), 200);   /* as if its second were not over when we ask */
+    ck_assert_int_eq(status_of_part(fd, "/any", -100, 0), 206);     /* nothing is said of other parts */
+    ck_assert_int_eq(status_of_part(fd, "/twice", 10, 2), 200);
+
+    close(fd);
+    drain();
+}
+END_TEST
+
 START_TEST(a_file_of_many_names_is_opened_once)
 {
     char target[1024] = "";
@@ -755,6 +792,7 @@ int main(void)
     tcase_add_test(all, who_waits_for_the_pool_is_not_idle);
     tcase_add_test(all, who_does_not_take_a_large_answer_holds_little_and_is_reset);
     tcase_add_test(all, a_large_file_of_which_a_part_is_missing_is_cut_off);
+    tcase_add_test(all, a_part_of_a_version_that_may_still_change_within_its_second_is_not_sent);
     tcase_add_test(all, a_file_of_many_names_is_opened_once);
     tcase_add_test(all, who_asks_for_many_large_files_leaves_descriptors_for_others);
     tcase_add_test(all, files_that_are_being_sent_are_counted_as_well);

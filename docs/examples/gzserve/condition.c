@@ -35,9 +35,15 @@ int condition_check(const struct request *request, time_t modified)
     return date_of(request, HEADER_IF_MODIFIED_SINCE, &time) && modified <= time ? 304 : 0;
 }
 
-bool condition_wants_range(const struct request *request, const char *modified)
+/* A date stands for one version only when its second is over: until then the next version may have the same. */
+static bool is_version_of(const struct request *request, time_t modified, time_t now)
 {
-    const char *only_if = request->values[HEADER_IF_RANGE];
+    time_t time;
+    return date_of(request, HEADER_IF_RANGE, &time) && time == modified && modified + 1 < now;
+}
+
+bool condition_wants_range(const struct request *request, time_t modified, time_t now)
+{
     return request->method == HTTP_GET && request->counts[HEADER_RANGE] == 1 &&
-           (!only_if || strcmp(only_if, modified) == 0);
+           (!has(request, HEADER_IF_RANGE) || is_version_of(request, modified, now));
 }

@@ -9,7 +9,8 @@
 /* For what was changed last at `modified`. 0: to be served; 304: the client has it; 412: it is not the version that the client means. */
 int condition_check(const struct request *request, time_t modified);
 
-/* Whether the part is wanted that Range names, else all of it. `modified`: as the answer's Last-Modified says it. */
-bool condition_wants_range(const struct request *request, const char *modified);
+/* Whether the part is wanted that Range names, else all of it: also when it cannot be told whether the client's other parts are of this
+ * version. */
+bool condition_wants_range(const struct request *request, time_t modified, time_t now);
 
 #endif

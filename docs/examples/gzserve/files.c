@@ -165,7 +165,7 @@ static void send_part_of(struct exchange *exchange, struct file *file)
     uint64_t size = (uint64_t)file->version.size, offset = 0, len = size;
     char content_range[80];
     enum range_kind kind = RANGE_NONE;
-    if (condition_wants_range(&exchange->request, file->modified))
+    if (condition_wants_range(&exchange->request, file->version.modified.tv_sec, time(NULL)))
         kind = range_parse(exchange->request.values[HEADER_RANGE], size, &offset, &len);
     if (kind == RANGE_UNSATISFIABLE) {
         (void)snprintf(content_range, sizeof content_range, "bytes */%llu", (unsigned long long)size);
