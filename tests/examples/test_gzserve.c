@@ -570,6 +570,23 @@ START_TEST(who_asks_for_many_large_files_leaves_descriptors_for_others)
 }
 END_TEST
 
+/* Descriptors of the service's that are large files. */
+static unsigned large_files_open(void)
+{
+    char path[64], target[128];
+    unsigned count = 0;
+    (void)snprintf(path, sizeof path, "/proc/%d/fd", (int)service.pid);
+    DIR *directory = opendir(path);
+    ck_assert_ptr_nonnull(directory);
+    for (struct dirent *entry; (entry = readdir(directory));) {
+        ssize_t len = readlinkat(dirfd(directory), entry->d_name, target, sizeof target - 1);
+        target[len > 0 ? len : 0] = '\0';
+        count += strstr(target, "/large") != NULL;
+    }
+    closedir(directory);
+    return count;
+}
+
 START_TEST(files_that_are_being_sent_are_counted_as_well)
 {
     char requests[512], request[64];
@@ -591,6 +608,7 @@ START_TEST(files_that_are_being_sent_are_counted_as_well)
         ;
 
     ck_assert_uint_eq(figure("gzserve_files_open"), 16);
+    ck_assert_uint_eq(large_files_open(), 16);
     for (unsigned i = 0; i < 4; i++) {
         char *body = NULL;
         whole += receive(fds[i], &body, NULL) == 200;

@@ -245,14 +245,16 @@ static void looked(struct exchange *exchange, int status)
         file_cache_forget(cache, found->path);
     if (status == -EMFILE || status == -ENFILE)
         file_cache_close_idle(cache, 0);   /* whoever asks again finds some */
+    if (status == 0 && found->file && !file_cache_add(cache, found->file))
+        status = -EMFILE;
+    if (status < 0)
+        file_release(found->file);   /* now: the refusal may wait long behind answers that nobody takes */
+    found->file = NULL;              /* else this reference is the cache's */
     if (status < 0) {
         exchange_refuse(exchange, status_of(status));
     } else if (found->is_directory) {
         redirect(exchange);
-    } else if (file == found->file && !file_cache_add(cache, file)) {
-        exchange_refuse(exchange, 503);
     } else {
-        found->file = NULL;   /* this reference is the cache's now */
         file->checked_ns = job_loop_now(exchange->service->loop);
         answer_with(exchange, file);
     }
