@@ -462,7 +462,7 @@ END_TEST
 
 static char head[2048];   /* of the last answer to head_of() */
 
-/* Named large0, large1 and so on: too large to lie in memory, and without a block on the disk. */
+/* Named large0, large1 and so on, without a block on the disk. */
 static void make_large_files(unsigned count, off_t len)
 {
     char path[64];
@@ -624,6 +624,34 @@ START_TEST(files_that_are_being_sent_are_counted_as_well)
         ck_assert_int_eq(head_of(fd, request), 200);
     }
     close(fd);
+    drain();
+}
+END_TEST
+
+START_TEST(many_who_ask_at_once_for_many_files_are_all_answered)
+{
+    enum { ASKS = 8 };   /* of each client: as many as are served at once */
+    char requests[1024], request[64];
+    int fds[24];
+    unsigned count = sizeof fds / sizeof *fds;
+    descriptors = 64;
+    start(NULL);
+    make_large_files(count * ASKS, 1000);   /* these lie in memory: none keeps a descriptor */
+
+    for (unsigned i = 0; i < count; i++) {
+        strcpy(requests, "");
+        for (unsigned j = 0; j < ASKS; j++) {
+            (void)snprintf(request, sizeof request, "GET /large%u HTTP/1.1\r\nHost: a\r\n\r\n", i * ASKS + j);
+            strcat(requests, request);
+        }
+        ask(fds[i] = client(), requests);
+    }
+
+    for (unsigned i = 0; i < count; i++) {
+        for (unsigned j = 0; j < ASKS; j++)
+            ck_assert_int_eq(receive(fds[i], NULL, NULL), 200);
+        close(fds[i]);
+    }
     drain();
 }
 END_TEST
@@ -814,6 +842,7 @@ int main(void)
     tcase_add_test(all, a_file_of_many_names_is_opened_once);
     tcase_add_test(all, who_asks_for_many_large_files_leaves_descriptors_for_others);
     tcase_add_test(all, files_that_are_being_sent_are_counted_as_well);
+    tcase_add_test(all, many_who_ask_at_once_for_many_files_are_all_answered);
     tcase_add_test(all, a_redirect_says_where_to_however_long_the_name);
     tcase_add_test(all, without_standard_input_and_error_no_file_and_no_client_takes_their_place);
     tcase_add_test(all, clients_that_vanish_hurt_nobody);

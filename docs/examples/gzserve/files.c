@@ -4,7 +4,8 @@
  *      else: the pool looks (open, fstat; reads what is small and new) ──▶ answered by the loop, and remembered
  *      large: the pool reads part after part, as the client takes them
  *
- * Opening and reading may wait for a disk, so the loop never does it. What is outside of the root cannot be named: the kernel itself
+ * So many may look at a time, since each may have a descriptor that is not counted yet; for the others the path may be known when it is
+ * their turn. Opening and reading may wait for a disk, so the loop never does it. What is outside of the root cannot be named: the kernel itself
  * refuses each path that would leave it, by a symlink, by "..", or through /proc.
  */
 #include "condition.h"
@@ -32,6 +33,8 @@ static const uint64_t check_every_ns = 1000000000;
 
 /* What the pool has found out about a path. */
 struct file_found {
+    struct turn turn;
+    struct exchange *exchange;
     int root;
     struct job_arena *arena;
     struct file *known;            /* what the cache has, referenced, or NULL */
@@ -45,8 +48,10 @@ void file_found_free(struct file_found *found)
 {
     if (!found)
         return;
+    struct turns *looks = &found->exchange->service->looks;
     file_release(found->known);
     file_release(found->file);
+    turns_end(looks, &found->turn);   /* its connection has closed */
     free(found);
 }
 
@@ -250,6 +255,7 @@ static void looked(struct exchange *exchange, int status)
     if (status < 0)
         file_release(found->file);   /* now: the refusal may wait long behind answers that nobody takes */
     found->file = NULL;              /* else this reference is the cache's */
+    turns_end(&exchange->service->looks, &found->turn);
     if (status < 0) {
         exchange_refuse(exchange, status_of(status));
     } else if (found->is_directory) {
@@ -260,7 +266,45 @@ static void looked(struct exchange *exchange, int status)
     }
 }
 
-static void look(struct exchange *exchange, struct file *known)
+/* One that is being checked may be a second older, so that not all who ask for it at that moment go and look. */
+static bool is_fresh(const struct file *file, uint64_t now_ns)
+{
+    return now_ns - file->checked_ns < check_every_ns * (file->is_being_checked ? 2 : 1);
+}
+
+static struct file *fresh_file(struct exchange *exchange)
+{
+    struct file *file = file_cache_find(&exchange->service->files, exchange->request.path);
+    return file && is_fresh(file, job_loop_now(exchange->service->loop)) ? file : NULL;
+}
+
+static void look(struct file_found *found)
+{
+    struct exchange *exchange = found->exchange;
+    found->known = file_cache_find(&exchange->service->files, found->path);
+    if (found->known) {
+        file_retain(found->known);
+        found->known->is_being_checked = true;
+    }
+    exchange_work(exchange, exchange->service->file_pool, look_at_file, looked);
+}
+
+static void look_unless_known(struct turn *turn)
+{
+    struct file_found *found = job_container_of(turn, struct file_found, turn);
+    struct exchange *exchange = found->exchange;
+    struct file *file = fresh_file(exchange);   /* another may have looked meanwhile */
+    bool is_closing = job_handle_is_closing(conn_handle(exchange->conn));
+    if (!file && !is_closing) {
+        look(found);
+        return;
+    }
+    turns_end(&exchange->service->looks, turn);
+    if (!is_closing)
+        answer_with(exchange, file);
+}
+
+static void wait_to_look(struct exchange *exchange)
 {
     const char *path = exchange->request.path;
     struct file_found *found = calloc(1, sizeof *found + strlen(path) + 1);
@@ -269,34 +313,23 @@ static void look(struct exchange *exchange, struct file *known)
         return;
     }
     strcpy(found->path, path);
+    found->exchange = exchange;
     found->root = exchange->service->files.root;
     found->arena = job_runtime_arena(exchange->service->runtime);
-    found->known = known;
-    if (known) {
-        file_retain(known);
-        known->is_being_checked = true;
-    }
     exchange->found = found;
-    exchange_work(exchange, exchange->service->file_pool, look_at_file, looked);
-}
-
-/* One that is being checked may be a second older, so that not all who ask for it at that moment go and look. */
-static bool is_fresh(const struct file *file, uint64_t now_ns)
-{
-    return now_ns - file->checked_ns < check_every_ns * (file->is_being_checked ? 2 : 1);
+    turns_take(&exchange->service->looks, &found->turn, look_unless_known);
 }
 
 void serve_file(struct exchange *exchange)
 {
     struct service *service = exchange->service;
-    struct file *file = file_cache_find(&service->files, exchange->request.path);
-    bool is_hit = file && is_fresh(file, job_loop_now(service->loop));
-    service->counts.file_hits += is_hit;
-    service->counts.file_misses += !is_hit;
-    if (is_hit)
+    struct file *file = fresh_file(exchange);
+    service->counts.file_hits += file != NULL;
+    service->counts.file_misses += file == NULL;
+    if (file)
         answer_with(exchange, file);
     else
-        look(exchange, file);
+        wait_to_look(exchange);
 }
 
 /* Large files. */

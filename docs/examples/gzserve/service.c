@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 
+enum { LOOKS_MAX = 64 };   /* as many threads as the file pool has: more would wait in its queue */
+
 static const uint64_t second_ns = 1000000000;
 
 static void set_options(struct service *service, const struct service_options *options)
@@ -32,14 +34,21 @@ static void set_options(struct service *service, const struct service_options *o
         set->queue_timeout_ns = 10 * second_ns;
 }
 
-/* Half of the descriptors are for clients, a quarter for files; the rest is ours. So nobody who asks for many files keeps others out. */
+static unsigned share(rlim_t descriptors, unsigned max)
+{
+    return descriptors < 1 ? 1 : descriptors < max ? (unsigned)descriptors : max;
+}
+
+/* Half of the descriptors are for clients, a quarter for files, a sixteenth for files that are being looked at; the rest is ours. So
+ * nobody who asks for many files keeps others out. */
 static void share_descriptors(struct service *service)
 {
     struct rlimit limit = {.rlim_cur = 1024};
     (void)getrlimit(RLIMIT_NOFILE, &limit);   /* cannot fail; else a number that everybody has */
     if (service->options.connections_max > limit.rlim_cur / 2)
         service->options.connections_max = (unsigned)(limit.rlim_cur / 2);
-    service->files.open_max = limit.rlim_cur / 4 < FILES_MAX ? (unsigned)(limit.rlim_cur / 4) : FILES_MAX;
+    service->files.open_max = share(limit.rlim_cur / 4, FILES_MAX);
+    turns_init(&service->looks, share(limit.rlim_cur / 16, LOOKS_MAX));
 }
 
 static void on_connection(struct job_listener *listener, struct job_incoming *incoming)

@@ -3,6 +3,7 @@
 #define GZSERVE_SERVICE_H
 
 #include "file_cache.h"
+#include "turns.h"
 
 #include <job/job.h>
 #include <time.h>
@@ -43,6 +44,7 @@ struct service {
     struct job_listener listener;
     struct job_signal signals;
     struct file_cache files;
+    struct turns looks;               /* of those who open a file */
     struct conn *conns;               /* all that are open */
     struct exchange *spare;           /* for the next requests */
     unsigned conn_count, spare_count;
