@@ -380,9 +380,10 @@ START_TEST(workers_are_shown_with_thread_memory_and_queue)
 
     until("workers", "[.runtimes[0].workers[].state] == [\"online\", \"online\", \"online\", \"online\"]");
     until("workers", WORKER("sleeps") ".queued_messages == 0 and .messages == 4 and .busy < 1");
-    ck_assert(holds(WORKER("sleeps") ".parent == null and .memory_limit_bytes == 8388608 and .memory_used_bytes != null and "
+    ck_assert(holds(WORKER("sleeps") ".parent == null and .arena == \"own\" and .memory_limit_bytes == 8388608 and .memory_used_bytes != null and "
                     ".queue_limit_messages == 16 and .last_message_ago_s >= 0 and .age_s > 0 and .last_message_ns > .opened_ns"));
-    ck_assert(holds(WORKER("runs") ".memory_limit_bytes == null and .queue_limit_messages == 32 and .queue_limit_bytes == 4096"));
+    ck_assert(holds(WORKER("runs") ".arena == \"shared\" and .memory_limit_bytes == null and "
+                    ".queue_limit_messages == 32 and .queue_limit_bytes == 4096"));
     ck_assert(holds("[.runtimes[0].workers[] | .id] == ([.runtimes[0].workers[] | .id] | sort | unique)"));
     ck_assert(holds("[.runtimes[0].workers[] | .tid] | unique | length == 4"));
     ck_assert(holds("(" WORKER("outer") ".id) as $outer | " WORKER("inner") ".parent == $outer"));
@@ -393,7 +394,8 @@ START_TEST(a_worker_whose_arena_is_not_shown_does_not_pass_for_one_without)
 {
     start("hidden", NULL);
 
-    until("workers", WORKER("sleeps") ".state == \"online\" and .memory_limit_bytes == null");
+    until("workers", WORKER("sleeps") ".state == \"online\" and .arena == \"hidden\" and .memory_limit_bytes == null");
+    ck_assert(holds(WORKER("outer") ".arena == \"shared\""));
     ck_assert_int_eq(run("%s workers %d | grep -w sleeps", JOBCTL, (int)service.pid), 0);
     ck_assert_ptr_nonnull(strstr(text_of("out"), " ? "));
     ck_assert_ptr_null(strstr(text_of("out"), "shared"));

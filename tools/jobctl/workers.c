@@ -185,6 +185,7 @@ static void write_row(struct json *json, const struct row *row, uint64_t now_ns)
         json_share(json, "busy", row->busy);
     else
         json_null(json, "busy");
+    json_text(json, "arena", row->arena ? "own" : worker->arena != 0 ? "hidden" : "shared");
     write_number_or_null(json, "memory_used_bytes", row->arena, row->arena ? row->arena->used_bytes : 0);
     write_number_or_null(json, "memory_limit_bytes", row->arena, row->arena ? row->arena->limit_bytes : 0);
     write_number_or_null(json, "queued_messages", queue, queue ? queue->waiting : 0);
