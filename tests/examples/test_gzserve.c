@@ -537,7 +537,7 @@ START_TEST(a_file_of_many_names_is_opened_once)
     int fd = client();
 
     for (unsigned i = 0; i < 100; i++) {
-        static const char *const parts[] = {"/", "/.", "/x/..", "/%2e", "%2F", "/%78/%2e%2E", "/.."};
+        static const char *const parts[] = {"/", "/.", "/x/..", "/%2e", "/", "/%78/%2e%2E", "/.."};
         strcat(target, parts[i % 7]);
         char name[1100];
         (void)snprintf(name, sizeof name, "%s/large%%30", target);

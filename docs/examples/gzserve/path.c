@@ -1,4 +1,7 @@
-/* path.c — decoded first, resolved afterwards: as the kernel would see it.
+/* path.c — decoded first, resolved afterwards: by its text alone, as RFC 3986 has it.
+ *
+ * The kernel would look at each part: for it "/nowhere/../a" is not there, and "/link/../a" lies beside what the link names. But browsers
+ * and proxies resolve a path before they ask, and it must mean the same here. What is opened is below the root in any case (files.c).
  *
  * Without this a file has as many names as a client likes: "/a", "//a", "/./a", "/%61", "/b/../a". Each would be looked up anew, and take a
  * place in the cache; and "//host" in a Location is another host.
@@ -25,9 +28,10 @@ static bool decode(char *path)
             continue;
         }
         int high = hex_digit(path[1]), low = high < 0 ? -1 : hex_digit(path[2]);
-        if (low < 0 || (high == 0 && low == 0))
+        char byte = (char)(high * 16 + low);
+        if (low < 0 || byte == '\0' || byte == '/')
             return false;
-        *out++ = (char)(high * 16 + low);
+        *out++ = byte;
         path += 2;
     }
     *out = '\0';

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 
 /* Decodes %XX and resolves "//", "." and "..", in place; the result is never longer, and begins with one '/'. False: it does not begin with
- * '/', a '%' has no two digits, or there is a NUL, at which the kernel would end it. */
+ * '/', a '%' has no two digits, there is a NUL, at which the kernel would end it, or a "%2F", which others take for a part of a name. */
 bool path_clean(char *path);
 
 #endif

@@ -1,7 +1,7 @@
 /* request.c — what a head means, and which heads are refused.
  *
  * Two readers of one request must agree where it ends and whom it is for, else one smuggles a request past the other. So whatever
- * two might read differently is refused: a length beside chunks, two hosts, a path with a NUL in it.
+ * two might read differently is refused: a length beside chunks, two hosts, a path with a NUL or a "%2F" in it.
  */
 #include "request.h"
 #include "path.h"
