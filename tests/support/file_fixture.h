@@ -96,6 +96,14 @@ static inline int open_file(const char *name, int flags)
     return status_seen;
 }
 
+/* Of an open with O_DIRECT: the file system has none, which is said. */
+static inline bool is_without_direct(int err)
+{
+    if (err == -EINVAL)
+        fprintf(stderr, "not tested: this file system has no O_DIRECT\n");
+    return err == -EINVAL;
+}
+
 static inline void close_file(void)
 {
     unsigned before = closes;

@@ -149,6 +149,8 @@ START_TEST(what_it_has_joined_may_be_more_than_one_request_may_write)
         ck_assert_int_eq(end_status, 0);
         ck_assert_uint_eq(job_writer_written(&writer), len + 7);
         close_file();
+    } else {
+        fprintf(stderr, "not tested: in this build a GiB is too many segments\n");
     }
     job_buf_free(&header);
     job_buf_free(&view);
@@ -159,8 +161,8 @@ END_TEST
 START_TEST(direct_writes_keep_their_blocks)
 {
     int err = open_file("a", O_RDWR | O_CREAT | O_DIRECT);
-    if (err == -EINVAL)
-        return;   /* a file system without O_DIRECT */
+    if (is_without_direct(err))
+        return;
     start(&(struct job_writer_options){.limit_bytes = 20000}, 0, 1);
     for (unsigned i = 0; i < 4; i++) {
         struct job_buf *buf = NULL;
