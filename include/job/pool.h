@@ -51,7 +51,8 @@ struct job_pool_stats {
  *         idle_timeout_ns without blocking, or the
  *         runtime's memory limit cannot hold 16 KiB of output a worker beside what its loops hold; the sum is logged),
  *         -ENOMEM, -EAGAIN (the system refuses threads), -EPERM (forked); nothing is left behind on error
- * Thread: any. The threads block all signals but those of a fault (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS).
+ * Thread: any. The threads block all signals but those of a fault (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS), and
+ * those as well that the caller has blocked.
  */
 JOB_API int job_pool_open(struct job_runtime *runtime, struct job_pool **pool, const struct job_pool_options *options);
 

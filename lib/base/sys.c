@@ -329,7 +329,7 @@ void sys_block_signals(sigset_t *before)
     (void)sigfillset(&all);
     for (unsigned i = 0; i < sizeof faults / sizeof faults[0]; i++)
         (void)sigdelset(&all, faults[i]);
-    (void)pthread_sigmask(SIG_SETMASK, &all, before);   /* cannot fail: the arguments are there */
+    (void)pthread_sigmask(SIG_BLOCK, &all, before);   /* cannot fail; what the caller has blocked stays so, a fault's as well */
 }
 
 void sys_thread_name(const char *name)

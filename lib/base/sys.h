@@ -79,7 +79,8 @@ uint64_t sys_slice(void);
 void sys_set_slice(uint64_t slice_ns);
 
 /* Blocks all signals in the calling thread, and in those that it starts, but those that tell of a fault of its own code: while they are
- * blocked the kernel kills the process without a word to the handlers of users and sanitizers. *before: what was blocked. */
+ * blocked the kernel kills the process without a word to the handlers of users and sanitizers. Those that are blocked already stay so: they
+ * may be for a signalfd. *before: what was blocked. */
 void sys_block_signals(sigset_t *before);
 
 void sys_thread_name(const char *name);      /* the calling thread; cut to 15 bytes */

@@ -1,4 +1,6 @@
 /* test_signal.c — signals as callbacks: blocked first, caught on the loop, merged by the kernel, closed anywhere. */
+#include <dirent.h>
+#include <sched.h>
 #include <signal.h>
 
 #include "support/fixture.h"
@@ -154,6 +156,68 @@ START_TEST(bad_arguments_change_nothing)
 }
 END_TEST
 
+static unsigned long long blocked_in(const char *tid)
+{
+    char path[64], line[128];
+    unsigned long long mask = 0;
+    (void)snprintf(path, sizeof path, "/proc/self/task/%.20s/status", tid);
+    FILE *file = fopen(path, "r");
+    ck_assert_ptr_nonnull(file);
+    while (fgets(line, sizeof line, file)) {
+        if (strncmp(line, "SigBlk:", 7) == 0)
+            mask = strtoull(line + 7, NULL, 16);
+    }
+    fclose(file);
+    return mask;
+}
+
+static unsigned threads_that_block(unsigned long long mask, unsigned *all)
+{
+    unsigned count = 0;
+    DIR *threads = opendir("/proc/self/task");
+    ck_assert_ptr_nonnull(threads);
+    *all = 0;
+    for (struct dirent *at; (at = readdir(threads));) {
+        if (at->d_name[0] == '.')
+            continue;
+        count += (blocked_in(at->d_name) & mask) == mask;
+        (*all)++;
+    }
+    closedir(threads);
+    return count;
+}
+
+static void catches_trap(struct job_signal *signal, int number)
+{
+    caught_count[number]++;
+    job_signal_close(signal, closed);
+}
+
+/* The signals of a fault too, which the library's threads leave open otherwise: whom the kernel finds open, it kills. */
+START_TEST(what_was_blocked_before_stays_blocked_in_each_thread_and_is_caught)
+{
+    static const int numbers[] = {SIGUSR1, SIGTRAP};
+    struct job_pool *pool;
+    unsigned all;
+    ck_assert_ok(job_signals_block(numbers, 2));
+    setup();
+    ck_assert_ok(job_pool_open(runtime, &pool, &(struct job_pool_options){.workers = 2}));
+
+    while (threads_that_block(1ULL << (SIGSEGV - 1), &all) > 0)
+        sched_yield();   /* libc blocks all while a thread begins */
+    ck_assert_uint_eq(threads_that_block(1ULL << (SIGUSR1 - 1) | 1ULL << (SIGTRAP - 1), &all), all);
+    ck_assert_uint_ge(all, 3);
+    ck_assert_ok(job_signal_open(loop, &handle, &numbers[1], 1, catches_trap));
+    job_handle_ref(&handle.handle);
+    kill(getpid(), SIGTRAP);
+    ck_assert_int_eq(job_loop_run(loop), 0);
+
+    ck_assert_uint_eq(caught_count[SIGTRAP], 1);
+    ck_assert_ok(job_pool_close(&pool));
+    teardown();
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("signal");
@@ -165,6 +229,10 @@ int main(void)
     tcase_add_test(tcase, an_open_signal_does_not_keep_the_loop_and_closes_without_one);
     tcase_add_test(tcase, an_idle_signal_costs_no_turn);
     tcase_add_test(tcase, bad_arguments_change_nothing);
+    suite_add_tcase(suite, tcase);
+    tcase = tcase_create("faults");   /* blocks before setup() */
+    tcase_set_timeout(tcase, 30);
+    tcase_add_test(tcase, what_was_blocked_before_stays_blocked_in_each_thread_and_is_caught);
     suite_add_tcase(suite, tcase);
     return fixture_run(suite);
 }
