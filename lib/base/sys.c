@@ -83,7 +83,9 @@ static int futex_wait_any(atomic_u32 *word, uint32_t expected, bool is_shared, c
     words[count].uaddr = (uintptr_t)word;
     words[count].flags = FUTEX_32 | (is_shared ? 0U : (unsigned)FUTEX_PRIVATE_FLAG);
     int rc = result(syscall(SYS_futex_waitv, words, count + 1, 0, deadline_in(timeout_ns, &deadline), CLOCK_MONOTONIC));
-    return rc >= 0 && rc < (int)count ? -ECANCELED : rc < 0 ? rc : 0;
+    if (rc >= 0 && rc < (int)count)
+        return is_stopped(stops, count) ? -ECANCELED : -EINTR;   /* a cancel of an earlier run may wake so late: task_cancel() */
+    return rc < 0 ? rc : 0;
 }
 
 int sys_futex_wait_stoppable(atomic_u32 *word, uint32_t expected, bool is_shared, const struct sys_stop *stops,

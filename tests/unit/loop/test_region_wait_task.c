@@ -1,4 +1,5 @@
 /* test_region_wait_task.c — tasks that wait for a cell: what ends their wait. */
+#include "base/sys.h"
 #include "unit/loop/region_waits.h"
 
 /* A task that waits for a cell without an end, and who ends it. */
@@ -11,7 +12,7 @@ struct waiting_task {
     struct job_timer timer;         /* its handle */
     struct job_region *region;
     bool is_wide;
-    int tid, may_wait;              /* atomic: set by the task; by who ends it */
+    int tid, may_wait;              /* atomic: set by the task, and 0 when it has waited; by who ends it */
     int result, status;
     unsigned done;
 };
@@ -43,7 +44,9 @@ static void waits_without_end(struct job_task *task)
         sched_yield();
     mine->result = mine->is_wide ? job_region_wait64(mine->region, CELL, 0, -1)
                                  : job_region_wait32(mine->region, CELL, 0, -1);
-    ck_assert(job_task_is_cancelled(task) || mine->result != -ECANCELED);
+    bool may_be_cancelled = job_task_is_cancelled(task) || mine->result != -ECANCELED;
+    __atomic_store_n(&mine->tid, 0, __ATOMIC_RELEASE);
+    ck_assert(may_be_cancelled);
 }
 
 static void has_waited(struct job_task *task, int status)
@@ -161,6 +164,30 @@ START_TEST(a_task_that_waits_is_notified_and_counted)
 }
 END_TEST
 
+/* A cancel of its last run may come so late: it wakes by the address alone. */
+START_TEST(a_wake_that_was_meant_for_an_earlier_run_ends_no_wait)
+{
+    start_task(&asleep, _i == 1, _i == 2);
+    __atomic_store_n(&asleep.may_wait, 1, __ATOMIC_RELEASE);
+    await_sleeping(&asleep.tid);
+
+    for (unsigned strays = 0; strays < 100; strays++) {
+        while (sys_futex_wake(&asleep.task.job_state, 1) == 0 && __atomic_load_n(&asleep.tid, __ATOMIC_ACQUIRE) != 0)
+            sched_yield();   /* it is on its way back to sleep */
+        ck_assert_int_ne(__atomic_load_n(&asleep.tid, __ATOMIC_ACQUIRE), 0);
+    }
+    while (job_region_notify(asleep.region, CELL, UINT_MAX) == 0)
+        sched_yield();
+    while (asleep.done == 0)
+        ck_assert_int_ge(job_loop_run(loop), 0);   /* as long as the task is out */
+    run_until_done(&asleep);
+
+    ck_assert_int_eq(asleep.result, 0);
+    job_region_release(&asleep.region);
+    ck_assert_ok(job_pool_close(&pool));
+}
+END_TEST
+
 static void waits_a_moment(struct job_task *task)
 {
     struct waiting_task *mine = job_container_of(task, struct waiting_task, task);
@@ -201,6 +228,7 @@ int main(void)
     tcase_add_test(tcase, S13_the_same_for_a_cell_of_64_bits_and_for_one_that_processes_share);
     tcase_add_test(tcase, S13_a_task_that_waits_ends_also_where_the_kernel_waits_for_one_word_only);
     tcase_add_loop_test(tcase, a_task_that_waits_is_notified_and_counted, 0, 4);
+    tcase_add_loop_test(tcase, a_wake_that_was_meant_for_an_earlier_run_ends_no_wait, 0, 3);
     tcase_add_loop_test(tcase, a_task_that_nobody_notifies_times_out, 0, 4);
     suite_add_tcase(suite, tcase);
     return fixture_run(suite);
