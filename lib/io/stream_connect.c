@@ -17,7 +17,9 @@ static void tell_connected(struct job_stream *stream, int status)
 {
     const struct job_stream_events *events = stream->job_events;
     if (!stream_may_tell(stream))
-        return;
+        return;   /* it finishes: `sent` is what it waits for */
+    if (status < 0)
+        stream_clear(stream, STREAM_SENT_OWED);   /* this is the word of it, also if it is finished after that */
     if (events->connected)
         LOOP_CALL(stream->handle.job_loop, events->connected, (stream, status));
     else if (status < 0 && events->end)

@@ -272,6 +272,47 @@ START_TEST(after_a_connect_that_failed_nothing_comes_until_the_close)
 }
 END_TEST
 
+static void finish_now(void)
+{
+    ck_assert_ok(job_stream_finish(&client, 0));
+}
+
+static void finish_in_silence(struct job_timer *of)
+{
+    ck_assert_uint_eq(sents + ends, 0);
+    finish_now();
+    job_timer_close(of, NULL);
+}
+
+static void finish_a_turn_later(void)
+{
+    ck_assert_ok(job_timer_open(loop, &a_turn_later, finish_in_silence));
+    ck_assert_ok(job_timer_start(&a_turn_later, MS));
+}
+
+/* Inside `connected`, later, and before, when `connected` is not told: then `sent` is what is owed. */
+START_TEST(a_connect_that_failed_is_told_once_also_if_the_stream_is_finished)
+{
+    static void (*const finishes[])(void) = {finish_now, finish_a_turn_later, NULL};
+    struct job_stream_events all = events;
+    all.sent = on_sent;
+    sents = 0;
+    in_connected = finishes[_i];
+    ck_assert_ok(job_stream_connect(loop, &client, "unix:@nobody-listens-here", NULL, &all));
+    ck_assert_ok(job_stream_write(&client, "hello", 5));
+    if (!in_connected)
+        finish_now();
+
+    ck_assert_int_eq(job_loop_run(loop), 0);
+
+    ck_assert_uint_eq(connects, in_connected ? 1 : 0);
+    ck_assert_uint_eq(sents, in_connected ? 0 : 1);
+    ck_assert_uint_eq(ends, 0);
+    ck_assert_uint_eq(closes, 1);
+    ck_assert_int_eq(job_stream_status(&client), -ECONNREFUSED);
+}
+END_TEST
+
 START_TEST(without_connected_a_failure_is_told_by_end)
 {
     ck_assert_ok(job_stream_connect(loop, &client, "unix:@nobody-listens-here", NULL, &no_connected));
@@ -401,6 +442,7 @@ int main(void)
     tcase_add_test(tcase, both_addresses_and_the_options_are_those_asked_for);
     tcase_add_loop_test(tcase, a_refusal_is_told_by_connected_alone_and_what_was_queued_goes_back, 0, 2);
     tcase_add_loop_test(tcase, after_a_connect_that_failed_nothing_comes_until_the_close, 0, 3);
+    tcase_add_loop_test(tcase, a_connect_that_failed_is_told_once_also_if_the_stream_is_finished, 0, 3);
     tcase_add_test(tcase, without_connected_a_failure_is_told_by_end);
     tcase_add_loop_test(tcase, a_peer_that_does_not_answer_is_given_up_at_the_time_out, 0, 2);
     tcase_add_loop_test(tcase, close_cancels_and_finish_does_not_wait_longer_than_it_may, 0, 3);
