@@ -77,6 +77,8 @@ static void set_limits(struct job_arena *arena, const struct job_arena_options *
         size_t size = slot_class_bytes(class), most = max_size(size, arena->cache_bytes / CACHE_CLAIM_SHARE);
         arena->cache_max[class] = (unsigned)min_size(slots, CACHE_SLOTS_MAX);
         arena->cache_batch[class] = min_size(CACHE_BATCH * size, most);
+        size_t held = min_size(arena->cache_max[class], arena->cache_batch[class] / size);   /* so many it surely holds at times */
+        arena->cache_mask[class] = (unsigned)power_of_two_at_least(held / 2 + 1) - 1;
     }
 }
 

@@ -48,6 +48,7 @@ struct job_arena {
     unsigned cache_max[SLOT_CLASSES];
     size_t cache_bytes;      /* of all caches together */
     size_t cache_batch[SLOT_CLASSES];   /* of these a cache claims at once, for slots of the class */
+    unsigned cache_mask[SLOT_CLASSES];  /* where a count of slots has none of these bits, a take looks at the claim */
     uint64_t trim_after_ns;
 
     /* any thread */

@@ -96,13 +96,14 @@ static void lower_claim(struct cache *cache, size_t bytes)
     cache->claimed = bytes;
 }
 
-/* A batch for slots of the class, or what its share and the others leave of that; nothing, if that is not even one slot. */
+/* Up to a batch ahead, for slots of the class, or what its share and the others leave of that; nothing, if that is not even one slot. */
 static void claim(struct cache *cache, unsigned class)
 {
     struct job_arena *arena = cache->arena;
     size_t share = load_relaxed(&arena->cache_share);   /* these are bounds: no order */
     lower_claim(cache, max_size(share, cache->bytes));
-    size_t wanted = share > cache->claimed ? min_size(arena->cache_batch[class], share - cache->claimed) : 0;
+    size_t ahead = cache->claimed - cache->bytes, batch = arena->cache_batch[class];
+    size_t wanted = share > cache->claimed && ahead < batch ? min_size(batch - ahead, share - cache->claimed) : 0;
     uint64_t before = load_relaxed(&arena->cached);
     size_t got;
     do {
@@ -127,7 +128,7 @@ static struct slot *take_cached(struct cache *cache, unsigned class)
     if (*count == 0)
         return NULL;
     cache->bytes -= slot_class_bytes(class);
-    if (*count % CACHE_BATCH == 0)
+    if ((*count & cache->arena->cache_mask[class]) == 0)
         use_less(cache, class);
     return cache->classes[class].slots[--*count];
 }

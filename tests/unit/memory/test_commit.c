@@ -364,6 +364,44 @@ START_TEST(a_cache_that_was_emptied_leaves_its_share_to_others)
 }
 END_TEST
 
+/* Misses of a class of which the cache may never hold a batch. */
+START_TEST(a_cache_claims_no_more_than_a_batch_ahead_however_often_it_misses)
+{
+    enum { MISSES = 20, SLOTS = 8 };
+    static const struct job_arena_options options = {.limit_bytes = 64 * MIB, .cache_slots_max = SLOTS};
+    struct job_arena *few;
+    ck_assert_ok(arena_open(&root, &few, &options));
+    ck_assert_ok(cache_attach(few));
+    for (unsigned class = 0; class < 3; class++) {
+        size_t room = slot_class_bytes(class) - BUF_HEADROOM;
+        for (unsigned i = 0; i < MISSES * SLOTS; i++) {
+            ck_assert_ok(job_buf_alloc(few, room, NULL, &bufs[i]));
+            ck_assert_uint_le(load_relaxed(&few->cached), SLOTS * slot_class_bytes(class) + few->cache_batch[class]);
+        }
+        give_back(MISSES * SLOTS);
+    }
+    cache_detach(few);
+    ck_assert_uint_eq(load_relaxed(&few->cached), 0);
+    ck_assert_ok(arena_close(&few));
+}
+END_TEST
+
+/* A batch of MiB slots is one of them: the cache never has sixteen. */
+START_TEST(a_cache_of_large_slots_gives_back_what_it_does_not_use_too)
+{
+    enum { LARGE = CACHE_SLOTS_MAX < 6 ? CACHE_SLOTS_MAX : 6 };
+    ck_assert_ok(cache_attach(arena));
+    take(LARGE, MIB - KIB);
+    give_back(LARGE);
+    uint64_t filled = load_relaxed(&arena->cached);
+    take(LARGE, MIB - KIB);
+    ck_assert_uint_ge(filled, LARGE * MIB);
+    ck_assert_uint_le(load_relaxed(&arena->cached), 3 * arena->cache_batch[SLOT_CLASSES - 1]);
+    give_back(LARGE);
+    cache_detach(arena);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("commit");
@@ -383,6 +421,8 @@ int main(void)
     tcase_add_test(tcase, caches_of_threads_that_sleep_hold_an_eighth_also_if_they_came_one_after_the_other);
     tcase_add_test(tcase, a_cache_claims_nothing_for_a_slot_that_its_share_cannot_hold);
     tcase_add_test(tcase, a_cache_that_was_emptied_leaves_its_share_to_others);
+    tcase_add_test(tcase, a_cache_claims_no_more_than_a_batch_ahead_however_often_it_misses);
+    tcase_add_test(tcase, a_cache_of_large_slots_gives_back_what_it_does_not_use_too);
     suite_add_tcase(suite, tcase);
     return fixture_run(suite);
 }
