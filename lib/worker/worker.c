@@ -35,6 +35,7 @@ enum {
     WORKER_RECEIVE_SLOTS = 4,     /* it grows when it is used */
     JOIN_RETRY_MIN_NS = 50000,    /* what a thread takes to end behind its last word */
     JOIN_RETRY_MAX_NS = 10000000,
+    JOIN_RETRY_STUCK_NS = 1000000000,   /* it may never end: a loop that has nothing to do may sleep */
     JOIN_STUCK_NS = 100000000,    /* at least: a thread that wants for a CPU is not stuck */
     WORKER_MEMORY_MIN = 1 << 20,
     PAGE_BYTES = 4096,
@@ -73,15 +74,22 @@ static void record_free(struct worker_record *record)
     alloc_free(root, record);
 }
 
+/* How long a thread may take to end behind its last word. */
+static uint64_t join_patience(const struct worker_record *record)
+{
+    return max_size(record->stop_timeout_ns, JOIN_STUCK_NS);
+}
+
 static void log_stuck(const struct worker_record *record, uint64_t function)
 {
     char name[96] = "";
     if (function)
         backtrace_name(function, name, sizeof name);
     bool is_joined = record->joins_since_ns > 0;
+    uint64_t patience = is_joined ? join_patience(record) : record->stop_timeout_ns;
     const char *what = function ? "it runs " : is_joined ? "its thread is being ended" : "its loop is being closed";
     log_write(&record->root->log, JOB_LOG_ERROR, "worker %s is stuck: %sit has not ended in %llu ms; %s%s", record->name,
-              is_joined ? "" : "asked to stop, ", (unsigned long long)(record->stop_timeout_ns / 1000000U), what, name);
+              is_joined ? "" : "asked to stop, ", (unsigned long long)(patience / 1000000U), what, name);
 }
 
 /* Nobody waits for it without a bound: the parent's loop may return, and its close has a deadline. */
@@ -116,9 +124,10 @@ static void join_later(struct job_worker *worker)
     if (record->joins_since_ns == 0)
         record->joins_since_ns = now;
     uint64_t waited = now - record->joins_since_ns;
-    uint64_t pause = min_size(max_size(waited, JOIN_RETRY_MIN_NS), JOIN_RETRY_MAX_NS);
+    bool is_near = waited < join_patience(record);
+    uint64_t pause_max = is_near ? JOIN_RETRY_MAX_NS : JOIN_RETRY_STUCK_NS;
+    uint64_t pause = min_size(max_size(waited, JOIN_RETRY_MIN_NS), pause_max);
     deadline_set(loop_of(worker), deadline_of(worker), now + pause);
-    bool is_near = waited < max_size(record->stop_timeout_ns, JOIN_STUCK_NS);
     keep_loop(worker, is_near);
     if (!is_near && !(worker->job_flags & WORKER_STUCK))   /* that is told once */
         tell_stuck(worker);

@@ -334,6 +334,10 @@ static void lets_it_end(struct job_timer *timer)
 START_TEST(a_thread_that_is_slow_to_end_is_told_as_stuck_and_does_not_hold_up_its_parents_loop)
 {
     struct job_worker_options options = {.stop_timeout_ns = 10000000};
+    struct job_runtime *quiet = NULL;
+    ck_assert_ok(job_loop_close(&loop, 0));
+    ck_assert_ok(job_runtime_open(&quiet, &(struct job_runtime_options){.log = keep_log}));
+    ck_assert_ok(job_loop_open(quiet, &loop, NULL));
     ticks = 0;
     ck_assert_int_eq(pthread_key_create(&slow_key, waits_for_the_parent), 0);
     ck_assert_ok(job_timer_open(loop, &ticking, lets_it_end));
@@ -346,6 +350,8 @@ START_TEST(a_thread_that_is_slow_to_end_is_told_as_stuck_and_does_not_hold_up_it
     ck_assert_uint_eq(w.exits, 1);
     ck_assert_uint_eq(w.closed, 1);
     ck_assert_int_eq(w.code, 0);
+    ck_assert_msg(strstr(logged, "has not ended in 100 ms; its thread is being ended"), "%s", logged);   /* not 10 */
+    ck_assert_ok(job_runtime_close(&quiet));
     ck_assert_int_eq(pthread_key_delete(slow_key), 0);
 }
 END_TEST
