@@ -59,7 +59,9 @@ struct job_file_op {
     void *job_vector[16];
     struct job_mail job_mail;
     struct job_task job_task;
-    uint64_t job_reserved[4];
+    const struct job_buf *job_at;
+    uint64_t job_before;
+    uint64_t job_reserved[2];
 };
 
 struct job_file {

@@ -60,7 +60,7 @@ int file_call_try(struct job_file_op *op);
 /* job_path_load_now(), of arguments that were checked. */
 int file_load_now(struct job_arena *arena, const struct job_path *path, size_t limit, struct job_buf **buf);
 
-/* As many segments from byte `done` on as the vector takes; returns their number, and how many bytes they are. */
+/* As many segments from byte `done` on, which never goes back, as the vector takes; returns their number, and how many bytes they are. */
 unsigned file_fill_vector(struct job_file_op *op, size_t done, size_t *len);
 
 /* What a descriptor is, FILE_*, given its flags of open(2). 0, or a negative errno. */

@@ -28,6 +28,7 @@ int file_op_begin(struct job_file_op *op, struct job_handle *handle, enum file_c
         return -EBUSY;
     op->count = 0;
     op->job_buf = NULL;
+    op->job_at = NULL;
     op->job_file = NULL;
     op->job_handle = handle;
     op->job_done = done;

@@ -2,6 +2,7 @@
 #include <sys/mount.h>
 
 #include "engine/engine.h"
+#include "io/file.h"
 #include "loop/loop.h"
 #include "support/file_fixture.h"
 
@@ -143,6 +144,38 @@ START_TEST(many_segments_are_written_in_order)
 
     check_pattern(got, 0, 60000);
     close_file();
+}
+END_TEST
+
+START_TEST(a_part_begins_where_the_one_before_it_ended)
+{
+    enum { SEGMENTS = 40, BYTES = 3000, ALL = SEGMENTS * BYTES };   /* shorter ones would be joined */
+    struct job_buf *whole = NULL;
+    for (unsigned i = 0; i < SEGMENTS; i++) {
+        struct job_buf *buf = NULL;
+        ck_assert_ok(job_buf_alloc(job_runtime_arena(runtime), BYTES, NULL, &buf));
+        ck_assert_ok(job_buf_extend(buf, BYTES));
+        if (!whole)
+            whole = job_buf_take(&buf);
+        else
+            ck_assert_ok(job_buf_append(whole, &buf));
+    }
+    struct job_file_op parts = {.job_buf = whole};
+    const struct job_buf *at = whole;
+    size_t segment = 0, len;
+
+    for (size_t done = 0; done <= ALL; done += 1 + done % 2917) {
+        unsigned count = file_fill_vector(&parts, done, &len);
+        parts.job_buf = NULL;   /* nobody goes back to the head */
+        for (; segment < done / BYTES; segment++)
+            at = job_buf_next(at);
+        size_t behind = segment + FILE_VECTOR_MAX < SEGMENTS ? segment + FILE_VECTOR_MAX : SEGMENTS;
+        ck_assert_uint_eq(count, behind - segment);
+        ck_assert_uint_eq(len, count > 0 ? behind * BYTES - done : 0);
+        if (count > 0)
+            ck_assert_ptr_eq(file_vector(&parts)[0].iov_base, (char *)job_buf_data(at) + done % BYTES);
+    }
+    job_buf_free(&whole);
 }
 END_TEST
 
@@ -492,6 +525,7 @@ int main(void)
     tcase_add_test(tcase, what_is_in_memory_is_read_at_once);
     tcase_add_test(tcase, what_may_have_to_wait_is_not_read_at_once);
     tcase_add_test(tcase, many_segments_are_written_in_order);
+    tcase_add_test(tcase, a_part_begins_where_the_one_before_it_ended);
     tcase_add_test(tcase, direct_reads_and_writes_go_by_aligned_bufs);
     tcase_add_test(tcase, a_cancelled_write_goes_no_further_than_what_the_disk_has_begun);
     tcase_add_test(tcase, appends_go_to_the_end);
