@@ -186,6 +186,8 @@ void loop_callback_ended(struct job_loop *loop)
         time_callbacks(loop);
 }
 
+/* Accepted: behind short callbacks that have no reading of their own yet, what the caller did since is counted with them; a reading before
+ * it as well would be one more for each delivery. */
 void loop_look_at_clock(struct job_loop *loop)
 {
     if (loop->callbacks_untimed > 0)
