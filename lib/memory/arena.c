@@ -146,19 +146,28 @@ int arena_close(struct job_arena **arena_pointer)
     return 0;
 }
 
+/* Under both locks. */
+static bool change_limit(struct job_arena *arena, size_t limit)
+{
+    if (arena->limit == limit)
+        return true;
+    arena_retire(arena);   /* how the last chunk was cut depends on the limit */
+    if (arena->carved > 0)
+        return false;
+    set_limits(arena, &(struct job_arena_options){.limit_bytes = limit});
+    return true;
+}
+
 bool arena_set_limit(struct job_arena *arena, size_t limit)
 {
     if (chunks_for(limit) > arena->chunk_count || pthread_mutex_trylock(&arena->trimming) != 0)
         return false;
     arena_lock(&arena->lock);
-    arena_retire(arena);   /* how the last chunk was cut depends on the limit */
-    bool is_empty = arena->carved == 0;
-    if (is_empty)
-        set_limits(arena, &(struct job_arena_options){.limit_bytes = limit});
+    bool has_limit = change_limit(arena, limit);
     arena_unlock(&arena->lock);
     arena_unlock(&arena->trimming);
     arena_publish(arena);
-    return is_empty;
+    return has_limit;
 }
 
 int job_arena_open(struct job_runtime *runtime, struct job_arena **arena, const struct job_arena_options *options)

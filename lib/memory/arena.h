@@ -89,9 +89,9 @@ enum { CHUNK_SLOTS_MAX = 1 << (CHUNK_BITS - SLOT_MIN_BITS), CHUNK_BYTES = 1 << C
 int arena_open(struct root *root, struct job_arena **arena, const struct job_arena_options *options);
 int arena_close(struct job_arena **arena);
 
-/* Gives it another limit, with the shares of it that are the default, as if it were opened now. False, and nothing has changed: something
- * is in it, it has too few addresses, or its pages are being given back, for which no loop waits. Nobody uses the arena; whoever freed the
- * last that was in it may still look. */
+/* Gives it a limit, with the shares of it that are the default, as if it were opened now; the one that it has leaves all as it is. False,
+ * and nothing has changed: something is in it, it has too few addresses, or its pages are being given back, whatever the limit: no loop
+ * waits for that. Nobody uses the arena; whoever freed the last that was in it may still look. */
 bool arena_set_limit(struct job_arena *arena, size_t limit);
 
 /* A receive ring announces what it needs at least: -EINVAL, with the sum in the log, when the limit cannot hold all of these, the caches

@@ -122,7 +122,8 @@ static void retire_others(struct job_arena *arena, unsigned class)
 
 void arena_retire(struct job_arena *arena)
 {
-    retire_others(arena, SLOT_CLASSES);
+    if (arena->carved > 0)   /* else all depots are empty, and a large range has many chunks to look at */
+        retire_others(arena, SLOT_CLASSES);
 }
 
 static bool can_carve(struct job_arena *arena, size_t bytes)

@@ -59,11 +59,11 @@ int spare_arena_take(struct root *root, size_t limit_bytes, struct job_arena **o
     (void)pthread_mutex_unlock(&root->workers_lock);
     if (!found)
         return open_new(root, limit, out);
-    if (found->limit != limit && !arena_set_limit(found, limit)) {
+    arena_set_spare(found, false);   /* first: what begins to give back from now on takes little, and who gives back all already is seen */
+    if (!arena_set_limit(found, limit)) {
         spare_arena_put(&found);
         return open_new(root, limit, out);
     }
-    arena_set_spare(found, false);
     *out = found;
     return 0;
 }

@@ -1,5 +1,8 @@
 /* test_arena.c — the limit to the byte, chunks that change their class, runs, holders, caches, and who is told when
  * memory is back. */
+#include <sys/mman.h>
+
+#include "base/bits.h"
 #include "base/container.h"
 #include "memory/slot.h"
 #include "support/memory.h"
@@ -95,7 +98,24 @@ START_TEST(an_empty_arena_takes_another_limit_within_its_addresses)
     ck_assert_uint_eq(megabytes(arena), 16);
     arena_lock(&arena->trimming);
     ck_assert(!arena_set_limit(arena, 8 * MIB));   /* whoever trims is not waited for */
+    ck_assert(!arena_set_limit(arena, 16 * MIB));  /* its pages go, whatever the limit */
     arena_unlock(&arena->trimming);
+    memory_close(&root, arena);
+}
+END_TEST
+
+/* A range of 1 TiB has 12 MiB of them. */
+START_TEST(the_limit_of_a_fresh_arena_is_set_without_a_look_at_its_chunks)
+{
+    struct job_arena *arena = memory_arena(&root, (size_t)1 << 40);
+    uintptr_t begin = round_up((uintptr_t)arena->chunks, 4096);
+    uintptr_t end = (uintptr_t)(arena->chunks + arena->chunk_count) / 4096 * 4096;
+
+    ck_assert_int_eq(mprotect((void *)begin, end - begin, PROT_NONE), 0);
+    ck_assert(arena_set_limit(arena, (size_t)700 << 30));
+    ck_assert_int_eq(mprotect((void *)begin, end - begin, PROT_READ | PROT_WRITE), 0);
+
+    ck_assert_uint_eq(stats_of(arena).limit_bytes, (size_t)700 << 30);
     memory_close(&root, arena);
 }
 END_TEST
@@ -546,6 +566,7 @@ int main(void)
     tcase_add_test(tcase, the_limit_is_used_to_the_last_slot_and_not_passed);
     tcase_add_test(tcase, a_limit_that_is_no_multiple_of_a_slot_is_rounded_up_to_one);
     tcase_add_test(tcase, an_empty_arena_takes_another_limit_within_its_addresses);
+    tcase_add_test(tcase, the_limit_of_a_fresh_arena_is_set_without_a_look_at_its_chunks);
     tcase_add_test(tcase, the_default_limit_is_a_quarter_of_what_the_container_may_use);
     tcase_add_test(tcase, open_refuses_bad_options_and_leaves_nothing);
     tcase_add_test(tcase, an_arena_with_bufs_or_caches_is_not_closed_and_stays_whole);

@@ -219,6 +219,19 @@ START_TEST(workers_that_follow_each_other_share_an_arena_whatever_their_limits)
 }
 END_TEST
 
+START_TEST(a_worker_gets_no_arena_whose_pages_are_just_going)
+{
+    runs_with(LIMIT);
+    struct job_arena *leaving = ((struct root *)runtime)->spare_arenas;
+    arena_lock(&leaving->trimming);
+    memset(&w, 0, sizeof w);
+    open_worker(&w, ends_at_once, &(struct job_worker_options){.memory_limit_bytes = LIMIT});
+    run_to_end(&w);
+    arena_unlock(&leaving->trimming);
+    ck_assert_uint_eq(spare_arenas(), 2);
+}
+END_TEST
+
 START_TEST(W19_a_start_message_that_cannot_be_sent_starts_no_thread)
 {
     struct job_counts before, after;
@@ -587,6 +600,7 @@ int main(void)
     tcase_add_test(tcase, W16_a_stack_that_overflows_meets_its_guard_page);
     tcase_add_test(tcase, W17_X15_a_memory_limit_is_the_workers_own_and_its_bufs_outlive_it);
     tcase_add_test(tcase, workers_that_follow_each_other_share_an_arena_whatever_their_limits);
+    tcase_add_test(tcase, a_worker_gets_no_arena_whose_pages_are_just_going);
     tcase_add_test(tcase, W19_a_start_message_that_cannot_be_sent_starts_no_thread);
     tcase_add_test(tcase, a_worker_whose_thread_is_refused_in_a_callback_leaves_no_loop);
     tcase_add_test(tcase, sizes_that_round_up_to_nothing_are_refused);
