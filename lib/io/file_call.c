@@ -49,6 +49,37 @@ static int directory_of(const struct job_path *path)
     return path->directory ? path->directory->job_fd : AT_FDCWD;
 }
 
+static long open_by(const struct job_path *path, struct open_how *how)
+{
+    return AGAIN_IF_INTERRUPTED(syscall(SYS_openat2, directory_of(path), path->name, how, sizeof *how));
+}
+
+/* Standard input, output or error is closed, as far as one can see: another thread may close or open it now. */
+static bool must_lift(void)
+{
+    bool is_whole = true;
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        is_whole = is_whole && fcntl(fd, F_GETFD) >= 0;
+    return !is_whole;
+}
+
+/* A file that was made or emptied stays so, though no number above 2 was free for its descriptor: that is taken first. */
+static long open_in_place(const struct job_path *path, struct open_how *how)
+{
+    int place = sys_lifted(open("/", O_PATH | O_CLOEXEC));
+    if (place < 0)
+        return place;
+    long fd = open_by(path, how);
+    if (fd < 0 || fd > STDERR_FILENO) {
+        (void)sys_close(place);   /* it has opened nothing */
+        return fd;
+    }
+    long moved = AGAIN_IF_INTERRUPTED(dup3((int)fd, place, O_CLOEXEC));
+    assert(moved == place);   /* both are open, and ours alone */
+    (void)sys_close((int)fd);   /* it is open by the other */
+    return place;
+}
+
 static int open_any(const struct job_path *path, int flags, unsigned mode, uint64_t resolve)
 {
     bool makes = (flags & O_CREAT) || (flags & O_TMPFILE) == O_TMPFILE;
@@ -57,7 +88,8 @@ static int open_any(const struct job_path *path, int flags, unsigned mode, uint6
         .mode = makes ? mode & 07777 : 0,
         .resolve = path->resolve | resolve,
     };
-    long fd = AGAIN_IF_INTERRUPTED(syscall(SYS_openat2, directory_of(path), path->name, &how, sizeof how));
+    bool changes = (flags & (O_CREAT | O_TRUNC)) != 0;
+    long fd = changes && must_lift() ? open_in_place(path, &how) : open_by(path, &how);
     return fd < 0 ? (int)fd : sys_lifted((int)fd);
 }
 

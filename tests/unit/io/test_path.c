@@ -1,6 +1,7 @@
 /* test_path.c — what is done with names: load, store, list, link, rename, unlink, mkdir; names that lead elsewhere. */
 #include <limits.h>
 #include <linux/openat2.h>
+#include <sys/resource.h>
 
 #include "support/file_fixture.h"
 
@@ -126,6 +127,76 @@ START_TEST(a_store_into_a_directory_that_cannot_be_synced_is_refused_before_the_
 END_TEST
 
 /* As long as the kernel allows, with its directory and without. */
+static struct rlimit limit_before;
+static int hoard[64], hoarded;
+
+/* Of descriptors only number 0 is free, and so many above 2. */
+static void leave_descriptors(int above)
+{
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit_before), 0);
+    int highest = dup(1);
+    struct rlimit low = {(rlim_t)highest + 8, limit_before.rlim_max};
+    close(highest);
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &low), 0);
+    for (hoarded = 0; (hoard[hoarded] = dup(1)) >= 0; hoarded++)
+        ck_assert_int_lt(hoarded, 60);
+    while (above-- > 0)
+        close(hoard[--hoarded]);
+    close(0);
+}
+
+static void free_descriptors(void)
+{
+    ck_assert_int_lt(fcntl(0, F_GETFD), 0);   /* nothing of ours has got it */
+    while (hoarded > 0)
+        close(hoard[--hoarded]);
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit_before), 0);
+}
+
+START_TEST(what_is_refused_for_want_of_a_descriptor_above_2_has_changed_no_file)
+{
+    static const int flags[] = {O_RDWR | O_CREAT | O_EXCL, O_RDWR | O_CREAT, O_RDWR | O_TRUNC};
+    static const char *const names[] = {"b", "b", "a"};
+    struct stat status;
+    make_file("a", 7);
+    ck_assert_int_eq(open_file("a", O_RDONLY), 0);   /* the loop has all that it needs */
+    close_file();
+    leave_descriptors(0);
+
+    int err = open_file(names[_i], flags[_i]);
+
+    free_descriptors();
+    ck_assert_int_eq(err, -EMFILE);
+    close_file();
+    ck_assert_uint_eq(names_in("."), 1);
+    ck_assert_int_eq(stat("a", &status), 0);
+    ck_assert_int_eq(status.st_size, 7);
+    ck_assert_int_eq(open_file(names[_i], flags[_i]), 0);
+    ck_assert_int_gt(job_file_descriptor(&file), 2);
+    ck_assert_int_eq(fcntl(job_file_descriptor(&file), F_GETFD), FD_CLOEXEC);
+    ck_assert_int_lt(fcntl(0, F_GETFD), 0);
+    close_file();
+}
+END_TEST
+
+START_TEST(a_store_that_is_refused_for_want_of_a_descriptor_above_2_leaves_nothing_beside_the_file)
+{
+    struct job_path path = at("a");
+    struct job_buf *buf = pattern(100, false);
+    make_file("a", 7);
+    ck_assert_int_eq(open_file("a", O_RDONLY), 0);   /* as above */
+    close_file();
+    leave_descriptors(1);   /* for the directory */
+
+    ck_assert_ok(job_path_store(&home.handle, &op, &path, 0, &buf, ended));
+    run();
+
+    free_descriptors();
+    ck_assert_int_eq(status_seen, -EMFILE);
+    ck_assert_uint_eq(names_in("."), 1);
+}
+END_TEST
+
 START_TEST(the_longest_names_are_stored_and_loaded)
 {
     enum { NAME_BYTES = 255, DEPTH = 15, PATH_BYTES = DEPTH * (NAME_BYTES + 1) + NAME_BYTES };
@@ -237,6 +308,8 @@ int main(void)
     tcase_add_test(tcase, a_file_is_loaded_whole_whatever_its_size);
     tcase_add_test(tcase, a_store_replaces_the_file_or_leaves_it_and_nothing_beside_it);
     tcase_add_test(tcase, a_store_into_a_directory_that_cannot_be_synced_is_refused_before_the_file_is_replaced);
+    tcase_add_loop_test(tcase, what_is_refused_for_want_of_a_descriptor_above_2_has_changed_no_file, 0, 3);
+    tcase_add_test(tcase, a_store_that_is_refused_for_want_of_a_descriptor_above_2_leaves_nothing_beside_the_file);
     tcase_add_test(tcase, the_longest_names_are_stored_and_loaded);
     tcase_add_test(tcase, a_directory_lists_every_name_once);
     tcase_add_test(tcase, names_are_made_moved_and_removed);
