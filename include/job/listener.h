@@ -30,6 +30,7 @@ struct job_listener {
     int job_spare_fd;              /* given up to turn a connection away; -1: none */
     uint16_t job_port;
     bool job_turns_away;
+    bool job_lacks_place;          /* for a descriptor, above 2 */
     uint32_t job_reserved0;
     uint64_t job_told_ns;
     uint64_t job_path[2];
@@ -52,7 +53,8 @@ struct job_listener_options {
  * When descriptors or the kernel's memory run out (EMFILE, ENFILE, ENOBUFS, ENOMEM), accepting pauses: clients wait in the backlog,
  * until a handle of this loop closes a descriptor, or for 100 ms, since others do not tell. With `turns_away` the listener keeps a spare
  * descriptor, and gives it up to accept and close whom it cannot serve: clients then see an end, at the next look if not at once, and
- * may try elsewhere. The log is warned, at most every 10 s.
+ * may try elsewhere. The log is warned, at most every 10 s. No connection gets number 0, 1 or 2: when one of these is the last that is
+ * free, a client or a few are closed before accepting pauses.
  *
  * A Unix path: a socket on which nobody listens any more is removed and bound anew; to find that out a connection is tried, which a live
  * listener sees come and go. Any other file stays, and so does a live socket: -EADDRINUSE. Close removes the path, unless somebody else has

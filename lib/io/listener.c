@@ -3,7 +3,8 @@
  * What the callback does not take is closed. When descriptors run out the operation ends; arming it again at once would spin (1.9 M
  * failing rounds a second, measured), so the listener waits in the loop's fd_waiters until a handle of the loop closes a descriptor, or
  * for a while: another thread, or for ENFILE another process, tells us nothing (docs/decisions/035). Or it gives up a spare descriptor to
- * turn one client away, and tries again: each round is paid by a client that goes.
+ * turn one client away, and tries again: each round is paid by a client that goes. When a standard descriptor is closed, the kernel may
+ * have a number where we may have none: one client is lost before that is known, and accepting goes on when a number above 2 is free.
  *
  * With a limit on connections each is accepted by an operation of its own: one with many completions would go beyond it.
  */
@@ -80,12 +81,19 @@ static void tell_of_trouble(struct job_listener *listener, int err, const char *
     log_write(&loop->root->log, JOB_LOG_WARNING, "listener on port %u: %s; %s", listener->job_port, job_strerror(err), what);
 }
 
+/* The kernel has accepted with number 0, 1 or 2, and no other is free: the client is closed, which is all that turns_away asks for. */
+static void place_is_missing(struct job_listener *listener, int err)
+{
+    listener->job_lacks_place = !listener->job_turns_away;
+    tell_of_trouble(listener, err, listener->job_turns_away ? "clients are turned away" : "a client is lost, and accepting pauses");
+}
+
 static void connection_arrived(struct job_listener *listener, int fd)
 {
     struct job_loop *loop = listener->handle.job_loop;
     fd = sys_lifted(fd);
     if (fd < 0) {
-        tell_of_trouble(listener, fd, "a client is turned away");
+        place_is_missing(listener, fd);
         return;
     }
     line_count(loop->line, COUNTER_ACCEPTED, 1);
@@ -136,15 +144,38 @@ static void accept_completed(struct op *op, const struct completion *completion)
     struct job_listener *listener = job_container_of(op, struct job_listener, job_op);
     if (completion->res >= 0)
         connection_arrived(listener, completion->res);
-    if (completion->more)
+    if (completion->more) {
+        if (listener->job_lacks_place)
+            listener->handle.job_loop->engine->type->cancel(listener->handle.job_loop->engine, op);
         return;
+    }
     if (handle_is_open(&listener->handle)) {
-        if (completion->res < 0)
+        if (listener->job_lacks_place)
+            wait_for_descriptor(listener);
+        else if (completion->res < 0)
             accept_failed(listener, completion->res);
         else
             accept_start(listener);
     }
     handle_release(&listener->handle);
+}
+
+/* A descriptor that a client could have is free now. */
+static bool has_place(void)
+{
+    int fd = spare_descriptor();
+    if (fd >= 0)
+        (void)sys_close(fd);
+    return fd >= 0;
+}
+
+static void retry(struct job_listener *listener)
+{
+    listener->job_lacks_place = listener->job_lacks_place && !has_place();
+    if (listener->job_lacks_place)
+        wait_for_descriptor(listener);
+    else
+        accept_start(listener);
 }
 
 void listeners_retry(struct job_loop *loop)
@@ -155,7 +186,7 @@ void listeners_retry(struct job_loop *loop)
     list_init(&waiting);
     list_splice_back(&waiting, &loop->fd_waiters);
     while ((node = list_pop_front(&waiting)))
-        accept_start((struct job_listener *)((char *)node - offsetof(struct job_listener, job_node)));
+        retry((struct job_listener *)((char *)node - offsetof(struct job_listener, job_node)));
 }
 
 void listener_admit(struct job_listener *listener, struct job_stream *stream)

@@ -146,6 +146,99 @@ START_TEST(a_listener_without_descriptors_goes_on_when_somebody_else_frees_one)
 }
 END_TEST
 
+static int guests[3];
+
+static void serves_the_others(struct job_listener *l, struct job_incoming *incoming)
+{
+    (void)incoming;
+    if (++accepted_count == 2)
+        job_listener_close(l, closed);
+}
+
+static bool is_turned_away(int fd)
+{
+    return poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, 0) == 1;
+}
+
+static void come(int fd)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(job_listener_port(&listener)),
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    ck_assert_int_eq(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+}
+
+static sem_t has_turned;
+
+static void turned(struct job_call *call)
+{
+    (void)call;
+    sem_post(&has_turned);
+}
+
+/* The second call is of a later turn than what was seen before the first. */
+static void wait_for_a_turn(void)
+{
+    static struct job_call calls[2] = {{.run = turned}, {.run = turned}};
+    sem_init(&has_turned, 0, 0);
+    for (int i = 0; i < 2; i++) {
+        ck_assert_ok(job_loop_call(loop, &calls[i]));
+        sem_wait(&has_turned);
+    }
+}
+
+/* Two that come when the first was lost wait, however often the listener looks; then there are descriptors. */
+static void *visit_without_a_number(void *arg)
+{
+    struct job_loop_stats stats;
+    bool *is_lost = arg;
+    come(guests[0]);
+    while (!is_turned_away(guests[0]))
+        sched_yield();
+    wait_for_a_turn();   /* so accepting has paused: another may be lost until then */
+    come(guests[1]);
+    come(guests[2]);
+    job_loop_stats(loop, &stats);
+    for (uint64_t before = stats.turns; !*is_lost && stats.turns < before + 3; job_loop_stats(loop, &stats)) {
+        *is_lost = is_turned_away(guests[1]) || is_turned_away(guests[2]);
+        sched_yield();
+    }
+    while (hoarded > 0)
+        close(hoard[--hoarded]);
+    if (*is_lost)
+        job_loop_stop(loop);
+    return NULL;
+}
+
+/* The kernel accepts with number 0, which is nobody's to have: one client is lost, by operations of one and of many completions. */
+START_TEST(a_listener_that_can_have_number_0_alone_loses_one_client_and_pauses)
+{
+    struct rlimit before, low;
+    pthread_t thread;
+    bool is_lost = false;
+    struct job_listener_options options = {.connections_max = _i ? 8 : 0};
+    ck_assert_ok(job_listener_open(loop, &listener, &options, serves_the_others));
+    for (int i = 0; i < 3; i++)
+        guests[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+    low = (struct rlimit){(rlim_t)guests[2] + 8, before.rlim_max};
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &low), 0);
+    for (hoarded = 0; (hoard[hoarded] = dup(1)) >= 0; hoarded++)
+        ck_assert_int_lt(hoarded, 60);
+    close(0);
+    ck_assert_int_eq(pthread_create(&thread, NULL, visit_without_a_number, &is_lost), 0);
+
+    ck_assert_int_ge(job_loop_run(loop), 0);
+
+    pthread_join(thread, NULL);
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+    ck_assert(!is_lost);
+    ck_assert_uint_eq(accepted_count, 2);
+    ck_assert_int_lt(fcntl(0, F_GETFD), 0);
+    for (int i = 0; i < 3; i++)
+        close(guests[i]);
+}
+END_TEST
+
 static unsigned warned_count;
 
 static void counts_warnings(void *arg, enum job_log_level level, const char *text)
@@ -563,6 +656,7 @@ int main(void)
     tcase_add_test(tcase, what_the_callback_does_not_take_is_closed_and_close_inside_it_comes_later_and_once);
     tcase_add_test(tcase, a_descriptor_that_is_taken_stays_open);
     tcase_add_test(tcase, a_listener_without_descriptors_goes_on_when_somebody_else_frees_one);
+    tcase_add_loop_test(tcase, a_listener_that_can_have_number_0_alone_loses_one_client_and_pauses, 0, 2);
     tcase_add_test(tcase, a_listener_at_the_limit_does_not_let_strangers_fill_the_log);
     tcase_add_test(tcase, a_path_that_a_dead_process_left_is_bound_anew_and_removed_at_close);
     tcase_add_test(tcase, a_live_socket_and_any_other_file_stay);
