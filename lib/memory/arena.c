@@ -22,7 +22,7 @@ enum { ARENA_CHUNKS_MAX = 1 << 21 };   /* 4 TiB: indices of slots stay below 2^3
 static const size_t arena_limit_least = (size_t)1 << SLOT_MIN_BITS;
 static const size_t arena_limit_most = ((size_t)ARENA_CHUNKS_MAX - 2) << CHUNK_BITS;
 
-static size_t chunks_for(size_t limit)
+size_t arena_chunks_for(size_t limit)
 {
     return (limit >> CHUNK_BITS) + 2;   /* a partial one, and one to move to */
 }
@@ -95,7 +95,7 @@ int arena_open(struct root *root, struct job_arena **out, const struct job_arena
     strncpy(arena->name, options->name ? options->name : "arena", sizeof arena->name - 1);
     set_limits(arena, options);
     int err = -EINVAL;
-    size_t chunks = chunks_for(arena->limit);
+    size_t chunks = arena_chunks_for(arena->limit);
     if (arena->limit > arena_limit_most || arena->reserve_least > arena->limit)
         goto free_arena;
     err = -ENOMEM;
@@ -160,7 +160,7 @@ static bool change_limit(struct job_arena *arena, size_t limit)
 
 bool arena_set_limit(struct job_arena *arena, size_t limit)
 {
-    if (chunks_for(limit) > arena->chunk_count || pthread_mutex_trylock(&arena->trimming) != 0)
+    if (arena_chunks_for(limit) > arena->chunk_count || pthread_mutex_trylock(&arena->trimming) != 0)
         return false;
     arena_lock(&arena->lock);
     bool has_limit = change_limit(arena, limit);

@@ -86,6 +86,9 @@ struct job_arena {
 
 enum { CHUNK_SLOTS_MAX = 1 << (CHUNK_BITS - SLOT_MIN_BITS), CHUNK_BYTES = 1 << CHUNK_BITS };
 
+/* Chunks of addresses that a limit needs. */
+size_t arena_chunks_for(size_t limit);
+
 int arena_open(struct root *root, struct job_arena **arena, const struct job_arena_options *options);
 int arena_close(struct job_arena **arena);
 

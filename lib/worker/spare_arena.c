@@ -2,14 +2,20 @@
  *
  * Nobody can tell when the last thread that frees such a buf is through with the arena, so it is unmapped only with the runtime. Until
  * then it waits here, and the next worker whose limit it has the addresses for gets it as soon as nothing is in it. Addresses are reserved
- * for the next power of two, so that workers whose limits differ by a little follow each other in one arena. So of each size there are
- * never more than workers of that size lived at once, plus those whose bufs are still about, and one whose pages go at the moment. After
- * a while a spare one has no pages any more.
+ * for the next power of two, so that workers whose limits differ by a little follow each other in one arena; where there are not so many,
+ * for the limit. A small worker gets no large range: RANGE_SHARE times its own at most, else it would keep it from a large one, for which
+ * another would be opened each time. So of each range there are never more than workers of that range, or of one that is RANGE_SHARE times
+ * smaller at most, lived at once, plus those whose bufs are still about, and one whose pages go at the moment. After a while a spare one
+ * has no pages any more.
  */
 #include "worker/spare_arena.h"
 
+#include <errno.h>
+
 #include "base/bits.h"
 #include "memory/arena.h"
+
+enum { RANGE_SHARE = 4 };   /* unmeasured: what it wastes are addresses */
 
 static const size_t range_most = (size_t)1 << 40;   /* what is larger is not rounded up: addresses are not as plenty as that */
 
@@ -21,6 +27,12 @@ static size_t range_for(size_t limit)
     return max_size(range, limit);
 }
 
+static bool has_range(const struct job_arena *arena, size_t limit)
+{
+    return arena->chunk_count >= arena_chunks_for(limit) &&
+           arena->chunk_count <= arena_chunks_for(RANGE_SHARE * range_for(limit));
+}
+
 /* `limit` is what it has already, or the smallest range that is enough. Under the lock. */
 static struct job_arena *take(struct root *root, size_t limit)
 {
@@ -29,7 +41,7 @@ static struct job_arena *take(struct root *root, size_t limit)
         struct job_arena *arena = *at;
         /* Who is last may still look at it. Pairs with fetch_sub_seq_cst in arena_note_back: what they have done otherwise is over. */
         bool is_empty = load_seq_cst(&arena->out) == 0 && load_relaxed(&arena->users) == 0;
-        if (!is_empty || (size_t)arena->chunk_count << CHUNK_BITS < range_for(limit))
+        if (!is_empty || !has_range(arena, limit))
             continue;
         if (!best || arena->limit == limit || ((*best)->limit != limit && arena->chunk_count < (*best)->chunk_count))
             best = at;
@@ -44,6 +56,10 @@ static int open_new(struct root *root, size_t limit, struct job_arena **out)
 {
     struct job_arena_options options = {.limit_bytes = range_for(limit), .name = "worker"};
     int err = arena_open(root, out, &options);
+    if (err == -ENOMEM && options.limit_bytes > limit) {
+        options.limit_bytes = limit;
+        err = arena_open(root, out, &options);
+    }
     if (err < 0)
         return err;
     bool is_set = arena_set_limit(*out, limit);

@@ -219,6 +219,53 @@ START_TEST(workers_that_follow_each_other_share_an_arena_whatever_their_limits)
 }
 END_TEST
 
+static size_t range_of(const struct job_arena *arena)
+{
+    return (size_t)arena->chunk_count << CHUNK_BITS;
+}
+
+START_TEST(a_small_worker_keeps_no_large_one_from_its_arena)
+{
+    runs_with(40 << 20);
+    runs_with(3 << 20);   /* opens one of its own */
+    ck_assert_uint_eq(spare_arenas(), 2);
+    struct job_arena *small = ((struct root *)runtime)->spare_arenas;
+    ck_assert_uint_lt(range_of(small), 16 << 20);
+    runs_with(33 << 20);
+    runs_with(3 << 20);
+    ck_assert_uint_eq(spare_arenas(), 2);
+}
+END_TEST
+
+/* Its range is twice that, but there are addresses for no more than the limit. The next one of that limit gets it again. */
+START_TEST(a_worker_for_whose_range_there_are_no_addresses_gets_those_of_its_limit)
+{
+    struct rlimit before, low;
+    size_t pages = 0, limit = (size_t)513 << 20;
+    struct job_worker_options options = {.memory_limit_bytes = limit};
+    if (FIXTURE_SLOWER > 1)
+        return;   /* a sanitizer has most of the addresses */
+    runs_with(3 << 20);   /* what the first worker brings with it is there */
+    FILE *file = fopen("/proc/self/statm", "r");
+    ck_assert_ptr_nonnull(file);
+    ck_assert_int_eq(fscanf(file, "%zu", &pages), 1);
+    fclose(file);
+    ck_assert_int_eq(getrlimit(RLIMIT_AS, &before), 0);
+    low = (struct rlimit){pages * 4096 + ((size_t)800 << 20), before.rlim_max};
+    ck_assert_int_eq(setrlimit(RLIMIT_AS, &low), 0);
+
+    for (unsigned i = 0; i < 3; i++) {
+        memset(&w, 0, sizeof w);
+        open_worker(&w, ends_at_once, &options);
+        run_to_end(&w);
+    }
+
+    ck_assert_int_eq(setrlimit(RLIMIT_AS, &before), 0);
+    ck_assert_uint_eq(spare_arenas(), 2);
+    ck_assert_uint_lt(range_of(((struct root *)runtime)->spare_arenas), (size_t)600 << 20);
+}
+END_TEST
+
 START_TEST(a_worker_gets_no_arena_whose_pages_are_just_going)
 {
     runs_with(LIMIT);
@@ -600,6 +647,8 @@ int main(void)
     tcase_add_test(tcase, W16_a_stack_that_overflows_meets_its_guard_page);
     tcase_add_test(tcase, W17_X15_a_memory_limit_is_the_workers_own_and_its_bufs_outlive_it);
     tcase_add_test(tcase, workers_that_follow_each_other_share_an_arena_whatever_their_limits);
+    tcase_add_test(tcase, a_small_worker_keeps_no_large_one_from_its_arena);
+    tcase_add_test(tcase, a_worker_for_whose_range_there_are_no_addresses_gets_those_of_its_limit);
     tcase_add_test(tcase, a_worker_gets_no_arena_whose_pages_are_just_going);
     tcase_add_test(tcase, W19_a_start_message_that_cannot_be_sent_starts_no_thread);
     tcase_add_test(tcase, a_worker_whose_thread_is_refused_in_a_callback_leaves_no_loop);
