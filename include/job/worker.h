@@ -40,10 +40,10 @@ struct job_worker_options {
     size_t affinity_words;
     struct job_post start;       /* for main; moved as by job_port_post() */
     struct job_channel_options channel;   /* limits of both directions; its name is not used */
-    /* Two times, one after the other; 0: 2 s each, together less than the 5 s that job_loop_close() has by default.
-     * From the request to stop until the worker is `stuck`; and from the end of its loop, by whatever cause, until that loop is closed
-     * without what has not ended. The deadline of the parent's own job_loop_close() must be longer than both for the parent to hear of
-     * it. */
+    /* Two times, one after the other; 0: 2 s each, together less than the 5 s that job_loop_close() has by default, or, of a worker that a
+     * worker opens, a third of its parent's each. From the request to stop until the worker is `stuck`; and from the end of its loop, by
+     * whatever cause, until that loop is closed without what has not ended. The deadline of the close of the parent's loop, which is this
+     * time when the parent is itself a worker, must be longer than both for the parent to hear of it. */
     uint64_t stop_timeout_ns;
 };
 

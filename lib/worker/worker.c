@@ -41,8 +41,10 @@ enum {
     PAGE_BYTES = 4096,
 };
 
-/* Twice that is below the default of the parent's job_loop_close(), 5 s: so who closes by default hears what is left. */
+/* Twice that is below the default of the parent's job_loop_close(), 5 s: so who closes by default hears what is left. A parent that is a
+ * worker closes within its own: so there it is a share of that, of which twice is below as well. */
 static const uint64_t stop_timeout_default_ns = 2000000000U;
+enum { STOP_TIMEOUT_SHARE = 3 };
 
 _Static_assert(sizeof(struct deadline) <= sizeof ((struct job_worker *)0)->job_deadline, "a deadline fits");
 
@@ -196,12 +198,19 @@ static void on_writable(struct job_port *port)
         worker->job_events->writable(worker);
 }
 
+/* The worker whose loop that is, on its thread; NULL: it is no worker's. */
+static struct job_inside *inside_of(const struct job_loop *loop)
+{
+    struct job_inside *inside = job_inside_current();
+    return inside && inside->record->loop == loop ? inside : NULL;
+}
+
 /* Nobody listens to the failure of this worker: its parent fails as well. One that is a worker itself says of what. */
 static void fail_parent(struct job_loop *loop, const struct worker_record *record)
 {
     char text[ERROR_TEXT_MAX];
-    struct job_inside *inside = job_inside_current();
-    if (!inside || inside->record->loop != loop) {
+    struct job_inside *inside = inside_of(loop);
+    if (!inside) {
         loop_fail(loop, record->err);
         return;
     }
@@ -364,6 +373,14 @@ static int open_loop(struct worker_record *record, const struct job_worker_optio
     return job_loop_open((struct job_runtime *)record->root, &record->loop, &loop);
 }
 
+static uint64_t stop_timeout_for(const struct job_loop *loop, const struct job_worker_options *options)
+{
+    const struct job_inside *parent = inside_of(loop);
+    if (options->stop_timeout_ns)
+        return options->stop_timeout_ns;
+    return parent ? max_size(parent->record->stop_timeout_ns / STOP_TIMEOUT_SHARE, 1) : stop_timeout_default_ns;
+}
+
 static struct worker_record *record_new(struct job_loop *loop, struct job_worker *worker, job_worker_main_fn *main,
                                         const struct job_worker_options *options)
 {
@@ -378,7 +395,7 @@ static struct worker_record *record_new(struct job_loop *loop, struct job_worker
     record->exit_mail = &worker->job_mail;
     record->stop_mail.job_deliver = stopped_by_another;
     record->nice = options->nice;
-    record->stop_timeout_ns = options->stop_timeout_ns ? options->stop_timeout_ns : stop_timeout_default_ns;
+    record->stop_timeout_ns = stop_timeout_for(loop, options);
     record->inside.record = record;
     list_init(&record->node);
     return record;

@@ -199,6 +199,38 @@ START_TEST(what_a_worker_of_a_worker_leaves_is_left_by_both)
 }
 END_TEST
 
+static void tells_above(struct told *told)
+{
+    (void)told;
+    post_value(job_inside_current(), 1);
+}
+
+static void nests_the_reader_by_default(struct job_inside *inside, struct job_message *start)
+{
+    (void)start;
+    inner.then = tells_above;
+    MUST(job_worker_open(job_inside_loop(inside), &inner.worker, reads_a_pipe, NULL, &events) == 0);
+}
+
+/* All by default: the bounds of the inner worker are over before that of the close of its parent's loop, and these before its parent's. */
+static void leaves_a_call_behind_below_by_default(void)
+{
+    open_reading();
+    w.then = stop_the_loop;
+    MUST(job_worker_open(loop, &w.worker, nests_the_reader_by_default, NULL, &events) == 0);
+    MUST(job_loop_run(loop) == 1);
+    MUST(job_loop_close(&loop, 0) == -ETIMEDOUT);
+    MUST(inner.exits == 1 && inner.left == 1 && inner.closed == 0);
+    MUST(w.exits == 1 && w.left == 1 && w.closed == 0);
+    let_it_end();
+}
+
+START_TEST(what_a_worker_of_a_worker_leaves_is_left_by_both_that_close_by_default)
+{
+    in_a_child(leaves_a_call_behind_below_by_default);
+}
+END_TEST
+
 static void hangs_for_ever(struct job_inside *inside, struct job_message *start)
 {
     (void)start;
@@ -407,6 +439,7 @@ int main(void)
     tcase_add_test(tcase, what_has_not_ended_is_told_as_left_and_never_as_closed);
     tcase_add_test(tcase, what_has_not_ended_is_told_as_left_to_a_parent_that_closes_by_default);
     tcase_add_test(tcase, what_a_worker_of_a_worker_leaves_is_left_by_both);
+    tcase_add_test(tcase, what_a_worker_of_a_worker_leaves_is_left_by_both_that_close_by_default);
     tcase_add_test(tcase, a_stuck_worker_is_told_once_and_holds_up_neither_run_nor_close);
     tcase_add_test(tcase, a_worker_that_has_ended_by_itself_and_hangs_in_its_close_is_told_as_stuck);
     tcase_add_test(tcase, a_thread_that_is_slow_to_end_is_told_as_stuck_and_does_not_hold_up_its_parents_loop);
