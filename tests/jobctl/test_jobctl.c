@@ -380,8 +380,9 @@ START_TEST(workers_are_shown_with_thread_memory_and_queue)
 
     until("workers", "[.runtimes[0].workers[].state] == [\"online\", \"online\", \"online\", \"online\"]");
     until("workers", WORKER("sleeps") ".queued_messages == 0 and .messages == 4 and .busy < 1");
-    ck_assert(holds(WORKER("sleeps") ".parent == null and .arena == \"own\" and .memory_limit_bytes == 8388608 and .memory_used_bytes != null and "
-                    ".queue_limit_messages == 16 and .last_message_ago_s >= 0 and .age_s > 0 and .last_message_ns > .opened_ns"));
+    ck_assert(holds(WORKER("sleeps") ".parent == null and .arena == \"own\" and .memory_limit_bytes == 8388608 and "
+                    ".memory_used_bytes != null and .queue_limit_messages == 16 and .last_message_ago_s >= 0 and "
+                    ".age_s > 0 and .last_message_ns > .opened_ns"));
     ck_assert(holds(WORKER("runs") ".arena == \"shared\" and .memory_limit_bytes == null and "
                     ".queue_limit_messages == 32 and .queue_limit_bytes == 4096"));
     ck_assert(holds("[.runtimes[0].workers[] | .id] == ([.runtimes[0].workers[] | .id] | sort | unique)"));

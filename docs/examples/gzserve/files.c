@@ -5,8 +5,8 @@
  *      large: the pool reads part after part, as the client takes them
  *
  * So many may look at a time, since each may have a descriptor that is not counted yet; for the others the path may be known when it is
- * their turn. Opening and reading may wait for a disk, so the loop never does it. What is outside of the root cannot be named: the kernel itself
- * refuses each path that would leave it, by a symlink, by "..", or through /proc.
+ * their turn. Opening and reading may wait for a disk, so the loop never does it. What is outside of the root cannot be named: the kernel
+ * itself refuses each path that would leave it, by a symlink, by "..", or through /proc.
  */
 #include "condition.h"
 #include "conn.h"
