@@ -316,7 +316,7 @@ static int open_worker(void)
     int err = job_worker_open(loop, &worker, counts_start, &options, &worker_events);
     disarm();
     ck_assert_int_eq(err == 0, buf == NULL);   /* what it was to start with is still ours */
-    ck_assert_uint_eq(job_worker_list(own, NULL, 0), err == 0);
+    ck_assert_uint_le(job_worker_list(own, NULL, 0), err == 0);   /* it may have ended already */
     ck_assert_ok(job_loop_run(loop));
     ck_assert_uint_eq(exits, err == 0);
     ck_assert_uint_eq(atomic_load(&starts), err == 0);
