@@ -40,7 +40,7 @@ static int futex_wait(int op, atomic_u32 *word, uint32_t expected, uint64_t time
         .tv_sec = (time_t)(timeout_ns / 1000000000U),
         .tv_nsec = (long)(timeout_ns % 1000000000U),
     };
-    return result(syscall(SYS_futex, word, op, expected, timeout_ns == UINT64_MAX ? NULL : &timeout, NULL, 0));
+    return result(syscall(SYS_futex, word, op, expected, timeout_ns == TIME_NEVER ? NULL : &timeout, NULL, 0));
 }
 
 int sys_futex_wait(atomic_u32 *word, uint32_t expected, uint64_t timeout_ns)
@@ -56,10 +56,10 @@ static bool is_stopped(const struct sys_stop *stops, unsigned count)
     return is_stopped;
 }
 
-/* `left_ns` from now on the kernel's clock; UINT64_MAX: NULL. */
+/* `left_ns` from now on the kernel's clock; TIME_NEVER: NULL. */
 static const struct timespec *deadline_in(uint64_t left_ns, struct timespec *deadline)
 {
-    if (left_ns == UINT64_MAX)
+    if (left_ns == TIME_NEVER)
         return NULL;
     (void)clock_gettime(CLOCK_MONOTONIC, deadline);   /* cannot fail for this clock */
     uint64_t ns = (uint64_t)deadline->tv_nsec + left_ns % 1000000000U;

@@ -8,8 +8,9 @@
 #include <stdint.h>
 
 #include "base/atomic.h"
+#include "base/time.h"
 
-/* Sleeps while *word == expected, at most timeout_ns (UINT64_MAX: for ever). 0 when woken, perhaps spuriously; -EAGAIN when
+/* Sleeps while *word == expected, at most timeout_ns (TIME_NEVER: for ever). 0 when woken, perhaps spuriously; -EAGAIN when
  * the word differs; -EINTR; -ETIMEDOUT. Private to the process. */
 int sys_futex_wait(atomic_u32 *word, uint32_t expected, uint64_t timeout_ns);
 

@@ -41,7 +41,7 @@ struct engine_type {
     /* Asks for an early end; harmless when the op has ended (OP_ENDED, idle) or was cancelled already. */
     void (*cancel)(struct engine *engine, struct op *op);
 
-    /* Submits what was started, refills the receive ring, waits until deadline_ns of CLOCK_MONOTONIC (0: do not wait; UINT64_MAX: for
+    /* Submits what was started, refills the receive ring, waits until deadline_ns of CLOCK_MONOTONIC (0: do not wait; TIME_NEVER: for
      * ever), a wake or a completion, and copies up to `max` completions, oldest first. Returns how many, 0 after a wake or the
      * deadline, or a negative errno when the engine fails for good. EINTR is 0. */
     int (*wait)(struct engine *engine, uint64_t deadline_ns, struct completion *ready, unsigned max);

@@ -36,23 +36,23 @@ static void tell_end(const struct hunger *hunger, uint64_t now)
 uint64_t hunger_look(struct hunger *hunger, bool is_starving)
 {
     if (!is_starving && hunger->since_ns == 0)
-        return UINT64_MAX;   /* the usual case asks no clock */
+        return TIME_NEVER;   /* the usual case asks no clock */
     uint64_t now = hunger->arena->root->now_ns();
     if (!is_starving) {
         if (hunger->is_told)
             tell_end(hunger, now);
         hunger->is_told = false;
         hunger->since_ns = 0;
-        return UINT64_MAX;
+        return TIME_NEVER;
     }
     if (hunger->since_ns == 0)
         hunger->since_ns = now;
     if (hunger->is_told)
-        return UINT64_MAX;
+        return TIME_NEVER;
     if (now < due_ns(hunger))
         return due_ns(hunger);
     tell_begin(hunger, now);
     hunger->is_told = true;
     hunger->told_ns = now;
-    return UINT64_MAX;
+    return TIME_NEVER;
 }

@@ -17,7 +17,7 @@ struct hunger {
     bool is_told;         /* of this time */
 };
 
-/* A look, before the loop waits: does a receive wait for memory? Returns when to look again at the latest, UINT64_MAX: no need. */
+/* A look, before the loop waits: does a receive wait for memory? Returns when to look again at the latest, TIME_NEVER: no need. */
 uint64_t hunger_look(struct hunger *hunger, bool is_starving);
 
 #endif

@@ -41,7 +41,7 @@ int ring_enter(struct ring_engine *ring, unsigned wait, uint64_t timeout_ns)
     store_release(uring->sq.ktail, uring->sq.sqe_tail);   /* pairs with the kernel's load: liburing's own protocol */
     struct __kernel_timespec timeout = {
         .tv_sec = (int64_t)(timeout_ns / 1000000000U), .tv_nsec = (int64_t)(timeout_ns % 1000000000U)};
-    struct io_uring_getevents_arg arg = {.ts = timeout_ns == UINT64_MAX ? 0 : (uint64_t)(uintptr_t)&timeout};
+    struct io_uring_getevents_arg arg = {.ts = timeout_ns == TIME_NEVER ? 0 : (uint64_t)(uintptr_t)&timeout};
     unsigned flags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG | (wait ? ring->wait_flags : 0);
     ring->base.enters++;
     ring->disk_unsubmitted = 0;
@@ -155,11 +155,8 @@ static int submit_and_wait(struct ring_engine *ring, uint64_t deadline_ns)
                       (list_is_empty(&ring->starved) || ring->buffers.available == 0);
     if (!is_waiting && io_uring_sq_ready(&ring->uring) == 0 && !kernel_holds_some(ring))
         return 0;   /* no system call for nothing */
-    uint64_t timeout = UINT64_MAX;
-    if (is_waiting && deadline_ns != UINT64_MAX) {
-        uint64_t now = ring->base.root->now_ns();
-        timeout = deadline_ns > now ? deadline_ns - now : 0;
-    }
+    bool has_end = is_waiting && deadline_ns != TIME_NEVER;
+    uint64_t timeout = has_end ? time_left(deadline_ns, ring->base.root->now_ns()) : TIME_NEVER;
     int err = ring_enter(ring, is_waiting && timeout > 0, timeout);
     /* EINTR: a signal. EAGAIN, EBUSY: the kernel is short of memory or its queue is full; what was not taken is still queued. */
     if (err == -ETIME || err == -EINTR || err == -EAGAIN || err == -EBUSY)
@@ -286,7 +283,7 @@ static void disarm_wake(struct ring_engine *ring)
             sqe->user_data = KEY_IGNORE;
             is_asked = true;
         }
-        int err = ring_enter(ring, is_asked, UINT64_MAX);
+        int err = ring_enter(ring, is_asked, TIME_NEVER);
         if (err < 0 && !is_passing_error(err) && err != -EBUSY)
             return;
         unsigned count = reap(ring, &none, 1);

@@ -263,11 +263,10 @@ int job_resolve_start(struct job_handle *handle, struct job_resolve *resolve, co
     handle_hold(handle);
     loop_keep_alive(loop);
     uint64_t timeout_ns = options->timeout_ns ? options->timeout_ns : timeout_default_ns;
-    uint64_t now = loop->root->now_ns();
     if (is_done)
         end_later(resolve, 0);
     else
-        deadline_set(loop, deadline_of(resolve), timeout_ns > UINT64_MAX - 1 - now ? UINT64_MAX - 1 : now + timeout_ns);
+        deadline_set(loop, deadline_of(resolve), time_after(loop->root->now_ns(), timeout_ns));
     return 0;
 }
 

@@ -13,11 +13,6 @@ static struct deadline *deadline_of(struct job_stream *stream)
     return (struct deadline *)stream->job_deadline;
 }
 
-static uint64_t after(uint64_t from_ns, uint64_t timeout_ns)
-{
-    return timeout_ns > UINT64_MAX - 1 - from_ns ? UINT64_MAX - 1 : from_ns + timeout_ns;
-}
-
 static uint64_t earlier(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;
@@ -30,33 +25,33 @@ static bool waits_for_peer(const struct job_stream *stream)
     return stream_has_to_send(stream) || (!owes_answer && !stream_has(stream, STREAM_ENDED));
 }
 
-/* When each of them runs out, UINT64_MAX: it does not run. */
+/* When each of them runs out, TIME_NEVER: it does not run. */
 static uint64_t patience_end(const struct job_stream *stream)
 {
-    return after(stream->job_progress_ns, stream->job_patience_ns);
+    return time_after(stream->job_progress_ns, stream->job_patience_ns);
 }
 
 static uint64_t send_end(const struct job_stream *stream)
 {
     bool runs = stream->job_send_ns > 0 && stream_has_to_send(stream);
-    return runs ? after(stream->job_progress_ns, stream->job_send_ns) : UINT64_MAX;
+    return runs ? time_after(stream->job_progress_ns, stream->job_send_ns) : TIME_NEVER;
 }
 
 static uint64_t idle_end(const struct job_stream *stream)
 {
     bool runs = stream->job_idle_ns > 0 && waits_for_peer(stream);
-    return runs ? after(stream->job_active_ns, stream->job_idle_ns) : UINT64_MAX;
+    return runs ? time_after(stream->job_active_ns, stream->job_idle_ns) : TIME_NEVER;
 }
 
 static uint64_t total_end(const struct job_stream *stream)
 {
-    return stream->job_total_ns > 0 && !stream_has(stream, STREAM_ENDED) ? stream->job_total_ns : UINT64_MAX;
+    return stream->job_total_ns > 0 && !stream_has(stream, STREAM_ENDED) ? stream->job_total_ns : TIME_NEVER;
 }
 
 static uint64_t first_end(const struct job_stream *stream)
 {
     if (stream->job_error < 0 || stream_has(stream, STREAM_LEAVING))
-        return UINT64_MAX;
+        return TIME_NEVER;
     if (stream_has(stream, STREAM_FINISHING) || stream_has(stream, STREAM_CONNECTING))
         return patience_end(stream);
     return earlier(earlier(send_end(stream), idle_end(stream)), total_end(stream));
@@ -66,7 +61,7 @@ void stream_timeout_update(struct job_stream *stream)
 {
     uint64_t end = first_end(stream);
     uint64_t set = deadline_of(stream)->at_ns;
-    if (end != UINT64_MAX && (set == 0 || end < set))
+    if (end != TIME_NEVER && (set == 0 || end < set))
         deadline_set(stream->handle.job_loop, deadline_of(stream), end);
 }
 
@@ -115,7 +110,7 @@ static int set_timeout(struct job_stream *stream, uint64_t *timeout, uint64_t ti
     uint64_t now = stream->handle.job_loop->root->now_ns();
     *timeout = timeout_ns;
     if (timeout == &stream->job_total_ns && timeout_ns > 0)
-        stream->job_total_ns = after(now, timeout_ns);
+        stream->job_total_ns = time_after(now, timeout_ns);
     else if (timeout == &stream->job_idle_ns)
         stream->job_active_ns = now;
     else if (timeout == &stream->job_send_ns)

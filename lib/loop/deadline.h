@@ -47,7 +47,7 @@ void deadline_clear(struct job_loop *loop, struct deadline *deadline);
 /* It does not pass any more, but may be left where it is, for less. For what is set again, or closed by deadline_clear() some time. */
 void deadline_rest(struct job_loop *loop, struct deadline *deadline);
 
-/* When to look next: no later than the first; mostly just then. UINT64_MAX: none is set. */
+/* When to look next: no later than the first; mostly just then. TIME_NEVER: none is set. */
 uint64_t deadlines_next_ns(struct job_loop *loop);
 
 /* A round: those that have passed, at most TURN_TIMERS_MAX. */

@@ -211,7 +211,7 @@ int job_loop_run(struct job_loop *loop)
         else if (loop_take_stop(loop))
             result = 1;
         else if (loop->alive > 0 || loop->tasks_out > 0 || loop_has_mail(loop))
-            result = loop_turn(loop, UINT64_MAX);
+            result = loop_turn(loop, TIME_NEVER);
         else
             break;
     }
@@ -327,9 +327,7 @@ int job_loop_close(struct job_loop **loop_pointer, uint64_t deadline_ns)
     int err = enter(loop, &before);
     if (err < 0)
         return err;
-    uint64_t limit = deadline_ns ? deadline_ns : close_deadline_default_ns;
-    uint64_t now = loop->root->now_ns();
-    int drained = drain(loop, limit > UINT64_MAX - now ? UINT64_MAX : now + limit);
+    int drained = drain(loop, time_after(loop->root->now_ns(), deadline_ns ? deadline_ns : close_deadline_default_ns));
     struct root *root = loop->root;
     err = dispose(loop, drained);
     leave(loop, &before);

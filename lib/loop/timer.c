@@ -15,11 +15,6 @@ static struct deadline *deadline_of(struct job_timer *timer)
     return (struct deadline *)timer->job_deadline;
 }
 
-static uint64_t after(uint64_t from_ns, uint64_t timeout_ns)
-{
-    return timeout_ns > UINT64_MAX - from_ns ? UINT64_MAX : from_ns + timeout_ns;
-}
-
 static void arm(struct job_timer *timer, uint64_t at_ns)
 {
     deadline_set_within(timer->handle.job_loop, deadline_of(timer), at_ns, timer->job_slack_ns);
@@ -32,7 +27,7 @@ static void arm_next(struct job_timer *timer, uint64_t now_ns)
     assert(now_ns >= timer->job_tick_ns);
     timer->job_missed = (now_ns - timer->job_tick_ns) / timer->job_interval_ns;
     uint64_t last = timer->job_tick_ns + timer->job_missed * timer->job_interval_ns;   /* not later than now */
-    timer->job_tick_ns = after(last, timer->job_interval_ns);
+    timer->job_tick_ns = time_after(last, timer->job_interval_ns);
     arm(timer, timer->job_tick_ns);
 }
 
@@ -101,7 +96,7 @@ int job_timer_start_at(struct job_timer *timer, uint64_t due_ns)
 /* Not the loop's cached time: a timer armed at the end of a long callback would be early. */
 static uint64_t due_after(const struct job_timer *timer, uint64_t timeout_ns)
 {
-    return after(timer->handle.job_loop->root->now_ns(), timeout_ns);
+    return time_after(timer->handle.job_loop->root->now_ns(), timeout_ns);
 }
 
 int job_timer_start(struct job_timer *timer, uint64_t timeout_ns)

@@ -50,7 +50,7 @@ struct seen {
 struct job_watchdog {
     /* fixed after open */
     struct root *root;
-    uint64_t callback_limit_ns, task_limit_ns;   /* UINT64_MAX: not watched */
+    uint64_t callback_limit_ns, task_limit_ns;   /* TIME_NEVER: not watched */
     void (*held)(void *arg, const struct job_held *held);
     void *arg;
     pthread_t thread;
@@ -67,7 +67,7 @@ static uint64_t limit_of(const struct job_watchdog *watchdog, uint32_t kind)
 {
     if (kind == LINE_LOOP)
         return watchdog->callback_limit_ns;
-    return kind == LINE_POOL_THREAD ? watchdog->task_limit_ns : UINT64_MAX;
+    return kind == LINE_POOL_THREAD ? watchdog->task_limit_ns : TIME_NEVER;
 }
 
 static bool is_same(const struct call *a, const struct call *b)
@@ -173,14 +173,14 @@ static uint64_t judge(struct job_watchdog *watchdog, const struct stats_line *li
     return held;
 }
 
-/* Looks at all threads. Returns how long the next look may wait; UINT64_MAX: nobody runs. */
+/* Looks at all threads. Returns how long the next look may wait; TIME_NEVER: nobody runs. */
 static uint64_t look(struct job_watchdog *watchdog)
 {
-    uint64_t least = UINT64_MAX;
+    uint64_t least = TIME_NEVER;
     for (unsigned i = 0; i < STATS_THREADS_MAX; i++) {
         const struct stats_line *line = &watchdog->root->stats->lines[i];
         uint64_t limit = limit_of(watchdog, load_acquire(&line->kind));   /* pairs with store_release in line_claim */
-        if (limit == UINT64_MAX || load_relaxed(&line->wait) != JOB_WAIT_NONE)   /* behind S1, an exchange */
+        if (limit == TIME_NEVER || load_relaxed(&line->wait) != JOB_WAIT_NONE)   /* behind S1, an exchange */
             continue;
         uint64_t wait = judge(watchdog, line, &watchdog->seen[i], limit);
         least = wait < least ? wait : least;
@@ -198,9 +198,9 @@ static void sleep_until_somebody_runs(struct job_watchdog *watchdog)
 {
     atomic_u32 *word = &watchdog->root->watch;
     store_seq_cst(word, WATCH_ASLEEP);   /* pairs with cas_acq_rel in root_wake_watchdog */
-    while (!is_ending(watchdog) && look(watchdog) == UINT64_MAX &&
+    while (!is_ending(watchdog) && look(watchdog) == TIME_NEVER &&
            load_acquire(word) == WATCH_ASLEEP)   /* pairs with cas_acq_rel in root_wake_watchdog */
-        (void)sys_futex_wait(word, WATCH_ASLEEP, UINT64_MAX);
+        (void)sys_futex_wait(word, WATCH_ASLEEP, TIME_NEVER);
     store_relaxed(word, WATCH_AWAKE);    /* a hint to runners */
 }
 
@@ -211,7 +211,7 @@ static void *watchdog_main(void *arg)
     sys_thread_name("job/watchdog");
     while (!is_ending(watchdog)) {
         uint64_t wait = look(watchdog);
-        if (wait == UINT64_MAX) {
+        if (wait == TIME_NEVER) {
             sleep_until_somebody_runs(watchdog);
             wait = callback_limit < task_limit ? callback_limit : task_limit;
         }
@@ -272,7 +272,7 @@ int job_watchdog_open(struct job_runtime *runtime, struct job_watchdog **out,
         return -ENOMEM;
     watchdog->root = root;
     watchdog->callback_limit_ns = options->callback_limit_ns ? options->callback_limit_ns : callback_limit_default_ns;
-    watchdog->task_limit_ns = options->task_limit_ns ? options->task_limit_ns : UINT64_MAX;
+    watchdog->task_limit_ns = options->task_limit_ns ? options->task_limit_ns : TIME_NEVER;
     watchdog->held = options->held;
     watchdog->arg = options->arg;
     uint32_t off = WATCH_OFF;

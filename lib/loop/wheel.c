@@ -18,6 +18,7 @@
 #include "loop/wheel.h"
 
 #include "base/assert.h"
+#include "base/time.h"
 #include "loop/heap.h"
 
 enum { SCAN_MAX = LIMIT(16, 2) };   /* deadlines that are looked at to know when the next one comes; unmeasured */
@@ -64,7 +65,7 @@ static void forget_next(struct wheel *wheel, const struct deadline *deadline)
 
 void wheel_init(struct wheel *wheel, uint64_t now_ns)
 {
-    *wheel = (struct wheel){.tick = now_ns >> WHEEL_TICK_BITS, .next_ns = UINT64_MAX, .is_next_known = true};
+    *wheel = (struct wheel){.tick = now_ns >> WHEEL_TICK_BITS, .next_ns = TIME_NEVER, .is_next_known = true};
     list_init(&wheel->opening);
     for (unsigned level = 0; level < WHEEL_LEVELS; level++) {
         for (unsigned slot = 0; slot < WHEEL_SLOTS; slot++)
@@ -77,7 +78,7 @@ static uint64_t round_within(uint64_t at_ns, uint64_t slack_ns)
 {
     if (slack_ns == 0 || at_ns == 0)
         return at_ns;
-    uint64_t last = at_ns + slack_ns < at_ns ? UINT64_MAX : at_ns + slack_ns;
+    uint64_t last = time_after(at_ns, slack_ns);
     unsigned zeros = 63U - (unsigned)__builtin_clzll((at_ns - 1) ^ last);
     return last >> zeros << zeros;
 }
@@ -87,7 +88,7 @@ void wheel_set(struct wheel *wheel, struct deadline *deadline, uint64_t at_ns, u
     uint64_t at = round_within(at_ns, slack_ns);
     if (at <= wheel->after_ns)
         at = wheel->after_ns + 1;
-    if (at == UINT64_MAX)
+    if (at == TIME_NEVER)
         at--;   /* that means none */
     deadline->at_ns = at;
     deadline->order = wheel->order++;
@@ -116,7 +117,7 @@ static void sort_anew(struct wheel *wheel, struct deadline *deadline)
     if (deadline->at_ns == deadline->key_ns)
         return;
     take_out(wheel, deadline);
-    deadline->key_ns = deadline->at_ns ? deadline->at_ns : UINT64_MAX;
+    deadline->key_ns = deadline->at_ns ? deadline->at_ns : TIME_NEVER;
     if (deadline->at_ns > 0)
         insert(wheel, deadline);
 }
@@ -142,10 +143,10 @@ static struct list *first_bucket(struct wheel *wheel, uint64_t *begin_tick)
 }
 
 /* The least deadline of a bucket; when there are too many to look at, the time at which it begins. Those that have become later are sorted
- * anew, most of them into a later bucket, which cannot make another one the least; if none is left the answer is UINT64_MAX. */
+ * anew, most of them into a later bucket, which cannot make another one the least; if none is left the answer is TIME_NEVER. */
 static uint64_t least_in(struct wheel *wheel, struct list *bucket, uint64_t begin_ns, unsigned *looks)
 {
-    uint64_t least = UINT64_MAX;
+    uint64_t least = TIME_NEVER;
     struct list *next;
     for (struct list *node = bucket->next; node != bucket; node = next) {
         struct deadline *deadline = deadline_at(node);
@@ -156,7 +157,7 @@ static uint64_t least_in(struct wheel *wheel, struct list *bucket, uint64_t begi
         if (deadline->key_ns < least)
             least = deadline->key_ns;
     }
-    return list_is_empty(bucket) ? UINT64_MAX : least;
+    return list_is_empty(bucket) ? TIME_NEVER : least;
 }
 
 static uint64_t find_next(struct wheel *wheel)
@@ -169,10 +170,10 @@ static uint64_t find_next(struct wheel *wheel)
     while ((bucket = first_bucket(wheel, &begin))) {
         uint64_t begin_ns = begin << WHEEL_TICK_BITS;
         uint64_t least = looks > 0 ? least_in(wheel, bucket, begin_ns, &looks) : begin_ns;
-        if (least != UINT64_MAX)
+        if (least != TIME_NEVER)
             return least;
     }
-    return UINT64_MAX;
+    return TIME_NEVER;
 }
 
 uint64_t wheel_next_ns(struct wheel *wheel)
@@ -180,7 +181,7 @@ uint64_t wheel_next_ns(struct wheel *wheel)
     if (!list_is_empty(&wheel->opening))
         return 0;
     if (!wheel->is_next_known) {
-        wheel->next_ns = UINT64_MAX;   /* what is sorted anew meanwhile does not say anything yet */
+        wheel->next_ns = TIME_NEVER;   /* what is sorted anew meanwhile does not say anything yet */
         wheel->next_ns = find_next(wheel);
         wheel->is_next_known = true;
     }

@@ -41,7 +41,7 @@ static inline void wheel_rest(struct wheel *wheel, struct deadline *deadline)
     deadline->at_ns = 0;
 }
 
-/* When to look next: no later than the next deadline; mostly just then. UINT64_MAX: none is set. */
+/* When to look next: no later than the next deadline; mostly just then. TIME_NEVER: none is set. */
 uint64_t wheel_next_ns(struct wheel *wheel);
 
 /* Goes on to this time. False: there was too much to sort; nothing may be taken yet, and more calls are needed. */

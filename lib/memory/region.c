@@ -232,10 +232,9 @@ static int sleep_until(struct root *root, struct sleeper *sleeper, uint64_t dead
                        unsigned stop_count)
 {
     while (!load_acquire(&sleeper->is_woken)) {   /* pairs with store_release in wake_sleeper */
-        uint64_t now = deadline_ns == UINT64_MAX ? 0 : root->now_ns();
-        if (now >= deadline_ns)
+        uint64_t left = deadline_ns == TIME_NEVER ? TIME_NEVER : time_left(deadline_ns, root->now_ns());
+        if (left == 0)
             return -ETIMEDOUT;
-        uint64_t left = deadline_ns == UINT64_MAX ? UINT64_MAX : deadline_ns - now;
         int err = sys_futex_wait_stoppable(&sleeper->is_woken, 0, false, stops, stop_count, left);
         if (err == -ECANCELED)
             return err;   /* for whatever else it ends, the word is looked at */
@@ -253,7 +252,7 @@ static int wait_here(struct region *region, const void *cell, size_t width, uint
     if ((err != -ETIMEDOUT && err != -ECANCELED) || waitlist_leave(&region->waitlist, &sleeper.node))
         return err;
     JOB_MARK(waitlist_notified_at_the_deadline);
-    (void)sleep_until(region->root, &sleeper, UINT64_MAX, NULL, 0);   /* it is counted as woken, and its stack is written into */
+    (void)sleep_until(region->root, &sleeper, TIME_NEVER, NULL, 0);   /* it is counted as woken, and its stack is written into */
     return 0;
 }
 
@@ -262,9 +261,8 @@ static int wait_shared(struct region *region, void *cell, uint64_t expected, uin
                        const struct sys_stop *stops, unsigned stop_count)
 {
     for (;;) {
-        uint64_t now = deadline_ns == UINT64_MAX ? 0 : region->root->now_ns();
-        uint64_t left = deadline_ns == UINT64_MAX ? UINT64_MAX : deadline_ns - now;
-        if (now >= deadline_ns)
+        uint64_t left = deadline_ns == TIME_NEVER ? TIME_NEVER : time_left(deadline_ns, region->root->now_ns());
+        if (left == 0)
             return -ETIMEDOUT;
         int err = sys_futex_wait_stoppable(cell, (uint32_t)expected, true, stops, stop_count, left);
         if (err != -EINTR && err != -ETIMEDOUT)
@@ -288,7 +286,7 @@ static int region_wait(struct job_region *base, size_t offset, size_t width, uin
     if (me->loop)
         return -EDEADLK;
     uint64_t now = region->root->now_ns();
-    uint64_t deadline_ns = timeout_ns < 0 ? UINT64_MAX : now + (uint64_t)timeout_ns;
+    uint64_t deadline_ns = timeout_ns < 0 ? TIME_NEVER : now + (uint64_t)timeout_ns;
     if (me->line)
         line_wait(me->line, JOB_WAIT_REGION, now);
     struct sys_stop stops[SYS_STOPS_MAX];

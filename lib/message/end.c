@@ -248,13 +248,9 @@ static int wait_woken(struct root *root, struct blocked *blocked, uint64_t deadl
                       unsigned stop_count)
 {
     while (!load_acquire(&blocked->is_woken)) {   /* pairs with store_release in wake_blocked */
-        uint64_t left = UINT64_MAX;
-        if (deadline_ns != UINT64_MAX) {
-            uint64_t now = root->now_ns();
-            if (now >= deadline_ns)
-                return -ETIMEDOUT;
-            left = deadline_ns - now;
-        }
+        uint64_t left = deadline_ns == TIME_NEVER ? TIME_NEVER : time_left(deadline_ns, root->now_ns());
+        if (left == 0)
+            return -ETIMEDOUT;
         int err = sys_futex_wait_stoppable(&blocked->is_woken, 0, false, stops, stop_count, left);
         if (err == -ECANCELED)
             return err;   /* for whatever else it ends, the word is looked at */
@@ -281,7 +277,7 @@ static int sleep_for_message(struct job_end *end, uint64_t deadline_ns)
         return 0;
     if (inbox_disarm(inbox, &blocked.sleeper))
         return err;
-    (void)wait_woken(end->root, &blocked, UINT64_MAX, NULL, 0);   /* it is on its way, and writes into our stack */
+    (void)wait_woken(end->root, &blocked, TIME_NEVER, NULL, 0);   /* it is on its way, and writes into our stack */
     return 0;
 }
 
@@ -292,7 +288,7 @@ int job_end_receive(struct job_end *end, struct job_message **out, int64_t timeo
     if (root_is_forked(end->root))
         return -EPERM;
     struct job_message *message;
-    uint64_t deadline_ns = timeout_ns < 0 ? UINT64_MAX : end->root->now_ns() + (uint64_t)timeout_ns;
+    uint64_t deadline_ns = timeout_ns < 0 ? TIME_NEVER : end->root->now_ns() + (uint64_t)timeout_ns;
     int err;
     while ((err = end_next(end, SIZE_MAX, &message)) == -EAGAIN) {
         end_flush(end);

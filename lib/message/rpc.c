@@ -119,12 +119,11 @@ static void look(struct deadline *deadline)
 void rpc_watch(struct rpc *rpc)
 {
     const struct list *node = list_first(&rpc->young);
-    if (!node || rpc->look.at_ns != 0 || rpc->overdue_ns == UINT64_MAX)
+    if (!node || rpc->look.at_ns != 0)
         return;
-    uint64_t since_ns = call_of(node)->job_since_ns;
-    if (rpc->overdue_ns >= UINT64_MAX - since_ns)
-        return;   /* no clock says that much */
-    deadline_set_within(rpc_loop(rpc), &rpc->look, since_ns + rpc->overdue_ns, rpc->overdue_ns / 4);
+    uint64_t at_ns = time_after(call_of(node)->job_since_ns, rpc->overdue_ns);
+    if (at_ns != TIME_NEVER)
+        deadline_set_within(rpc_loop(rpc), &rpc->look, at_ns, rpc->overdue_ns / 4);
 }
 
 static void on_message(struct job_port *port, struct job_message *message)

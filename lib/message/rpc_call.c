@@ -80,10 +80,8 @@ static void begin(struct rpc *rpc, struct job_rpc_call *call, uint64_t timeout_n
     list_init(node_of(call));
     list_push_back(&rpc->young, node_of(call));
     *deadline_of(call) = (struct deadline){.passed = is_late};
-    if (timeout_ns > 0) {
-        uint64_t now = loop->root->now_ns();
-        deadline_set(loop, deadline_of(call), timeout_ns < UINT64_MAX - now ? now + timeout_ns : UINT64_MAX - 1);
-    }
+    if (timeout_ns > 0)
+        deadline_set(loop, deadline_of(call), time_after(loop->root->now_ns(), timeout_ns));
     rpc->stats.calls++;
     rpc->stats.open++;
     rpc_show(rpc);

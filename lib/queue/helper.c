@@ -97,11 +97,11 @@ static void run_mails(struct helper *helper)
     }
 }
 
-/* Runs what is due; returns the time of the next, UINT64_MAX: none. */
+/* Runs what is due; returns the time of the next, TIME_NEVER: none. */
 static uint64_t run_due(struct helper *helper)
 {
     struct list due;
-    uint64_t now = helper->root->now_ns(), next = UINT64_MAX;
+    uint64_t now = helper->root->now_ns(), next = TIME_NEVER;
     list_init(&due);
     for (struct list *node = helper->waiting.next, *after; node != &helper->waiting; node = after) {
         struct helper_job *job = container_of(node, struct helper_job, node);
@@ -130,7 +130,7 @@ static void helper_sleep(struct helper *helper, uint64_t until_ns)
     if (!mailbox_sleep(&helper->mailbox))
         return;
     uint64_t now = helper->root->now_ns();
-    uint64_t timeout = until_ns == UINT64_MAX ? UINT64_MAX : until_ns > now ? until_ns - now : 0;
+    uint64_t timeout = time_left(until_ns, now);
     struct stats_line *line = self()->line;
     if (line)
         line_wait(line, JOB_WAIT_COMMIT, now);
@@ -223,6 +223,6 @@ void helper_forget(struct helper *helper, struct helper_job *job)
     helper_job_init(&forget.job, helper, forget_run);
     helper_post(helper, &forget.job);          /* behind the job, if that is posted */
     while (load_acquire(&forget.is_done) == 0) /* pairs with store_release in forget_run */
-        (void)sys_futex_wait(&forget.is_done, 0, UINT64_MAX);
+        (void)sys_futex_wait(&forget.is_done, 0, TIME_NEVER);
     annotate_take(&forget.is_done);
 }

@@ -158,5 +158,5 @@ bool park_cancel(struct park *park)
 void park_sleep(struct park *park)
 {
     while (!try_token(park))                                       /* K4 */
-        (void)sys_futex_wait(&park->tokens, 0, UINT64_MAX);        /* spurious, interrupted: look again */
+        (void)sys_futex_wait(&park->tokens, 0, TIME_NEVER);        /* spurious, interrupted: look again */
 }

@@ -63,7 +63,7 @@ void inline_wait(struct job_pool *pool)
 {
     uint32_t active = fetch_or_acq_rel(&pool->inline_active, CLOSER) | CLOSER;   /* pairs with fetch_sub_acq_rel in run_one */
     while (active != CLOSER) {
-        (void)sys_futex_wait(&pool->inline_active, active, UINT64_MAX);
+        (void)sys_futex_wait(&pool->inline_active, active, TIME_NEVER);
         active = load_acquire(&pool->inline_active);   /* pairs with fetch_sub_acq_rel in run_one */
     }
 }

@@ -261,8 +261,7 @@ static void await_end(struct job_worker *worker)
     struct deadline *deadline = deadline_of(worker);
     if (deadline->at_ns > 0 || worker->job_flags & WORKER_STUCK)   /* that is told once */
         return;
-    uint64_t now = record->root->now_ns(), limit = record->stop_timeout_ns;
-    deadline_set(loop_of(worker), deadline, limit > UINT64_MAX - now ? UINT64_MAX : now + limit);
+    deadline_set(loop_of(worker), deadline, time_after(record->root->now_ns(), record->stop_timeout_ns));
 }
 
 static void stopped_by_another(struct job_mail *mail)
