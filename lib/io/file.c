@@ -103,7 +103,7 @@ int job_file_open(struct job_loop *loop, struct job_file *file, const struct job
         return err;
     struct job_file_op *op = &file->job_open;
     file->job_opened = opened;
-    err = file_op_begin(op, &file->handle, CALL_OPEN, open_ended);
+    err = file_op_begin(op, &file->handle, FILE_CALL_OPEN, open_ended);
     assert(err == 0);   /* the handle has just been opened */
     op->job_flags = (uint32_t)options->flags;
     op->job_mode = options->mode;

@@ -574,12 +574,15 @@ static int try_open(struct job_file_op *op)
 }
 
 static int (*const calls[FILE_CALLS])(struct job_file_op *op) = {
-    [CALL_OPEN] = call_open,         [CALL_READ] = call_read,       [CALL_WRITE] = call_write,
-    [CALL_SYNC] = call_sync,         [CALL_TRUNCATE] = call_truncate, [CALL_ALLOCATE] = call_allocate,
-    [CALL_ADVISE] = call_advise,     [CALL_LOAD] = call_load,       [CALL_STORE] = call_store,
-    [CALL_LIST] = call_list,         [CALL_STAT] = call_stat,       [CALL_RENAME] = call_rename,
-    [CALL_LINK] = call_link,         [CALL_SYMLINK] = call_symlink, [CALL_UNLINK] = call_unlink,
-    [CALL_MKDIR] = call_mkdir,       [CALL_WATCH] = call_watch,
+    [FILE_CALL_OPEN] = call_open,               [FILE_CALL_READ] = call_read,
+    [FILE_CALL_WRITE] = call_write,             [FILE_CALL_SYNC] = call_sync,
+    [FILE_CALL_TRUNCATE] = call_truncate,       [FILE_CALL_ALLOCATE] = call_allocate,
+    [FILE_CALL_ADVISE] = call_advise,           [FILE_CALL_LOAD] = call_load,
+    [FILE_CALL_STORE] = call_store,             [FILE_CALL_LIST] = call_list,
+    [FILE_CALL_STAT] = call_stat,               [FILE_CALL_RENAME] = call_rename,
+    [FILE_CALL_LINK] = call_link,               [FILE_CALL_SYMLINK] = call_symlink,
+    [FILE_CALL_UNLINK] = call_unlink,           [FILE_CALL_MKDIR] = call_mkdir,
+    [FILE_CALL_WATCH] = call_watch,
 };
 
 int file_call_run(struct job_file_op *op)
@@ -589,8 +592,8 @@ int file_call_run(struct job_file_op *op)
 
 int file_call_try(struct job_file_op *op)
 {
-    if (op->job_call == CALL_LOAD)
+    if (op->job_call == FILE_CALL_LOAD)
         return try_load(op);
-    bool may_try = op->job_call == CALL_OPEN && (op->job_flags & (O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY))) == 0;
-    return may_try ? try_open(op) : -EAGAIN;
+    bool writes = (op->job_flags & (O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY))) != 0;
+    return op->job_call == FILE_CALL_OPEN && !writes ? try_open(op) : -EAGAIN;
 }

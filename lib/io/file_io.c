@@ -53,7 +53,7 @@ int job_file_read(struct job_file *file, struct job_file_op *op, struct job_buf 
         (void)job_buf_room(*buf, &room);
     if (room < len)
         return -EINVAL;
-    int err = begin(file, op, CALL_READ, done);
+    int err = begin(file, op, FILE_CALL_READ, done);
     if (err < 0)
         return err;
     op->job_len = len;
@@ -100,7 +100,7 @@ int file_write(struct job_file *file, struct job_file_op *op, struct job_buf **b
     bool is_offset = offset != JOB_FILE_APPEND && offset != JOB_FILE_CURRENT;
     if (is_offset && offset > INT64_MAX - len)
         return -EINVAL;
-    int err = begin(file, op, CALL_WRITE, done);
+    int err = begin(file, op, FILE_CALL_WRITE, done);
     if (err < 0)
         return err;
     op->job_len = len;
@@ -123,7 +123,7 @@ int job_file_write(struct job_file *file, struct job_file_op *op, struct job_buf
 
 int job_file_sync(struct job_file *file, struct job_file_op *op, bool is_data_only, job_file_done_fn *done)
 {
-    int err = begin(file, op, CALL_SYNC, done);
+    int err = begin(file, op, FILE_CALL_SYNC, done);
     if (err < 0)
         return err;
     op->job_flags = is_data_only;
@@ -135,7 +135,7 @@ int job_file_truncate(struct job_file *file, struct job_file_op *op, uint64_t le
 {
     if (len > INT64_MAX)
         return -EINVAL;
-    int err = begin(file, op, CALL_TRUNCATE, done);
+    int err = begin(file, op, FILE_CALL_TRUNCATE, done);
     if (err < 0)
         return err;
     op->job_len = len;
@@ -159,11 +159,11 @@ static int with_range(struct job_file *file, struct job_file_op *op, enum file_c
 int job_file_allocate(struct job_file *file, struct job_file_op *op, int mode, uint64_t offset, uint64_t len,
                       job_file_done_fn *done)
 {
-    return with_range(file, op, CALL_ALLOCATE, mode, offset, len, done);
+    return with_range(file, op, FILE_CALL_ALLOCATE, mode, offset, len, done);
 }
 
 int job_file_advise(struct job_file *file, struct job_file_op *op, uint64_t offset, uint64_t len, int advice,
                     job_file_done_fn *done)
 {
-    return with_range(file, op, CALL_ADVISE, advice, offset, len, done);
+    return with_range(file, op, FILE_CALL_ADVISE, advice, offset, len, done);
 }

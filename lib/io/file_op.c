@@ -153,21 +153,21 @@ static int start_part(struct job_file_op *op)
     ring_op->completed = ring_completed;
     ring_op->fd = op->job_file->job_fd;
     switch ((enum file_call)op->job_call) {
-    case CALL_READ:
+    case FILE_CALL_READ:
         ring_op->kind = OP_READ_AT;
         ring_op->read.bytes = job_buf_room(op->job_buf, &room);   /* behind what has come */
         ring_op->read.len = (uint32_t)(op->job_len - done);
         ring_op->read.offset = op->job_offset + done;
         assert(room >= ring_op->read.len);
         break;
-    case CALL_WRITE:
+    case FILE_CALL_WRITE:
         ring_op->kind = OP_WRITE_AT;
         ring_op->write.vector = file_vector(op);
         ring_op->write.count = file_fill_vector(op, done, &room);
         ring_op->write.offset = op->job_offset + done;
         break;
     default:
-        assert(op->job_call == CALL_SYNC);
+        assert(op->job_call == FILE_CALL_SYNC);
         ring_op->kind = OP_SYNC;
         ring_op->sync.is_data_only = op->job_flags != 0;
     }
@@ -190,7 +190,7 @@ static bool is_to_go_on(struct job_file_op *op, int res)
 {
     if (res <= 0 || op->count >= op->job_len || !is_wanted(op))
         return false;
-    return op->job_call == CALL_WRITE || !(op->job_file->job_flags & FILE_DIRECT);
+    return op->job_call == FILE_CALL_WRITE || !(op->job_file->job_flags & FILE_DIRECT);
 }
 
 static void ring_completed(struct op *ring_op, const struct completion *completion)
@@ -200,7 +200,7 @@ static void ring_completed(struct op *ring_op, const struct completion *completi
     owner_pass(op->job_buf, BUF_OP, BUF_CODE);
     if (res > 0)
         op->count += (uint64_t)res;
-    if (res > 0 && op->job_call == CALL_READ)
+    if (res > 0 && op->job_call == FILE_CALL_READ)
         (void)job_buf_extend(op->job_buf, (size_t)res);   /* the kernel writes no more than it was asked for */
     if (is_to_go_on(op, res)) {
         res = start_part(op);
@@ -208,7 +208,7 @@ static void ring_completed(struct op *ring_op, const struct completion *completi
             return;
     }
     bool is_short = op->count < op->job_len;
-    if (res == 0 && is_short && op->job_call == CALL_WRITE)
+    if (res == 0 && is_short && op->job_call == FILE_CALL_WRITE)
         res = -EIO;         /* the kernel takes nothing and says no reason */
     else if (res > 0 && is_short && !is_wanted(op))
         res = -ECANCELED;   /* there may be more */

@@ -13,7 +13,7 @@ enum { LOAD_MAX = 1 << 30 };
 static int begin(struct job_handle *handle, struct job_file_op *op, enum file_call call, const struct job_path *first,
                  const struct job_path *second, job_file_done_fn *done)
 {
-    bool opens = call == CALL_LOAD || call == CALL_LIST;
+    bool opens = call == FILE_CALL_LOAD || call == FILE_CALL_LIST;
     if (!first || (!opens && (first->resolve || (second && second->resolve))))
         return -EINVAL;
     int err = file_op_begin(op, handle, call, done);
@@ -30,7 +30,7 @@ int job_path_load(struct job_handle *handle, struct job_file_op *op, const struc
 {
     if (limit > LOAD_MAX)
         return -EINVAL;
-    int err = begin(handle, op, CALL_LOAD, path, NULL, done);
+    int err = begin(handle, op, FILE_CALL_LOAD, path, NULL, done);
     if (err < 0)
         return err;
     op->job_len = limit;
@@ -56,7 +56,7 @@ int job_path_store(struct job_handle *handle, struct job_file_op *op, const stru
 {
     if (!buf || !*buf)
         return -EINVAL;
-    int err = begin(handle, op, CALL_STORE, path, NULL, done);
+    int err = begin(handle, op, FILE_CALL_STORE, path, NULL, done);
     if (err < 0)
         return err;
     op->job_mode = mode ? mode : 0666;
@@ -73,7 +73,7 @@ int job_path_store(struct job_handle *handle, struct job_file_op *op, const stru
 int job_path_list(struct job_handle *handle, struct job_file_op *op, const struct job_path *path,
                   job_file_done_fn *done)
 {
-    int err = begin(handle, op, CALL_LIST, path, NULL, done);
+    int err = begin(handle, op, FILE_CALL_LIST, path, NULL, done);
     return err < 0 ? err : file_op_call(op);
 }
 
@@ -115,7 +115,7 @@ int job_path_stat(struct job_handle *handle, struct job_file_op *op, const struc
 {
     if (!status)
         return -EINVAL;
-    int err = begin(handle, op, CALL_STAT, path, NULL, done);
+    int err = begin(handle, op, FILE_CALL_STAT, path, NULL, done);
     if (err < 0)
         return err;
     op->job_flags = (uint32_t)flags;
@@ -128,7 +128,7 @@ int job_path_rename(struct job_handle *handle, struct job_file_op *op, const str
 {
     if (!to)
         return -EINVAL;
-    int err = begin(handle, op, CALL_RENAME, from, to, done);
+    int err = begin(handle, op, FILE_CALL_RENAME, from, to, done);
     if (err < 0)
         return err;
     op->job_flags = flags;
@@ -140,7 +140,7 @@ int job_path_link(struct job_handle *handle, struct job_file_op *op, const struc
 {
     if (!to)
         return -EINVAL;
-    int err = begin(handle, op, CALL_LINK, from, to, done);
+    int err = begin(handle, op, FILE_CALL_LINK, from, to, done);
     return err < 0 ? err : file_op_call(op);
 }
 
@@ -149,7 +149,7 @@ int job_path_symlink(struct job_handle *handle, struct job_file_op *op, const ch
 {
     if (!target)
         return -EINVAL;
-    int err = begin(handle, op, CALL_SYMLINK, path, NULL, done);
+    int err = begin(handle, op, FILE_CALL_SYMLINK, path, NULL, done);
     if (err < 0)
         return err;
     op->job_result = (void *)(uintptr_t)target;
@@ -159,7 +159,7 @@ int job_path_symlink(struct job_handle *handle, struct job_file_op *op, const ch
 int job_path_unlink(struct job_handle *handle, struct job_file_op *op, const struct job_path *path, bool is_directory,
                     job_file_done_fn *done)
 {
-    int err = begin(handle, op, CALL_UNLINK, path, NULL, done);
+    int err = begin(handle, op, FILE_CALL_UNLINK, path, NULL, done);
     if (err < 0)
         return err;
     op->job_flags = is_directory ? AT_REMOVEDIR : 0;
@@ -169,7 +169,7 @@ int job_path_unlink(struct job_handle *handle, struct job_file_op *op, const str
 int job_path_mkdir(struct job_handle *handle, struct job_file_op *op, const struct job_path *path, unsigned mode,
                    job_file_done_fn *done)
 {
-    int err = begin(handle, op, CALL_MKDIR, path, NULL, done);
+    int err = begin(handle, op, FILE_CALL_MKDIR, path, NULL, done);
     if (err < 0)
         return err;
     op->job_mode = mode;

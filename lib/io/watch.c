@@ -295,7 +295,7 @@ int job_watch_add(struct job_watch *watch, struct job_watch_entry *entry, const 
     if (entry->job_state != ENTRY_IDLE)
         return -EBUSY;
     struct job_file_op *op = &entry->job_call;
-    int err = file_op_begin(op, &watch->handle, CALL_WATCH, add_ended);
+    int err = file_op_begin(op, &watch->handle, FILE_CALL_WATCH, add_ended);
     if (err < 0)
         return err;
     err = file_op_paths(op, path, NULL);

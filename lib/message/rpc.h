@@ -13,7 +13,7 @@
 #include "message/end.h"
 #include "stats/segment.h"
 
-enum call_state { CALL_IDLE, CALL_OPEN, CALL_ENDED };
+enum rpc_call_state { RPC_CALL_IDLE, RPC_CALL_OPEN, RPC_CALL_ENDED };
 
 /* The number of a call is its slot's, and how often that was used: so an answer that is late finds another number there. */
 struct rpc_slot {

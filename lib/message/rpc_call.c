@@ -34,7 +34,7 @@ static uint64_t number_of(const struct rpc *rpc, uint32_t slot)
 static void take_off(struct rpc *rpc, struct job_rpc_call *call)
 {
     struct rpc_slot *slot = &rpc->slots[call->job_slot];
-    assert(call->job_state == CALL_OPEN && slot->call == call);
+    assert(call->job_state == RPC_CALL_OPEN && slot->call == call);
     list_remove(node_of(call));
     deadline_clear(rpc_loop(rpc), deadline_of(call));
     slot->call = NULL;
@@ -52,7 +52,7 @@ static void take_off(struct rpc *rpc, struct job_rpc_call *call)
 /* The call is the user's again inside. */
 static void tell(struct rpc *rpc, struct job_rpc_call *call, int status, struct job_message *answer)
 {
-    call->job_state = CALL_IDLE;
+    call->job_state = RPC_CALL_IDLE;
     rpc_show(rpc);
     LOOP_CALL(rpc_loop(rpc), call->done, (call, status, answer));
 }
@@ -73,7 +73,7 @@ static void begin(struct rpc *rpc, struct job_rpc_call *call, uint64_t timeout_n
     struct rpc_slot *slot = &rpc->slots[rpc->first_free];
     call->job_rpc = rpc->handle;
     call->job_slot = rpc->first_free;
-    call->job_state = CALL_OPEN;
+    call->job_state = RPC_CALL_OPEN;
     call->job_since_ns = loop->now_ns;
     rpc->first_free = slot->next_free;
     slot->call = call;
@@ -96,7 +96,7 @@ int job_rpc_call(struct job_rpc *handle, struct job_rpc_call *call, const struct
         return err;
     if (!call || !call->done)
         return -EINVAL;
-    if (call->job_state != CALL_IDLE)
+    if (call->job_state != RPC_CALL_IDLE)
         return -EBUSY;
     struct rpc *rpc = rpc_of(handle);
     if (rpc->first_free == no_slot) {
@@ -134,7 +134,7 @@ static void end_later(struct rpc *rpc, struct job_rpc_call *call)
 {
     take_off(rpc, call);
     rpc->stats.canceled++;
-    call->job_state = CALL_ENDED;
+    call->job_state = RPC_CALL_ENDED;
     list_push_back(&rpc->ended, node_of(call));
     rpc_show(rpc);
     rpc_owe_mail(rpc);
@@ -142,7 +142,7 @@ static void end_later(struct rpc *rpc, struct job_rpc_call *call)
 
 void job_rpc_cancel(struct job_rpc_call *call)
 {
-    if (call && call->job_state == CALL_OPEN && handle_is_here(&call->job_rpc->handle, "job_rpc_cancel"))
+    if (call && call->job_state == RPC_CALL_OPEN && handle_is_here(&call->job_rpc->handle, "job_rpc_cancel"))
         end_later(rpc_of(call->job_rpc), call);
 }
 
