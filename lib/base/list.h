@@ -20,6 +20,14 @@ static inline bool list_is_empty(const struct list *list)
     return list->next == list;
 }
 
+/* `node` is each in turn; the body leaves it where it is. */
+#define list_each(node, head) for (struct list *node = (head)->next; node != (head); node = node->next)
+
+/* The same, but `node` may go, and its memory with it; the one behind it may not. */
+#define list_each_safe(node, head)                                                                                     \
+    for (struct list *node = (head)->next, *node##_next;                                                               \
+         node != (head) && (node##_next = node->next, true); node = node##_next)
+
 static inline void list_push_back(struct list *head, struct list *node)
 {
     assert(list_is_empty(node));
@@ -52,6 +60,14 @@ static inline struct list *list_pop_front(struct list *head)
     if (node)
         list_remove(node);
     return node;
+}
+
+static inline unsigned list_count(const struct list *head)
+{
+    unsigned count = 0;
+    list_each(node, head)
+        count++;
+    return count;
 }
 
 /* Moves all of `from` to the end of `to`; `from` is empty afterwards. */

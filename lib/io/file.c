@@ -25,7 +25,7 @@ static struct list *flows_of(struct job_file *file)
 static bool file_cancel(struct job_handle *handle)
 {
     struct job_file *file = job_container_of(handle, struct job_file, handle);
-    for (struct list *node = ops_of(file)->next; node != ops_of(file); node = node->next)
+    list_each(node, ops_of(file))
         (void)job_file_cancel(job_container_of(node, struct job_file_op, job_node));   /* unlinks nothing: ends come from a turn */
     return !list_is_empty(ops_of(file));
 }
@@ -34,7 +34,7 @@ static void file_closing(struct job_handle *handle)
 {
     struct job_file *file = job_container_of(handle, struct job_file, handle);
     (void)file_cancel(handle);
-    for (struct list *node = flows_of(file)->next; node != flows_of(file); node = node->next) {
+    list_each(node, flows_of(file)) {
         struct file_flow *flow = container_of(node, struct file_flow, node);
         flow->file_closes(flow);   /* unlinks nothing either */
     }

@@ -36,11 +36,9 @@ static void forget(struct root *root, struct orphan *orphan)
 void orphans_reap(struct root *root)
 {
     struct job_process_exit exit;
-    struct list *next;
     (void)pthread_mutex_lock(&root->orphans_lock);
-    for (struct list *node = root->orphans.next; node != &root->orphans; node = next) {
+    list_each_safe(node, &root->orphans) {
         struct orphan *orphan = container_of(node, struct orphan, node);
-        next = node->next;
         if (process_reap(orphan->pidfd, &exit) != 0)
             forget(root, orphan);
     }

@@ -117,7 +117,7 @@ void job_place_abandon(struct job_place *place)
 
 void stream_places_empty(struct job_stream *stream)
 {
-    for (struct list *node = places_of(stream)->next; node != places_of(stream); node = node->next) {
+    list_each(node, places_of(stream)) {
         struct job_buf *behind = job_buf_take(&place_of(node)->job_behind);
         owner_pass(behind, BUF_QUEUE, BUF_CODE);
         job_buf_free(&behind);

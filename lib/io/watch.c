@@ -74,7 +74,7 @@ static struct list *bucket_of(const struct job_watch *watch, int32_t id)
 static struct job_watch_entry *find(const struct job_watch *watch, int32_t id)
 {
     struct list *bucket = bucket_of(watch, id);
-    for (struct list *node = bucket->next; node != bucket; node = node->next) {
+    list_each(node, bucket) {
         if (entry_at(node)->job_id == id)
             return entry_at(node);
     }

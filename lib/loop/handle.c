@@ -199,28 +199,19 @@ bool job_handle_has_ref(const struct job_handle *handle)
     return handle && handle_is_open(handle) && handle_is_referenced(handle);
 }
 
-static unsigned count_tasks(const struct job_handle *handle)
-{
-    unsigned count = 0;
-    const struct list *tasks = (const struct list *)handle->job_tasks;
-    for (const struct list *node = tasks->next; node != tasks; node = node->next)
-        count++;
-    return count;
-}
-
 size_t job_loop_handles(struct job_loop *loop, void (*each)(void *arg, const struct job_handle_info *info), void *arg)
 {
     size_t alive = 0;
     if (!loop || loop_check_thread(loop) < 0)
         return 0;
-    for (struct list *node = loop->handles.next; node != &loop->handles; node = node->next) {
+    list_each(node, &loop->handles) {
         struct job_handle *handle = (struct job_handle *)((char *)node - offsetof(struct job_handle, job_node));
         struct job_handle_info info = {
             .handle = handle,
             .kind = ((const struct handle_kind *)handle->job_kind)->name,
             .keeps_alive = counts_as_alive(handle),
             .is_closing = !handle_is_open(handle),
-            .tasks = count_tasks(handle),
+            .tasks = list_count((const struct list *)handle->job_tasks),
         };
         info.operations = handle->job_pending - info.tasks;
         alive += info.keeps_alive;

@@ -76,26 +76,27 @@ static struct job_task *task_at(struct list *node)
 
 static void tell_handle(struct job_loop *loop, struct job_handle *handle)
 {
-    struct list *tasks = (struct list *)handle->job_tasks;
+    const struct list *tasks = (struct list *)handle->job_tasks;
     struct job_hung hung = {
         .what = ((const struct handle_kind *)handle->job_kind)->name, .handle = handle, .fd = -1,
-        .since_ns = loop->closing_ns,
+        .tasks = list_count(tasks), .since_ns = loop->closing_ns,
     };
-    for (const struct list *node = tasks->next; node != tasks; node = node->next)
-        hung.tasks++;
     hung.operations = handle->job_pending - hung.tasks;
     log_write(&loop->root->log, JOB_LOG_ERROR,
               "loop %s: a %s cannot be closed, for %.1f s: %u tasks and %u operations have not ended", loop->name, hung.what,
               seconds_since(loop, hung.since_ns), hung.tasks, hung.operations);
     tell(loop, &hung);
     unsigned told = 0;
-    for (struct list *node = tasks->next; node != tasks && told < HUNG_TASKS_MAX; node = node->next, told++)
+    list_each(node, tasks) {
+        if (told++ == HUNG_TASKS_MAX)
+            break;
         tell_task(loop, task_at(node));
+    }
 }
 
 void loop_tell_hung(struct job_loop *loop)
 {
-    for (struct list *node = loop->handles.next; node != &loop->handles; node = node->next)
+    list_each(node, &loop->handles)
         tell_handle(loop, (struct job_handle *)((char *)node - offsetof(struct job_handle, job_node)));
     loop->engine->type->each(loop->engine, tell_op, loop);
 }

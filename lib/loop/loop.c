@@ -269,7 +269,7 @@ static int drain(struct job_loop *loop, uint64_t deadline_ns)
 {
     loop->is_closing = true;
     loop->closing_ns = loop->root->now_ns();
-    for (struct list *node = loop->handles.next; node != &loop->handles; node = node->next)
+    list_each(node, &loop->handles)
         (void)handle_close(handle_of(node));   /* unlinks nothing: `closed` comes from a turn */
     end_waits(loop);
     unsigned late = 0;

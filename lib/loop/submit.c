@@ -96,10 +96,8 @@ static bool is_closed(const struct loop_lane *record)
 /* Records of pools that are closed go when nobody waits on them. */
 static void forget_closed(struct job_loop *loop)
 {
-    struct list *next;
-    for (struct list *node = loop->lanes.next; node != &loop->lanes; node = next) {
+    list_each_safe(node, &loop->lanes) {
         struct loop_lane *record = container_of(node, struct loop_lane, node);
-        next = node->next;
         if (is_closed(record) && !record->is_asked && list_is_empty(&record->waiting))
             lane_forget(record);
     }
@@ -107,7 +105,7 @@ static void forget_closed(struct job_loop *loop)
 
 static struct loop_lane *lane_of(struct job_loop *loop, struct job_pool *pool)
 {
-    for (struct list *node = loop->lanes.next; node != &loop->lanes; node = node->next) {
+    list_each(node, &loop->lanes) {
         struct loop_lane *record = container_of(node, struct loop_lane, node);
         if (record->pool == pool)
             return record;
@@ -201,7 +199,7 @@ void loop_watch_lanes(struct job_loop *loop)
         return;
     loop->has_watched_lanes = false;
     loop->watched_ns = loop->now_ns;
-    for (struct list *node = loop->lanes.next; node != &loop->lanes; node = node->next) {
+    list_each(node, &loop->lanes) {
         struct loop_lane *record = container_of(node, struct loop_lane, node);
         if (record->is_watched)
             look_at_lane(record, elapsed_ns);
@@ -214,7 +212,7 @@ void loop_leave_lanes(struct job_loop *loop)
     if (!loop->has_watched_lanes)
         return;
     loop->has_watched_lanes = false;
-    for (struct list *node = loop->lanes.next; node != &loop->lanes; node = node->next) {
+    list_each(node, &loop->lanes) {
         struct loop_lane *record = container_of(node, struct loop_lane, node);
         if (!record->is_watched)
             continue;
@@ -332,7 +330,7 @@ static void ask_for_room(struct loop_lane *record)
 /* The record that refused a task, unless it has gone with its pool since. */
 static struct loop_lane *find_record(struct job_loop *loop, const void *refused_by, const struct job_pool *pool)
 {
-    for (struct list *node = loop->lanes.next; node != &loop->lanes; node = node->next) {
+    list_each(node, &loop->lanes) {
         struct loop_lane *record = container_of(node, struct loop_lane, node);
         if (record == refused_by && record->pool == pool)
             return record;
@@ -371,11 +369,9 @@ int job_task_cancel(struct job_task *task)
 static void cancel_waits(struct job_handle *handle)
 {
     struct job_loop *loop = handle->job_loop;
-    for (struct list *at = loop->lanes.next; at != &loop->lanes; at = at->next) {
+    list_each(at, &loop->lanes) {
         struct loop_lane *record = container_of(at, struct loop_lane, node);
-        struct list *next;
-        for (struct list *node = record->waiting.next; node != &record->waiting; node = next) {
-            next = node->next;
+        list_each_safe(node, &record->waiting) {
             if (task_at(node)->job_handle != handle)
                 continue;
             list_remove(node);
@@ -387,7 +383,7 @@ static void cancel_waits(struct job_handle *handle)
 bool handle_cancel_queued(struct job_handle *handle)
 {
     struct list *tasks = (struct list *)handle->job_tasks;
-    for (struct list *node = tasks->next; node != tasks; node = node->next)
+    list_each(node, tasks)
         (void)task_cancel(task_at(node));   /* those that run go on; all come back through deliver_done() */
     return !list_is_empty(tasks);
 }

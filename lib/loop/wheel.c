@@ -147,10 +147,8 @@ static struct list *first_bucket(struct wheel *wheel, uint64_t *begin_tick)
 static uint64_t least_in(struct wheel *wheel, struct list *bucket, uint64_t begin_ns, unsigned *looks)
 {
     uint64_t least = TIME_NEVER;
-    struct list *next;
-    for (struct list *node = bucket->next; node != bucket; node = next) {
+    list_each_safe(node, bucket) {
         struct deadline *deadline = deadline_at(node);
-        next = node->next;
         if ((*looks)-- == 0)
             return begin_ns;
         sort_anew(wheel, deadline);

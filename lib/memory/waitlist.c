@@ -85,10 +85,10 @@ unsigned waitlist_notify(struct waitlist *list, const void *cell, unsigned count
         return 0;
     list_init(&taken);
     (void)pthread_mutex_lock(&list->lock);
-    struct list *next;
-    for (struct list *at = list->list.next; at != &list->list && woken < count; at = next) {
+    list_each_safe(at, &list->list) {
         struct wait_node *node = container_of(at, struct wait_node, node);
-        next = at->next;
+        if (woken == count)
+            break;
         if (node->cell != cell)
             continue;
         take_out(list, node);

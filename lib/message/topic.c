@@ -55,7 +55,7 @@ static void show_post(struct job_topic *topic, const struct job_topic_result *re
 /* Under the lock for names. */
 static struct job_topic *find(struct root *root, const char *name)
 {
-    for (struct list *node = root->topics.next; node != &root->topics; node = node->next) {
+    list_each(node, &root->topics) {
         struct job_topic *topic = container_of(node, struct job_topic, node);
         if (strcmp(topic->name, name) == 0)
             return topic;
@@ -178,12 +178,10 @@ void topic_leave(struct job_topic *topic, struct listener_queue *queue)
 static int push_to_all(struct job_topic *topic, struct job_news *news, const struct listener_queue *but,
                        struct posting *posting)
 {
-    struct list *next;
     if (topic->has_ended)
         return -EPIPE;
-    for (struct list *node = topic->listeners.next; node != &topic->listeners; node = next) {
+    list_each_safe(node, &topic->listeners) {
         struct listener_queue *queue = container_of(node, struct listener_queue, node);
-        next = node->next;
         if (queue == but || queue_push(queue, news, posting))
             continue;
         list_remove(node);

@@ -103,9 +103,8 @@ static uint64_t run_due(struct helper *helper)
     struct list due;
     uint64_t now = helper->root->now_ns(), next = TIME_NEVER;
     list_init(&due);
-    for (struct list *node = helper->waiting.next, *after; node != &helper->waiting; node = after) {
+    list_each_safe(node, &helper->waiting) {
         struct helper_job *job = container_of(node, struct helper_job, node);
-        after = node->next;
         if (job->due_ns > now) {
             next = job->due_ns < next ? job->due_ns : next;
             continue;

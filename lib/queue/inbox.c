@@ -107,10 +107,8 @@ static void wake_waiters(struct inbox *inbox)
     (void)pthread_mutex_lock(&inbox->lock);
     uint64_t used = load_seq_cst(inbox->used);   /* pairs with fetch_sub_seq_cst in inbox_release: W3 */
     bool is_closed = load_seq_cst(&inbox->head) == closed_mark;   /* pairs with exchange_seq_cst in inbox_close */
-    struct list *next;
-    for (struct list *node = inbox->waiters.next; node != &inbox->waiters; node = next) {
+    list_each_safe(node, &inbox->waiters) {
         struct inbox_waiter *waiter = container_of(node, struct inbox_waiter, node);
-        next = node->next;
         if (!is_closed && !has_room(inbox, used, waiter->bytes))
             continue;
         list_remove(node);

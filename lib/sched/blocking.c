@@ -148,10 +148,8 @@ int blocking_begin(struct job_pool *pool)
 /* Those that have gone: they are about to end, or have. Under the lock, by a thread of the pool. */
 static void join_gone(struct blocking *blocking, struct root *root)
 {
-    struct list *next;
-    for (struct list *node = blocking->threads.next; node != &blocking->threads; node = next) {
+    list_each_safe(node, &blocking->threads) {
         struct blocking_thread *thread = container_of(node, struct blocking_thread, node);
-        next = node->next;
         if (!thread->is_gone)
             continue;
         (void)pthread_join(thread->thread, NULL);

@@ -60,10 +60,8 @@ static void carrier_free(struct job_pool *pool, struct carrier *carrier)
 /* Under the lock, by a thread of the pool. */
 static void join_gone(struct job_pool *pool)
 {
-    struct list *next;
-    for (struct list *node = pool->carriers.all.next; node != &pool->carriers.all; node = next) {
+    list_each_safe(node, &pool->carriers.all) {
         struct carrier *carrier = container_of(node, struct carrier, node);
-        next = node->next;
         if (!carrier->is_gone)
             continue;
         list_remove(node);

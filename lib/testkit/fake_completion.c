@@ -121,10 +121,8 @@ void fake_post(struct fake_ring *ring)
         memset(&ring->cqes[ring->scribbled & ring->cq_mask], 0xC9, sizeof *ring->cqes);
     add_stale(ring);
     flush_backlog(ring);
-    struct list *next;
-    for (struct list *node = ring->held.next; node != &ring->held; node = next) {
+    list_each_safe(node, &ring->held) {
         struct fake_completion *completion = container_of(node, struct fake_completion, node);
-        next = node->next;
         if (!is_due(ring, completion)) {
             if (completion->request)
                 completion->request->blocked_at = ring->step;

@@ -94,7 +94,7 @@ static struct fake_ring *ring_of(int fd)
 {
     struct fake_ring *found = NULL;
     pthread_mutex_lock(&rings_mutex);
-    for (struct list *node = fake_world.rings.next; node != &fake_world.rings; node = node->next) {
+    list_each(node, &fake_world.rings) {
         struct fake_ring *ring = container_of(node, struct fake_ring, node);
         if (ring->fd == fd)
             found = ring;

@@ -112,7 +112,7 @@ static bool has_vector(const struct io_uring_sqe *sqe)
 
 static struct fake_request *find(struct fake_ring *ring, uint64_t key)
 {
-    for (struct list *node = ring->requests.next; node != &ring->requests; node = node->next) {
+    list_each(node, &ring->requests) {
         struct fake_request *request = container_of(node, struct fake_request, node);
         if (request->sqe.user_data == key)
             return request;
@@ -246,7 +246,7 @@ static unsigned entry_of(struct fake_ring *ring, unsigned count, int fd)
 size_t fake_poll_set(struct fake_ring *ring)
 {
     unsigned count = 0;
-    for (struct list *node = ring->requests.next; node != &ring->requests; node = node->next) {
+    list_each(node, &ring->requests) {
         struct fake_request *request = container_of(node, struct fake_request, node);
         if (request->has_ended)
             continue;
@@ -293,7 +293,7 @@ void fake_run(struct fake_ring *ring)
     size_t count = fake_poll_set(ring);
     if (poll(ring->polled, count, 0) < 0 && errno != EINTR)
         fake_die("poll: %s", strerror(errno));
-    for (struct list *node = ring->requests.next; node != &ring->requests; node = node->next) {
+    list_each(node, &ring->requests) {
         struct fake_request *request = container_of(node, struct fake_request, node);
         if (request->has_ended)
             continue;

@@ -100,7 +100,7 @@ uint64_t registry_running(struct worker_record *record)
 /* Under the lock; NULL: no such worker. */
 static struct worker_record *find(struct root *root, uint64_t id)
 {
-    for (struct list *node = root->workers.next; node != &root->workers; node = node->next) {
+    list_each(node, &root->workers) {
         struct worker_record *record = container_of(node, struct worker_record, node);
         if (record->id == id && record->loop)
             return record;
@@ -227,7 +227,7 @@ size_t job_worker_list(struct job_runtime *runtime, uint64_t *ids, size_t max)
     if (!root || root_is_forked(root))
         return 0;
     lock(root);
-    for (struct list *node = root->workers.next; node != &root->workers; node = node->next) {
+    list_each(node, &root->workers) {
         if (ids && count < max)
             ids[count] = container_of(node, struct worker_record, node)->id;
         count++;
