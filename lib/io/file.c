@@ -51,10 +51,7 @@ static void file_closed(struct job_handle *handle)
         (void)fetch_sub_relaxed(&handle->job_loop->root->fds, 1);   /* ledger: orders nothing */
         listeners_retry(handle->job_loop);
     }
-    if (file->job_on_closed)
-        LOOP_CALL(handle->job_loop, file->job_on_closed, (file));
-    else
-        handle_tell_closed(handle);
+    HANDLE_TELL_CLOSED(file, file->job_on_closed);
 }
 
 static const struct handle_kind file_kind = {

@@ -231,10 +231,7 @@ static void listener_closed(struct job_handle *handle)
         (void)sys_close(listener->job_spare_fd);
     (void)fetch_sub_relaxed(&handle->job_loop->root->fds, 1);   /* ledger: orders nothing */
     listeners_retry(handle->job_loop);
-    if (listener->job_on_closed)
-        LOOP_CALL(handle->job_loop, listener->job_on_closed, (listener));
-    else
-        handle_tell_closed(handle);
+    HANDLE_TELL_CLOSED(listener, listener->job_on_closed);
 }
 
 static const struct handle_kind listener_kind = {.name = "listener", .close = listener_closing, .closed = listener_closed};

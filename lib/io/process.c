@@ -219,10 +219,7 @@ static void process_closed(struct job_handle *handle)
     alloc_free(handle->job_loop->root, process->job_orphan);
     if (process->job_pidfd >= 0)
         close_pidfd(process);
-    if (process->job_on_closed)
-        LOOP_CALL(handle->job_loop, process->job_on_closed, (process));
-    else
-        handle_tell_closed(handle);
+    HANDLE_TELL_CLOSED(process, process->job_on_closed);
 }
 
 static const struct handle_kind process_kind = {.name = "process", .close = process_closing, .closed = process_closed};

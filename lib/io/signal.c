@@ -134,10 +134,7 @@ static void signal_closed(struct job_handle *base)
     (void)sys_close(handle->job_fd);
     (void)fetch_sub_relaxed(&base->job_loop->root->fds, 1);   /* ledger: orders nothing */
     listeners_retry(base->job_loop);
-    if (handle->job_on_closed)
-        LOOP_CALL(base->job_loop, handle->job_on_closed, (handle));
-    else
-        handle_tell_closed(base);
+    HANDLE_TELL_CLOSED(handle, handle->job_on_closed);
 }
 
 static const struct handle_kind signal_kind = {.name = "signal", .close = signal_closing, .closed = signal_closed};

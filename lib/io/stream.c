@@ -105,10 +105,7 @@ static void stream_closed(struct job_handle *handle)
     (void)fetch_sub_relaxed(&handle->job_loop->root->fds, 1);   /* ledger: orders nothing */
     listener_dismiss(stream);
     listeners_retry(handle->job_loop);
-    if (stream->job_events->closed)
-        LOOP_CALL(handle->job_loop, stream->job_events->closed, (stream));
-    else
-        handle_tell_closed(handle);
+    HANDLE_TELL_CLOSED(stream, stream->job_events->closed);
 }
 
 static bool stream_cancel_all(struct job_handle *handle)

@@ -218,10 +218,7 @@ static void watch_closed(struct job_handle *handle)
     (void)fetch_sub_relaxed(&handle->job_loop->root->fds, 1);   /* ledger: orders nothing */
     alloc_free(handle->job_loop->root, watch->job_reader);
     listeners_retry(handle->job_loop);
-    if (watch->job_on_closed)
-        LOOP_CALL(handle->job_loop, watch->job_on_closed, (watch));
-    else
-        handle_tell_closed(handle);
+    HANDLE_TELL_CLOSED(watch, watch->job_on_closed);
 }
 
 static const struct handle_kind watch_kind = {.name = "watch", .close = watch_closing, .closed = watch_closed};

@@ -35,7 +35,16 @@ void handle_abandon(struct job_handle *handle);
 /* Closes: false when it was closing already. Cancels its tasks and waits, then kind->close. */
 bool handle_close(struct job_handle *handle);
 
-/* For kinds whose close has named nothing to call: what job_handle_on_closed() has. The last touch of the handle. */
+/* The last touch of a handle: its memory is the user's then. `closed` is what the kind's close was told to call; NULL: nothing, and
+ * job_handle_on_closed() may have named something. */
+#define HANDLE_TELL_CLOSED(object, closed)                                                                             \
+    do {                                                                                                               \
+        if (closed)                                                                                                    \
+            LOOP_CALL((object)->handle.job_loop, closed, (object));                                                    \
+        else                                                                                                           \
+            handle_tell_closed(&(object)->handle);                                                                     \
+    } while (0)
+
 void handle_tell_closed(struct job_handle *handle);
 
 /* An operation or a task begins or ends; `closed` comes after the last one. */

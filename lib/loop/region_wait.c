@@ -81,10 +81,7 @@ static void waiter_close(struct job_handle *handle)
 static void waiter_closed(struct job_handle *handle)
 {
     struct job_region_waiter *waiter = container_of(handle, struct job_region_waiter, handle);
-    if (waiter->job_on_closed)
-        LOOP_CALL(handle->job_loop, waiter->job_on_closed, (waiter));
-    else
-        handle_tell_closed(handle);
+    HANDLE_TELL_CLOSED(waiter, waiter->job_on_closed);
 }
 
 static const struct handle_kind waiter_kind = {.name = "region waiter", .close = waiter_close, .closed = waiter_closed};

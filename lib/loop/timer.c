@@ -52,10 +52,7 @@ static void timer_closing(struct job_handle *handle)
 static void timer_closed(struct job_handle *handle)
 {
     struct job_timer *timer = container_of(handle, struct job_timer, handle);
-    if (timer->job_on_closed)
-        LOOP_CALL(handle->job_loop, timer->job_on_closed, (timer));
-    else
-        handle_tell_closed(handle);
+    HANDLE_TELL_CLOSED(timer, timer->job_on_closed);
 }
 
 static const struct handle_kind timer_kind = {.name = "timer", .close = timer_closing, .closed = timer_closed};

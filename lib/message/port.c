@@ -220,10 +220,7 @@ static void port_close(struct job_handle *handle)
 static void port_closed(struct job_handle *handle)
 {
     struct job_port *port = container_of(handle, struct job_port, handle);
-    if (port->job_events->closed)
-        LOOP_CALL(loop_of(port), port->job_events->closed, (port));
-    else
-        handle_tell_closed(handle);
+    HANDLE_TELL_CLOSED(port, port->job_events->closed);
 }
 
 static const struct handle_kind port_kind = {.name = "port", .close = port_close, .closed = port_closed};

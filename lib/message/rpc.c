@@ -175,10 +175,7 @@ static void rpc_closed(struct job_handle *handle)
     struct job_loop *loop = handle->job_loop;
     assert(rpc->stats.open == 0 && list_is_empty(&rpc->ended));
     deadline_clear(loop, &rpc->look);
-    if (public->job_events->closed)
-        LOOP_CALL(loop, public->job_events->closed, (public));   /* their memory is the user's: nothing of `public` is read below */
-    else
-        handle_tell_closed(handle);
+    HANDLE_TELL_CLOSED(public, public->job_events->closed);   /* their memory is the user's: nothing of `public` is read below */
     rpc_drop_held(rpc);
     stats_rpc_release(rpc->shown);
     alloc_free(loop->root, rpc);

@@ -232,10 +232,7 @@ static void subscriber_closed(struct job_handle *handle)
     struct job_subscriber *subscriber = container_of(handle, struct job_subscriber, handle);
     struct listener_queue *queue = queue_of(subscriber);
     struct job_loop *loop = handle->job_loop;
-    if (subscriber->job_events->closed)
-        LOOP_CALL(loop, subscriber->job_events->closed, (subscriber));   /* its memory is the user's: not read below */
-    else
-        handle_tell_closed(handle);
+    HANDLE_TELL_CLOSED(subscriber, subscriber->job_events->closed);   /* its memory is the user's: not read below */
     topic_release(queue->topic);
     queue_free(loop->root, queue);
 }

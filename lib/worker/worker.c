@@ -308,10 +308,8 @@ static void worker_closed(struct job_handle *handle)
     struct worker_record *record = record_of(worker);
     if (record)
         tell_left(worker, record);
-    else if (worker->job_events->closed)
-        LOOP_CALL(loop_of(worker), worker->job_events->closed, (worker));
     else
-        handle_tell_closed(handle);
+        HANDLE_TELL_CLOSED(worker, worker->job_events->closed);
 }
 
 static const struct handle_kind worker_kind = {.name = "worker", .close = worker_close, .closed = worker_closed};
