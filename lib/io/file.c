@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include "base/sys.h"
 #include "io/file.h"
 #include "io/flow.h"
 #include "io/listener.h"
@@ -46,10 +45,8 @@ static void file_closed(struct job_handle *handle)
     assert(list_is_empty(ops_of(file)));
     assert(list_is_empty(flows_of(file)));
     if (file->job_fd >= 0) {
-        (void)sys_close(file->job_fd);   /* whoever wants to know of late write errors asks by job_file_sync() */
-        file->job_fd = -1;               /* the number is another file's next */
-        (void)fetch_sub_relaxed(&handle->job_loop->root->fds, 1);   /* ledger: orders nothing */
-        listeners_retry(handle->job_loop);
+        descriptor_close(handle->job_loop, file->job_fd);   /* whoever wants to know of late write errors asks by job_file_sync() */
+        file->job_fd = -1;                                  /* the number is another file's next */
     }
     HANDLE_TELL_CLOSED(file, file->job_on_closed);
 }

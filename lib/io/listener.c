@@ -189,6 +189,14 @@ void listeners_retry(struct job_loop *loop)
         retry((struct job_listener *)((char *)node - offsetof(struct job_listener, job_node)));
 }
 
+void descriptor_close(struct job_loop *loop, int fd)
+{
+    if (fd >= 0)
+        (void)sys_close(fd);
+    (void)fetch_sub_relaxed(&loop->root->fds, 1);   /* ledger: orders nothing */
+    listeners_retry(loop);
+}
+
 void listener_admit(struct job_listener *listener, struct job_stream *stream)
 {
     stream->job_from = listener;
@@ -226,11 +234,9 @@ static void listener_closed(struct job_handle *handle)
     while ((node = list_pop_front(live_list(listener))))   /* they live on, and know nobody to tell */
         ((struct job_stream *)((char *)node - offsetof(struct job_stream, job_admitted)))->job_from = NULL;
     socket_path_remove(listener->job_fd, (struct socket_path *)listener->job_path);
-    (void)sys_close(listener->job_fd);
     if (listener->job_spare_fd >= 0)
         (void)sys_close(listener->job_spare_fd);
-    (void)fetch_sub_relaxed(&handle->job_loop->root->fds, 1);   /* ledger: orders nothing */
-    listeners_retry(handle->job_loop);
+    descriptor_close(handle->job_loop, listener->job_fd);
     HANDLE_TELL_CLOSED(listener, listener->job_on_closed);
 }
 

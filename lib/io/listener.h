@@ -1,11 +1,15 @@
-/* listener.h — what other handles tell listeners: a descriptor became free. */
+/* listener.h — what other handles tell listeners: a descriptor became free, a stream has come or gone. */
 #ifndef JOB_IO_LISTENER_H
 #define JOB_IO_LISTENER_H
 
 #include "job/stream.h"
 #include "loop/loop.h"
 
-/* Listeners of this loop that ran out of descriptors accept again. Called after each close of a descriptor. Loop thread. */
+/* Closes a descriptor of a handle, which no operation of the loop uses any more; a negative one lives elsewhere by now. It leaves the
+ * ledger, and listeners of this loop that ran out of descriptors accept again. Loop thread. */
+void descriptor_close(struct job_loop *loop, int fd);
+
+/* After a close that was not in the ledger. Loop thread. */
 void listeners_retry(struct job_loop *loop);
 
 /* A stream was accepted from a listener, or is closed: it counts there in between, as long as the listener lives. Loop thread. */

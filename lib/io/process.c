@@ -61,10 +61,8 @@ static void count_fd(const struct job_process *process, int more)
 
 static void close_pidfd(struct job_process *process)
 {
-    (void)sys_close(process->job_pidfd);
+    descriptor_close(loop_of(process), process->job_pidfd);
     process->job_pidfd = -1;
-    count_fd(process, -1);
-    listeners_retry(loop_of(process));
 }
 
 /* There is nothing more to wait for. */

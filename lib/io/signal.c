@@ -131,9 +131,7 @@ static void signal_closing(struct job_handle *base)
 static void signal_closed(struct job_handle *base)
 {
     struct job_signal *handle = job_container_of(base, struct job_signal, handle);
-    (void)sys_close(handle->job_fd);
-    (void)fetch_sub_relaxed(&base->job_loop->root->fds, 1);   /* ledger: orders nothing */
-    listeners_retry(base->job_loop);
+    descriptor_close(base->job_loop, handle->job_fd);
     HANDLE_TELL_CLOSED(handle, handle->job_on_closed);
 }
 

@@ -7,7 +7,6 @@
 
 #include <errno.h>
 
-#include "base/sys.h"
 #include "io/listener.h"
 #include "io/socket.h"
 
@@ -100,11 +99,8 @@ static void stream_closed(struct job_handle *handle)
     assert(!stream->job_waiting && !stream->job_open && !stream->job_exact);
     stream_notices_tell(stream, stream->job_error < 0 ? stream->job_error : -ECANCELED);
     stream_detach_forget(stream);
-    if (stream->job_fd >= 0)   /* else it lives elsewhere */
-        (void)sys_close(stream->job_fd);
-    (void)fetch_sub_relaxed(&handle->job_loop->root->fds, 1);   /* ledger: orders nothing */
+    descriptor_close(handle->job_loop, stream->job_fd);   /* unless it was detached */
     listener_dismiss(stream);
-    listeners_retry(handle->job_loop);
     HANDLE_TELL_CLOSED(stream, stream->job_events->closed);
 }
 

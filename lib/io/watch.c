@@ -214,10 +214,8 @@ static void watch_closed(struct job_handle *handle)
         while ((node = list_pop_front(&reader_of(watch)->entries[i])))
             entry_at(node)->job_state = ENTRY_IDLE;
     }
-    (void)sys_close(watch->job_fd);
-    (void)fetch_sub_relaxed(&handle->job_loop->root->fds, 1);   /* ledger: orders nothing */
     alloc_free(handle->job_loop->root, watch->job_reader);
-    listeners_retry(handle->job_loop);
+    descriptor_close(handle->job_loop, watch->job_fd);
     HANDLE_TELL_CLOSED(watch, watch->job_on_closed);
 }
 
