@@ -28,6 +28,7 @@
 #include "base/root.h"
 #include "base/self.h"
 #include "base/sys.h"
+#include "base/thread.h"
 #include "stats/line.h"
 #include "stats/stats.h"
 
@@ -217,20 +218,8 @@ static void *watchdog_main(void *arg)
         }
         (void)sys_futex_wait(&watchdog->is_ending, 0, wait);
     }
-    (void)fetch_sub_relaxed(&watchdog->root->threads, 1);   /* ledger: orders nothing */
+    thread_ends(watchdog->root);
     return NULL;
-}
-
-static int start_thread(struct job_watchdog *watchdog)
-{
-    sigset_t before;
-    (void)fetch_add_relaxed(&watchdog->root->threads, 1);   /* ledger: orders nothing */
-    sys_block_signals(&before);   /* the thread inherits it */
-    int err = -pthread_create(&watchdog->thread, NULL, watchdog_main, watchdog);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (err < 0)
-        (void)fetch_sub_relaxed(&watchdog->root->threads, 1);
-    return err;
 }
 
 static int take_signal(struct job_watchdog *watchdog, int signal)
@@ -282,7 +271,7 @@ int job_watchdog_open(struct job_runtime *runtime, struct job_watchdog **out,
     err = take_signal(watchdog, options->signal);
     if (err < 0)
         goto switch_off;
-    err = start_thread(watchdog);
+    err = thread_start(root, &watchdog->thread, NULL, watchdog_main, watchdog);
     if (err < 0)
         goto give_back;
     (void)fetch_add_relaxed(&root->users, 1);   /* ledger: orders nothing */

@@ -12,11 +12,11 @@
 #include "base/root.h"
 #include "base/self.h"
 #include "base/sys.h"
+#include "base/thread.h"
 #include "stats/line.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 
 enum helper_state { HELPER_NONE, HELPER_STARTING, HELPER_RUNNING, HELPER_FAILED };
 
@@ -153,7 +153,7 @@ static void *helper_main(void *arg)
     }
     line_release(helper->root, self()->line);
     *self() = (struct self){0};
-    (void)fetch_sub_relaxed(&helper->root->threads, 1); /* ledger: orders nothing */
+    thread_ends(helper->root);
     return NULL;
 }
 
@@ -162,16 +162,11 @@ static void helper_start(struct helper *helper)
     uint32_t none = HELPER_NONE;
     if (!cas_acq_rel(&helper->state, &none, HELPER_STARTING)) /* pairs with itself: one poster creates the thread */
         return;
-    sigset_t before;
-    (void)fetch_add_relaxed(&helper->root->threads, 1); /* ledger: orders nothing */
-    sys_block_signals(&before); /* the thread inherits it: signals are the loop's */
-    int err = -pthread_create(&helper->thread, NULL, helper_main, helper);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int err = thread_start(helper->root, &helper->thread, NULL, helper_main, helper);
     if (err == 0) {
         store_release(&helper->state, HELPER_RUNNING); /* pairs with load_acquire in helper_close and helper_forget */
         return;
     }
-    (void)fetch_sub_relaxed(&helper->root->threads, 1); /* ledger: orders nothing */
     log_write(&helper->root->log, JOB_LOG_WARNING,
               "no helper thread: %s; memory is committed where it is first touched", job_strerror(err));
     store_release(&helper->state, HELPER_FAILED); /* pairs with load_acquire in helper_forget */

@@ -27,6 +27,7 @@
 #include "base/alloc.h"
 #include "base/self.h"
 #include "base/sys.h"
+#include "base/thread.h"
 #include "memory/arena.h"
 #include "memory/cache.h"
 #include "sched/pool.h"
@@ -256,7 +257,7 @@ static void *blocking_main(void *arg)
     stats_part_release(root, pool->shown, thread->part);
     line_release(root, line);
     *self() = (struct self){0};
-    (void)fetch_sub_relaxed(&root->threads, 1);   /* ledger */
+    thread_ends(root);
     return NULL;
 }
 

@@ -3,16 +3,12 @@
  * queue/park.c argues why no work is left while all sleep; the order here is the one that it prescribes.
  */
 #include <errno.h>
-#include <sched.h>
-#include <signal.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/resource.h>
 #include <time.h>
 
 #include "base/bits.h"
 #include "base/self.h"
 #include "base/sys.h"
+#include "base/thread.h"
 #include "memory/arena.h"
 #include "memory/cache.h"
 #include "sched/pool.h"
@@ -176,12 +172,7 @@ static struct job_task *next_task(struct pool_thread *thread)
 void pool_thread_set_up(struct job_pool *pool, const char *name)
 {
     sys_thread_name(name);
-    if (pool->nice != 0) {
-        errno = 0;
-        int before = getpriority(PRIO_PROCESS, 0);   /* of this thread, on Linux */
-        if (setpriority(PRIO_PROCESS, 0, before + pool->nice) < 0)
-            log_write(&pool->root->log, JOB_LOG_WARNING, "pool %s: nice %d: %s", pool->name, pool->nice, job_strerror(errno));
-    }
+    thread_add_nice(pool->root, "pool", pool->name, pool->nice);
     if (feature_is_on(&pool->root->features, FEATURE_SLICES))
         sys_set_slice(POOL_SLICE_NS);
     root_let_watchdog_ask(pool->root);
@@ -257,38 +248,14 @@ void *carrier_main(void *arg)
     stats_part_release(pool->root, pool->shown, carrier->part);
     line_release(pool->root, carrier->line);
     *self() = (struct self){0};
-    (void)fetch_sub_relaxed(&pool->root->threads, 1);   /* ledger */
+    thread_ends(pool->root);
     return NULL;
-}
-
-static int set_affinity(struct job_pool *pool, pthread_attr_t *attributes)
-{
-    if (!pool->affinity)
-        return 0;
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    for (size_t i = 0; i < pool->affinity_words * 64 && i < CPU_SETSIZE; i++) {
-        if (pool->affinity[i / 64] >> (i % 64) & 1)
-            CPU_SET(i, &set);
-    }
-    return -pthread_attr_setaffinity_np(attributes, sizeof set, &set);
 }
 
 int pool_spawn(struct job_pool *pool, pthread_t *thread, void *(*function)(void *arg), void *arg)
 {
-    sigset_t before;
-    pthread_attr_t attributes;
-    (void)pthread_attr_init(&attributes);
-    int err = set_affinity(pool, &attributes);
-    (void)fetch_add_relaxed(&pool->root->threads, 1);    /* ledger: orders nothing */
-    sys_block_signals(&before);   /* the thread inherits it: signals are the loop's */
-    if (err == 0)
-        err = -pthread_create(thread, &attributes, function, arg);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    (void)pthread_attr_destroy(&attributes);
-    if (err < 0)
-        (void)fetch_sub_relaxed(&pool->root->threads, 1);
-    return err;
+    struct thread_options options = {.affinity = pool->affinity, .affinity_words = pool->affinity_words};
+    return thread_start(pool->root, thread, &options, function, arg);
 }
 
 int pool_threads_start(struct job_pool *pool)

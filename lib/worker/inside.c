@@ -11,11 +11,11 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "base/alloc.h"
 #include "base/self.h"
 #include "base/sys.h"
+#include "base/thread.h"
 #include "loop/handle.h"
 #include "message/box.h"
 #include "worker/record.h"
@@ -58,11 +58,7 @@ static void begin(struct job_call *call)
 static void set_up(struct worker_record *record)
 {
     sys_thread_name(record->name);
-    if (record->nice == 0)
-        return;
-    int before = getpriority(PRIO_PROCESS, (id_t)sys_gettid());
-    if (setpriority(PRIO_PROCESS, (id_t)sys_gettid(), before + record->nice) < 0)
-        log_write(&record->root->log, JOB_LOG_WARNING, "worker %s: nice %d is refused", record->name, record->nice);
+    thread_add_nice(record->root, "worker", record->name, record->nice);
 }
 
 static void post_control(struct worker_record *record, struct job_message *message)
@@ -143,7 +139,7 @@ void *worker_thread(void *arg)
     job_message_free(&record->inside.start);
     job_end_close(&record->end);
     *self() = (struct self){0};
-    (void)fetch_sub_relaxed(&root->threads, 1);   /* ledger: orders nothing */
+    thread_ends(root);
     if (is_started)
         mailbox_post(record->parent, record->exit_mail);
     return NULL;

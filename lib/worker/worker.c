@@ -14,15 +14,14 @@
  */
 #include <errno.h>
 #include <limits.h>
-#include <sched.h>
 #include <stdio.h>
-#include <signal.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/backtrace.h"
 #include "base/bits.h"
 #include "base/sys.h"
+#include "base/thread.h"
 #include "loop/deadline.h"
 #include "loop/handle.h"
 #include "worker/record.h"
@@ -323,34 +322,14 @@ static bool options_are_valid(const struct job_worker_options *options)
            options->nice <= 19 && (!options->affinity || options->affinity_words > 0);
 }
 
-static void set_affinity(pthread_attr_t *attributes, const struct job_worker_options *options)
-{
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    for (size_t i = 0; i < options->affinity_words * 64 && i < CPU_SETSIZE; i++) {
-        if (options->affinity[i / 64] >> (i % 64) & 1)
-            CPU_SET(i, &set);
-    }
-    (void)pthread_attr_setaffinity_np(attributes, sizeof set, &set);   /* what cannot be is said by pthread_create() */
-}
-
 static int start_thread(struct worker_record *record, const struct job_worker_options *options)
 {
-    sigset_t before;
-    pthread_attr_t attributes;
-    (void)pthread_attr_init(&attributes);
-    if (options->stack_bytes)
-        (void)pthread_attr_setstacksize(&attributes, round_up(options->stack_bytes, PAGE_BYTES));
-    if (options->affinity)
-        set_affinity(&attributes, options);
-    (void)fetch_add_relaxed(&record->root->threads, 1);   /* ledger: orders nothing */
-    sys_block_signals(&before);   /* the thread inherits it: signals are the main loop's */
-    int err = -pthread_create(&record->thread, &attributes, worker_thread, record);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    (void)pthread_attr_destroy(&attributes);
-    if (err < 0)
-        (void)fetch_sub_relaxed(&record->root->threads, 1);   /* ledger */
-    return err;
+    struct thread_options thread_options = {
+        .stack_bytes = round_up(options->stack_bytes, PAGE_BYTES),
+        .affinity = options->affinity,
+        .affinity_words = options->affinity_words,
+    };
+    return thread_start(record->root, &record->thread, &thread_options, worker_thread, record);
 }
 
 static int open_loop(struct worker_record *record, const struct job_worker_options *options)
