@@ -16,6 +16,7 @@
 #include "base/limits.h"
 #include "base/root.h"
 #include "base/self.h"
+#include "base/sleeper.h"
 #include "base/sys.h"
 #include "memory/arena.h"
 #include "stats/line.h"
@@ -215,44 +216,27 @@ int job_region_grow(struct job_region *base, size_t size)
 }
 
 /* A thread that sleeps until it is notified. */
-struct sleeper {
+struct region_sleeper {
     struct wait_node node;
-    atomic_u32 is_woken;
+    struct sleeper sleeper;
 };
 
 static void wake_sleeper(struct wait_node *node)
 {
-    atomic_u32 *word = &container_of(node, struct sleeper, node)->is_woken;
-    store_release(word, 1);          /* pairs with load_acquire in sleep_until; it may go from here on */
-    (void)sys_futex_wake(word, 1);   /* by its address alone */
-}
-
-/* 0: woken; -ETIMEDOUT; -ECANCELED: who waits shall stop. */
-static int sleep_until(struct root *root, struct sleeper *sleeper, uint64_t deadline_ns, const struct sys_stop *stops,
-                       unsigned stop_count)
-{
-    while (!load_acquire(&sleeper->is_woken)) {   /* pairs with store_release in wake_sleeper */
-        uint64_t left = deadline_ns == TIME_NEVER ? TIME_NEVER : time_left(deadline_ns, root->now_ns());
-        if (left == 0)
-            return -ETIMEDOUT;
-        int err = sys_futex_wait_stoppable(&sleeper->is_woken, 0, false, stops, stop_count, left);
-        if (err == -ECANCELED)
-            return err;   /* for whatever else it ends, the word is looked at */
-    }
-    return 0;
+    sleeper_wake(&container_of(node, struct region_sleeper, node)->sleeper);
 }
 
 static int wait_here(struct region *region, const void *cell, size_t width, uint64_t expected, uint64_t deadline_ns,
                      const struct sys_stop *stops, unsigned stop_count)
 {
-    struct sleeper sleeper = {.node.notified = wake_sleeper};
-    int err = waitlist_enter(&region->waitlist, &sleeper.node, cell, width, expected);
+    struct region_sleeper here = {.node.notified = wake_sleeper};
+    int err = waitlist_enter(&region->waitlist, &here.node, cell, width, expected);
     if (err == 0)
-        err = sleep_until(region->root, &sleeper, deadline_ns, stops, stop_count);
-    if ((err != -ETIMEDOUT && err != -ECANCELED) || waitlist_leave(&region->waitlist, &sleeper.node))
+        err = sleeper_wait(&here.sleeper, region->root, deadline_ns, stops, stop_count);
+    if ((err != -ETIMEDOUT && err != -ECANCELED) || waitlist_leave(&region->waitlist, &here.node))
         return err;
     JOB_MARK(waitlist_notified_at_the_deadline);
-    (void)sleep_until(region->root, &sleeper, TIME_NEVER, NULL, 0);   /* it is counted as woken, and its stack is written into */
+    (void)sleeper_wait(&here.sleeper, region->root, TIME_NEVER, NULL, 0);   /* it is counted as woken, and its stack is written into */
     return 0;
 }
 

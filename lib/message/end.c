@@ -13,6 +13,7 @@
 
 #include "base/alloc.h"
 #include "base/self.h"
+#include "base/sleeper.h"
 #include "base/sys.h"
 #include "stats/line.h"
 
@@ -231,53 +232,35 @@ int job_end_post(struct job_end *end, const struct job_post *post)
 
 /* A thread that sleeps until somebody posts. */
 struct blocked {
-    struct inbox_sleeper sleeper;
-    atomic_u32 is_woken;
+    struct inbox_sleeper in_inbox;
+    struct sleeper sleeper;
 };
 
-static void wake_blocked(struct inbox_sleeper *sleeper)
+static void wake_blocked(struct inbox_sleeper *in_inbox)
 {
-    struct blocked *blocked = container_of(sleeper, struct blocked, sleeper);
-    atomic_u32 *word = &blocked->is_woken;
-    store_release(word, 1);       /* pairs with load_acquire in wait_woken; the sleeper may go from here on */
-    (void)sys_futex_wake(word, 1);   /* by its address alone */
-}
-
-/* 0: woken; -ETIMEDOUT; -ECANCELED: who waits shall stop. */
-static int wait_woken(struct root *root, struct blocked *blocked, uint64_t deadline_ns, const struct sys_stop *stops,
-                      unsigned stop_count)
-{
-    while (!load_acquire(&blocked->is_woken)) {   /* pairs with store_release in wake_blocked */
-        uint64_t left = deadline_ns == TIME_NEVER ? TIME_NEVER : time_left(deadline_ns, root->now_ns());
-        if (left == 0)
-            return -ETIMEDOUT;
-        int err = sys_futex_wait_stoppable(&blocked->is_woken, 0, false, stops, stop_count, left);
-        if (err == -ECANCELED)
-            return err;   /* for whatever else it ends, the word is looked at */
-    }
-    return 0;
+    sleeper_wake(&container_of(in_inbox, struct blocked, in_inbox)->sleeper);
 }
 
 /* 0: look again; -ETIMEDOUT; -ECANCELED. */
 static int sleep_for_message(struct job_end *end, uint64_t deadline_ns)
 {
-    struct blocked blocked = {.sleeper.wake = wake_blocked};
+    struct blocked blocked = {.in_inbox.wake = wake_blocked};
     struct sys_stop stops[SYS_STOPS_MAX];
     struct inbox *inbox = &end->in->inbox;
-    if (!inbox_arm(inbox, &blocked.sleeper))
+    if (!inbox_arm(inbox, &blocked.in_inbox))
         return 0;
     const struct self *me = self_unless_forked();
     struct stats_line *line = me->line;
     if (line)
         line_wait(line, JOB_WAIT_MESSAGE, end->root->now_ns());
-    int err = wait_woken(end->root, &blocked, deadline_ns, stops, self_stops(me, stops));
+    int err = sleeper_wait(&blocked.sleeper, end->root, deadline_ns, stops, self_stops(me, stops));
     if (line)
         line_wake(me->root, line, end->root->now_ns());
     if (err == 0)
         return 0;
-    if (inbox_disarm(inbox, &blocked.sleeper))
+    if (inbox_disarm(inbox, &blocked.in_inbox))
         return err;
-    (void)wait_woken(end->root, &blocked, TIME_NEVER, NULL, 0);   /* it is on its way, and writes into our stack */
+    (void)sleeper_wait(&blocked.sleeper, end->root, TIME_NEVER, NULL, 0);   /* it is on its way, and writes into our stack */
     return 0;
 }
 

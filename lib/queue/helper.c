@@ -11,6 +11,7 @@
 #include "base/annotate.h"
 #include "base/root.h"
 #include "base/self.h"
+#include "base/sleeper.h"
 #include "base/sys.h"
 #include "base/thread.h"
 #include "stats/line.h"
@@ -191,17 +192,15 @@ void helper_again(struct helper *helper, struct helper_job *job, uint64_t after_
 struct forget {
     struct helper_job job;
     struct helper_job *target;
-    atomic_u32 is_done;
+    struct sleeper forgetter;
 };
 
 static void forget_run(struct helper_job *job)
 {
     struct forget *forget = container_of(job, struct forget, job);
     list_remove(&forget->target->node);
-    atomic_u32 *word = &forget->is_done;
-    annotate_give(word);
-    store_release(word, 1); /* pairs with load_acquire in helper_forget; from here on the forgetter may be gone */
-    (void)sys_futex_wake(word, 1); /* only an address by now */
+    annotate_give(&forget->forgetter);
+    sleeper_wake(&forget->forgetter); /* from here on it may be gone */
 }
 
 void helper_forget(struct helper *helper, struct helper_job *job)
@@ -215,8 +214,7 @@ void helper_forget(struct helper *helper, struct helper_job *job)
         return; /* it never ran anything */
     struct forget forget = {.target = job};
     helper_job_init(&forget.job, helper, forget_run);
-    helper_post(helper, &forget.job);          /* behind the job, if that is posted */
-    while (load_acquire(&forget.is_done) == 0) /* pairs with store_release in forget_run */
-        (void)sys_futex_wait(&forget.is_done, 0, TIME_NEVER);
-    annotate_take(&forget.is_done);
+    helper_post(helper, &forget.job); /* behind the job, if that is posted */
+    (void)sleeper_wait(&forget.forgetter, helper->root, TIME_NEVER, NULL, 0);
+    annotate_take(&forget.forgetter);
 }
