@@ -8,17 +8,13 @@
 #include "base/limits.h"
 #include "base/root.h"
 #include "job/arena.h"
+#include "memory/depot.h"
 #include "memory/slot.h"
 #include "queue/helper.h"
 #include "stats/segment.h"
 
 struct starved;
 struct stats_arena;
-
-/* A lock-free last-in-first-out list of free slots of one class: tag in the upper half, index + 1 of the first in the lower. */
-struct depot {
-    atomic_u64 head;
-} __attribute__((aligned(CACHE_LINE)));
 
 enum chunk_state { CHUNK_UNUSED, CHUNK_SLOTS, CHUNK_RUN, CHUNK_RUN_TAIL, CHUNK_LEAVING };
 
@@ -187,13 +183,5 @@ static inline bool arena_is_one_chunk(const struct job_arena *arena)
 {
     return arena->limit <= CHUNK_BYTES;
 }
-
-/* The depots; slot.c. */
-void depot_push(struct job_arena *arena, struct slot *first, struct slot *last);   /* linked by next, first on top */
-/* Returns how many; beyond these, `slots` is scratch: a lost race leaves slots there that are not the caller's. */
-unsigned depot_pop(struct job_arena *arena, unsigned class, struct slot **slots, unsigned max);
-
-/* All of it, linked by next; NULL: empty. */
-struct slot *depot_take_all(struct job_arena *arena, unsigned class);
 
 #endif
