@@ -20,4 +20,10 @@ static inline uint64_t time_left(uint64_t until_ns, uint64_t now_ns)
     return until_ns > now_ns ? until_ns - now_ns : 0;
 }
 
+/* How long ago it was; 0 also when it was read from a clock a little later. */
+static inline uint64_t time_since(uint64_t at_ns, uint64_t now_ns)
+{
+    return now_ns > at_ns ? now_ns - at_ns : 0;
+}
+
 #endif

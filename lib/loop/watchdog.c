@@ -161,8 +161,7 @@ static uint64_t judge(struct job_watchdog *watchdog, const struct stats_line *li
         return limit_ns;
     if (!is_same(&seen->call, &call))
         *seen = (struct seen){.call = call, .next_ns = limit_ns};
-    uint64_t now = watchdog->root->now_ns();
-    uint64_t held = now > call.since_ns ? now - call.since_ns : 0;
+    uint64_t held = time_since(call.since_ns, watchdog->root->now_ns());
     if (held < seen->next_ns)
         return seen->next_ns - held;
     struct call again = read_call(line);

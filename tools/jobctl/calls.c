@@ -7,24 +7,15 @@
 #include "table.h"
 #include "text.h"
 
-static uint64_t since(uint64_t at_ns, uint64_t now_ns)
-{
-    return now_ns > at_ns ? now_ns - at_ns : 0;
-}
-
 static void print_row(struct table_text *table, const struct snapshot *snapshot, const struct reader_rpc *rpc,
                       uint64_t now_ns)
 {
     const struct reader_thread *thread = reader_find_thread(snapshot, rpc->thread);
     text_figure figure;
     table_cell(table, "%s", rpc->name);
-    table_cell(table, "%s", thread ? thread->name : "-");
-    if (thread)
-        table_cell(table, "%" PRIu32, thread->tid);
-    else
-        table_cell(table, "-");
+    report_thread_cells(table, thread);
     table_cell(table, "%" PRIu32 " of %" PRIu32, rpc->open, rpc->limit_calls);
-    table_cell(table, "%s", rpc->oldest_ns ? text_duration(since(rpc->oldest_ns, now_ns), figure) : "-");
+    table_cell(table, "%s", rpc->oldest_ns ? text_duration(time_since(rpc->oldest_ns, now_ns), figure) : "-");
     table_cell(table, "%" PRIu64, rpc->calls);
     table_cell(table, "%" PRIu64, rpc->answered);
     table_cell(table, "%" PRIu64, rpc->timed_out);
@@ -34,7 +25,7 @@ static void print_row(struct table_text *table, const struct snapshot *snapshot,
     table_cell(table, "%" PRIu64, rpc->overdue);
     table_cell(table, "%" PRIu64, rpc->served);
     table_cell(table, "%" PRIu32, rpc->unanswered);
-    table_cell(table, "%s", text_duration(since(rpc->opened_ns, now_ns), figure));
+    table_cell(table, "%s", text_duration(time_since(rpc->opened_ns, now_ns), figure));
 }
 
 static bool calls_print_text(const struct report *report)
@@ -69,13 +60,8 @@ static void write_row(struct json *json, const struct snapshot *snapshot, const 
     report_write_thread(json, "loop", thread);
     json_number(json, "open", rpc->open);
     json_number(json, "limit_open", rpc->limit_calls);
-    if (rpc->oldest_ns) {
-        json_number(json, "oldest_ns", rpc->oldest_ns);
-        json_seconds(json, "oldest_s", since(rpc->oldest_ns, now_ns));
-    } else {
-        json_null(json, "oldest_ns");
-        json_null(json, "oldest_s");
-    }
+    json_number_if(json, "oldest_ns", rpc->oldest_ns != 0, rpc->oldest_ns);
+    json_seconds_if(json, "oldest_s", rpc->oldest_ns != 0, time_since(rpc->oldest_ns, now_ns));
     json_seconds(json, "overdue_after_s", rpc->overdue_ns);
     json_number(json, "calls", rpc->calls);
     json_number(json, "answered", rpc->answered);

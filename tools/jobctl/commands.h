@@ -27,6 +27,7 @@ void stat_print_json(const struct report *report);
 
 /* What all views have at their beginning, up to the array of runtimes, and at their end. */
 struct json;
+struct table_text;
 void report_begin_json(struct json *json, const struct report *report);
 void report_end_json(struct json *json);
 
@@ -35,7 +36,12 @@ void report_print_list(const struct report *report, const char *key,
                        void (*write_rows)(struct json *json, const struct report *report,
                                           const struct report_runtime *runtime));
 
-/* A thread by its name, under `key`, and its number; NULL: it is not shown. */
+/* A thread by its name, under `key`, and its number, in a table in two columns; NULL: it is not shown. */
 void report_write_thread(struct json *json, const char *key, const struct reader_thread *thread);
+void report_thread_cells(struct table_text *table, const struct reader_thread *thread);
+
+/* When the last message was taken from a queue; NULL, or never yet: nothing. */
+void report_write_message(struct json *json, const struct reader_queue *queue, uint64_t now_ns);
+void report_message_cell(struct table_text *table, const struct reader_queue *queue, uint64_t now_ns);
 
 #endif

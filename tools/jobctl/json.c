@@ -77,6 +77,22 @@ void json_seconds(struct json *json, const char *key, uint64_t ns)
     (void)fprintf(json->file, "%" PRIu64 ".%09" PRIu64, ns / 1000000000U, ns % 1000000000U);
 }
 
+void json_number_if(struct json *json, const char *key, bool is_known, uint64_t number)
+{
+    if (is_known)
+        json_number(json, key, number);
+    else
+        json_null(json, key);
+}
+
+void json_seconds_if(struct json *json, const char *key, bool is_known, uint64_t ns)
+{
+    if (is_known)
+        json_seconds(json, key, ns);
+    else
+        json_null(json, key);
+}
+
 void json_share(struct json *json, const char *key, double share)
 {
     begin(json, key);

@@ -24,5 +24,7 @@ void json_seconds(struct json *json, const char *key, uint64_t ns);     /* a dec
 void json_share(struct json *json, const char *key, double share);   /* 0 to 1 */
 void json_bool(struct json *json, const char *key, bool value);
 void json_null(struct json *json, const char *key);
+void json_number_if(struct json *json, const char *key, bool is_known, uint64_t number);   /* else null */
+void json_seconds_if(struct json *json, const char *key, bool is_known, uint64_t ns);
 
 #endif

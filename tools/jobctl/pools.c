@@ -130,10 +130,7 @@ bool pools_print(const struct report *report, const struct report_runtime *runti
         table_cell(&table, "%" PRIu64, pool->shed);
         if (!report->interval_ns)
             continue;
-        if (pool->has_rate)
-            table_cell(&table, "%" PRIu64, pool->rate);
-        else
-            table_cell(&table, "-");
+        table_number_if(&table, pool->has_rate, pool->rate);
         will_wait_cell(&table, pool);
     }
     (void)putchar('\n');
@@ -160,21 +157,12 @@ static void write_loops(struct json *json, const struct report_runtime *runtime,
 
 static void write_wait(struct json *json, const struct report *report, const struct report_pool *pool)
 {
-    if (pool->pool->shed_target_ns)
-        json_number(json, "shed_target_ns", pool->pool->shed_target_ns);
-    else
-        json_null(json, "shed_target_ns");
+    json_number_if(json, "shed_target_ns", pool->pool->shed_target_ns != 0, pool->pool->shed_target_ns);
     json_seconds(json, "waited_s", pool->waited_ns);
     if (!report->interval_ns)
         return;
-    if (pool->has_rate)
-        json_number(json, "begun_rate", pool->rate);
-    else
-        json_null(json, "begun_rate");
-    if (pool->has_rate && pool->is_whole && pool->wait_ns < UINT64_MAX)
-        json_seconds(json, "wait_s", pool->wait_ns);
-    else
-        json_null(json, "wait_s");
+    json_number_if(json, "begun_rate", pool->has_rate, pool->rate);
+    json_seconds_if(json, "wait_s", pool->has_rate && pool->is_whole && pool->wait_ns < UINT64_MAX, pool->wait_ns);
 }
 
 void pools_write(struct json *json, const struct report *report, const struct report_runtime *runtime)
@@ -188,10 +176,7 @@ void pools_write(struct json *json, const struct report *report, const struct re
         json_number(json, "workers", pool->pool->workers);
         json_number(json, "threads", pool->threads);
         json_number(json, "running", pool->running);
-        if (pool->is_whole)
-            json_number(json, "waiting", pool->waiting);
-        else
-            json_null(json, "waiting");
+        json_number_if(json, "waiting", pool->is_whole, pool->waiting);
         json_number(json, "queue_limit", pool->pool->limit);
         json_number(json, "submitted", pool->submitted);
         json_number(json, "begun", pool->begun);

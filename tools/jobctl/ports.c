@@ -14,22 +14,15 @@ static void print_row(struct table_text *table, const struct report *report, con
     uint64_t now = report->target.now_ns;
     text_figure figure;
     table_cell(table, "%s", queue->name);
-    table_cell(table, "%s", receiver ? receiver->name : "-");
-    if (receiver)
-        table_cell(table, "%" PRIu32, receiver->tid);
-    else
-        table_cell(table, "-");
+    report_thread_cells(table, receiver);
     table_cell(table, "%s", queue->is_closed ? "closed" : "open");
     table_cell(table, "%" PRIu64, queue->waiting);
     table_cell(table, "%" PRIu32, queue->limit_messages);
     table_cell(table, "%s", text_bytes(queue->waiting_bytes, figure));
     table_cell(table, "%s", text_bytes(queue->limit_bytes, figure));
     table_cell(table, "%" PRIu64, queue->taken);
-    if (queue->taken_ns == 0)
-        table_cell(table, "-");
-    else
-        table_cell(table, "%s ago", text_duration(now > queue->taken_ns ? now - queue->taken_ns : 0, figure));
-    table_cell(table, "%s", text_duration(now > queue->opened_ns ? now - queue->opened_ns : 0, figure));
+    report_message_cell(table, queue, now);
+    table_cell(table, "%s", text_duration(time_since(queue->opened_ns, now), figure));
 }
 
 /* Queues of subscribers are topics.c's. */
@@ -80,13 +73,7 @@ static void write_row(struct json *json, const struct snapshot *snapshot, const 
     json_number(json, "waiting_bytes", queue->waiting_bytes);
     json_number(json, "limit_bytes", queue->limit_bytes);
     json_number(json, "taken", queue->taken);
-    if (queue->taken_ns) {
-        json_number(json, "last_message_ns", queue->taken_ns);
-        json_seconds(json, "last_message_ago_s", now > queue->taken_ns ? now - queue->taken_ns : 0);
-    } else {
-        json_null(json, "last_message_ns");
-        json_null(json, "last_message_ago_s");
-    }
+    report_write_message(json, queue, now);
     json_number(json, "opened_ns", queue->opened_ns);
     json_close(json, '}');
 }

@@ -29,7 +29,7 @@ struct list_of {
 static void sum_up(const struct target *target, const struct snapshot *snapshot, struct row *row)
 {
     *row = (struct row){.target = target, .snapshot = snapshot};
-    row->uptime_ns = target->now_ns > snapshot->opened_ns ? target->now_ns - snapshot->opened_ns : 0;
+    row->uptime_ns = time_since(snapshot->opened_ns, target->now_ns);
     for (size_t i = 0; i < snapshot->thread_count; i++) {
         row->loops += snapshot->threads[i].kind_number == LINE_LOOP;
         row->workers += snapshot->threads[i].kind_number == LINE_POOL_THREAD;

@@ -86,13 +86,8 @@ static void write_thread(struct json *json, const struct report *report, const s
     json_text(json, "doing", report_doing_name(thread->doing));
     json_text(json, "wait", line->is_waiting ? line->wait : NULL);
     write_function(json, &thread->function);
-    if (thread->doing == REPORT_BETWEEN) {
-        json_null(json, "since_ns");
-        json_null(json, "for_s");
-    } else {
-        json_number(json, "since_ns", line->since_ns);
-        json_seconds(json, "for_s", thread->for_ns);
-    }
+    json_number_if(json, "since_ns", thread->doing != REPORT_BETWEEN, line->since_ns);
+    json_seconds_if(json, "for_s", thread->doing != REPORT_BETWEEN, thread->for_ns);
     write_kernel(json, thread);
     json_number(json, "started_ns", line->started_ns);
     json_open(json, "counters", '{');
@@ -107,14 +102,13 @@ static void write_thread(struct json *json, const struct report *report, const s
 static void write_runtime(struct json *json, const struct report *report, const struct report_runtime *runtime)
 {
     const struct snapshot *snapshot = &runtime->segment->snapshot;
-    uint64_t now = report->target.now_ns;
     json_open(json, NULL, '{');
     json_text(json, "name", snapshot->name);
     json_text(json, "version", snapshot->version);
     json_number(json, "layout_major", snapshot->major);
     json_number(json, "layout_minor", snapshot->minor);
     json_number(json, "opened_ns", snapshot->opened_ns);
-    json_seconds(json, "uptime_s", now > snapshot->opened_ns ? now - snapshot->opened_ns : 0);
+    json_seconds(json, "uptime_s", time_since(snapshot->opened_ns, report->target.now_ns));
     write_features(json, snapshot);
     json_open(json, "tasks", '{');
     json_number(json, "in_flight", runtime->tasks.in_flight);
@@ -184,10 +178,14 @@ void report_print_list(const struct report *report, const char *key,
 void report_write_thread(struct json *json, const char *key, const struct reader_thread *thread)
 {
     json_text(json, key, thread ? thread->name : NULL);
-    if (thread)
-        json_number(json, "tid", thread->tid);
-    else
-        json_null(json, "tid");
+    json_number_if(json, "tid", thread != NULL, thread ? thread->tid : 0);
+}
+
+void report_write_message(struct json *json, const struct reader_queue *queue, uint64_t now_ns)
+{
+    uint64_t at_ns = queue ? queue->taken_ns : 0;
+    json_number_if(json, "last_message_ns", at_ns != 0, at_ns);
+    json_seconds_if(json, "last_message_ago_s", at_ns != 0, time_since(at_ns, now_ns));
 }
 
 void stat_print_json(const struct report *report)

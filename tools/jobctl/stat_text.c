@@ -31,9 +31,8 @@ static void print_head(const struct report *report, const struct report_runtime 
 {
     const struct snapshot *snapshot = &runtime->segment->snapshot;
     const struct process *process = &report->target.process;
-    uint64_t now = report->target.now_ns;
     text_figure uptime;
-    (void)text_duration(now > snapshot->opened_ns ? now - snapshot->opened_ns : 0, uptime);
+    (void)text_duration(time_since(snapshot->opened_ns, report->target.now_ns), uptime);
     (void)printf("%s: process %d (%s), %s, %u threads; open for %s; libjob %s, layout %u.%u\n", snapshot->name,
                  (int)report->target.pid, process->name, process_state_name(process->state), process->threads, uptime,
                  snapshot->version, snapshot->major, snapshot->minor);
@@ -246,6 +245,21 @@ static bool print_counters(const struct report *report, const struct report_runt
     if (left_out)
         (void)printf("counters of %u more threads: --json\n", left_out);
     return is_printed;
+}
+
+void report_thread_cells(struct table_text *table, const struct reader_thread *thread)
+{
+    table_cell(table, "%s", thread ? thread->name : "-");
+    table_number_if(table, thread != NULL, thread ? thread->tid : 0);
+}
+
+void report_message_cell(struct table_text *table, const struct reader_queue *queue, uint64_t now_ns)
+{
+    text_figure ago;
+    if (queue && queue->taken_ns != 0)
+        table_cell(table, "%s ago", text_duration(time_since(queue->taken_ns, now_ns), ago));
+    else
+        table_cell(table, "-");
 }
 
 bool stat_print_text(const struct report *report)

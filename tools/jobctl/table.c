@@ -1,6 +1,7 @@
 /* table.c — cells are kept until the last is there, since only then are the widths known. */
 #include "table.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +36,14 @@ void table_cell(struct table_text *table, const char *format, ...)
         add(table, cell);
     else
         table->has_failed = true;
+}
+
+void table_number_if(struct table_text *table, bool is_known, uint64_t number)
+{
+    if (is_known)
+        table_cell(table, "%" PRIu64, number);
+    else
+        table_cell(table, "-");
 }
 
 void table_open(struct table_text *table, const char *const *headings)

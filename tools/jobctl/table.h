@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 enum { TABLE_COLUMNS_MAX = 16 };
@@ -19,6 +20,8 @@ struct table_text {
 /* Headings, NULL at the end; one that begins with '>' stands right, with its column. */
 void table_open(struct table_text *table, const char *const *headings);
 void table_cell(struct table_text *table, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+void table_number_if(struct table_text *table, bool is_known, uint64_t number);   /* else "-" */
 
 /* Prints each row with `indent` before it, and frees the table. False: memory was short. */
 bool table_print(struct table_text *table, const char *indent, FILE *file);

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "base/time.h"
 #include "process.h"
 #include "reader.h"
 

@@ -13,11 +13,6 @@
 #include "table.h"
 #include "text.h"
 
-static uint64_t since(uint64_t at_ns, uint64_t now_ns)
-{
-    return now_ns > at_ns ? now_ns - at_ns : 0;
-}
-
 /* What it does when its queue is full. */
 static const char *policy_name(uint32_t policy)
 {
@@ -52,7 +47,7 @@ static void print_topic(struct table_text *table, const struct reader_topic *top
     table_cell(table, "%" PRIu64, topic->dropped);
     table_cell(table, "%" PRIu64, topic->refused);
     table_cell(table, "%" PRIu64, topic->disconnected);
-    table_cell(table, "%s", text_duration(since(topic->opened_ns, now_ns), figure));
+    table_cell(table, "%s", text_duration(time_since(topic->opened_ns, now_ns), figure));
 }
 
 static void print_subscriber(struct table_text *table, const struct snapshot *snapshot,
@@ -61,11 +56,7 @@ static void print_subscriber(struct table_text *table, const struct snapshot *sn
     const struct reader_thread *thread = reader_find_thread(snapshot, queue->receiver);
     text_figure figure;
     table_cell(table, "%s", topic_name(snapshot, queue));
-    table_cell(table, "%s", thread ? thread->name : "-");
-    if (thread)
-        table_cell(table, "%" PRIu32, thread->tid);
-    else
-        table_cell(table, "-");
+    report_thread_cells(table, thread);
     table_cell(table, "%s", policy_name(queue->policy));
     table_cell(table, "%" PRIu64 " of %" PRIu32, queue->waiting, queue->limit_messages);
     table_cell(table, "%s", text_bytes(queue->waiting_bytes, figure));
@@ -73,11 +64,8 @@ static void print_subscriber(struct table_text *table, const struct snapshot *sn
     table_cell(table, "%" PRIu64, queue->taken);
     table_cell(table, "%" PRIu64, queue->dropped);
     table_cell(table, "%" PRIu64, queue->refused);
-    if (queue->taken_ns == 0)
-        table_cell(table, "-");
-    else
-        table_cell(table, "%s ago", text_duration(since(queue->taken_ns, now_ns), figure));
-    table_cell(table, "%s", text_duration(since(queue->opened_ns, now_ns), figure));
+    report_message_cell(table, queue, now_ns);
+    table_cell(table, "%s", text_duration(time_since(queue->opened_ns, now_ns), figure));
 }
 
 static bool print_topics(const struct snapshot *snapshot, uint64_t now_ns)
@@ -148,13 +136,7 @@ static void write_subscriber(struct json *json, const struct snapshot *snapshot,
     json_number(json, "taken", queue->taken);
     json_number(json, "dropped", queue->dropped);
     json_number(json, "refused", queue->refused);
-    if (queue->taken_ns) {
-        json_number(json, "last_message_ns", queue->taken_ns);
-        json_seconds(json, "last_message_ago_s", since(queue->taken_ns, now_ns));
-    } else {
-        json_null(json, "last_message_ns");
-        json_null(json, "last_message_ago_s");
-    }
+    report_write_message(json, queue, now_ns);
     json_number(json, "opened_ns", queue->opened_ns);
     json_close(json, '}');
 }

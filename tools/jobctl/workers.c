@@ -65,9 +65,8 @@ static void join(const struct report *report, const struct report_runtime *runti
                  struct row *row)
 {
     const struct snapshot *snapshot = &runtime->segment->snapshot;
-    uint64_t now = report->target.now_ns;
     *row = (struct row){.worker = worker, .thread = thread_of(runtime, worker)};
-    row->age_ns = now > worker->opened_ns ? now - worker->opened_ns : 0;
+    row->age_ns = time_since(worker->opened_ns, report->target.now_ns);
     for (size_t i = 0; i < snapshot->arena_count; i++) {
         if (snapshot->arenas[i].record == worker->arena)
             row->arena = &snapshot->arenas[i];
@@ -80,29 +79,14 @@ static void join(const struct report *report, const struct report_runtime *runti
         find_busy(report, snapshot, row);
 }
 
-static void dash_or_ago(struct table_text *table, uint64_t at_ns, uint64_t now_ns)
-{
-    text_figure ago;
-    if (at_ns == 0)
-        table_cell(table, "-");
-    else
-        table_cell(table, "%s ago", text_duration(now_ns > at_ns ? now_ns - at_ns : 0, ago));
-}
-
 static void print_row(struct table_text *table, const struct row *row, uint64_t now_ns)
 {
     const struct reader_worker *worker = row->worker;
     text_figure figure;
     table_cell(table, "%" PRIu64, worker->id);
     table_cell(table, "%s", worker->name);
-    if (worker->parent)
-        table_cell(table, "%" PRIu64, worker->parent);
-    else
-        table_cell(table, "-");
-    if (row->thread)
-        table_cell(table, "%" PRIu32, row->thread->line->tid);
-    else
-        table_cell(table, "-");
+    table_number_if(table, worker->parent != 0, worker->parent);
+    table_number_if(table, row->thread != NULL, row->thread ? row->thread->line->tid : 0);
     table_cell(table, "%s", worker->state);
     table_cell(table, "%s", text_duration(row->age_ns, figure));
     if (row->has_busy)
@@ -112,13 +96,11 @@ static void print_row(struct table_text *table, const struct row *row, uint64_t 
     bool is_hidden = worker->arena != 0;   /* its record, if it has one, may be another's by now as well */
     table_cell(table, "%s", row->arena ? text_bytes(row->arena->used_bytes, figure) : is_hidden ? "?" : "shared");
     table_cell(table, "%s", row->arena ? text_bytes(row->arena->limit_bytes, figure) : is_hidden ? "?" : "-");
-    if (row->queue) {
+    if (row->queue)
         table_cell(table, "%" PRIu64 " of %" PRIu32, row->queue->waiting, row->queue->limit_messages);
-        dash_or_ago(table, row->queue->taken_ns, now_ns);
-    } else {
+    else
         table_cell(table, "-");
-        table_cell(table, "-");
-    }
+    report_message_cell(table, row->queue, now_ns);
 }
 
 static bool workers_print_text(const struct report *report)
@@ -151,24 +133,6 @@ static bool workers_print_text(const struct report *report)
     return true;
 }
 
-static void write_number_or_null(struct json *json, const char *key, bool is_known, uint64_t value)
-{
-    if (is_known)
-        json_number(json, key, value);
-    else
-        json_null(json, key);
-}
-
-static void write_last(struct json *json, const struct reader_queue *queue, uint64_t now_ns)
-{
-    bool is_known = queue && queue->taken_ns != 0;
-    write_number_or_null(json, "last_message_ns", is_known, is_known ? queue->taken_ns : 0);
-    if (is_known)
-        json_seconds(json, "last_message_ago_s", now_ns > queue->taken_ns ? now_ns - queue->taken_ns : 0);
-    else
-        json_null(json, "last_message_ago_s");
-}
-
 static void write_row(struct json *json, const struct row *row, uint64_t now_ns)
 {
     const struct reader_worker *worker = row->worker;
@@ -176,8 +140,8 @@ static void write_row(struct json *json, const struct row *row, uint64_t now_ns)
     json_open(json, NULL, '{');
     json_number(json, "id", worker->id);
     json_text(json, "name", worker->name);
-    write_number_or_null(json, "parent", worker->parent != 0, worker->parent);
-    write_number_or_null(json, "tid", row->thread, row->thread ? row->thread->line->tid : 0);
+    json_number_if(json, "parent", worker->parent != 0, worker->parent);
+    json_number_if(json, "tid", row->thread != NULL, row->thread ? row->thread->line->tid : 0);
     json_text(json, "state", worker->state);
     json_number(json, "opened_ns", worker->opened_ns);
     json_seconds(json, "age_s", row->age_ns);
@@ -186,14 +150,14 @@ static void write_row(struct json *json, const struct row *row, uint64_t now_ns)
     else
         json_null(json, "busy");
     json_text(json, "arena", row->arena ? "own" : worker->arena != 0 ? "hidden" : "shared");
-    write_number_or_null(json, "memory_used_bytes", row->arena, row->arena ? row->arena->used_bytes : 0);
-    write_number_or_null(json, "memory_limit_bytes", row->arena, row->arena ? row->arena->limit_bytes : 0);
-    write_number_or_null(json, "queued_messages", queue, queue ? queue->waiting : 0);
-    write_number_or_null(json, "queue_limit_messages", queue, queue ? queue->limit_messages : 0);
-    write_number_or_null(json, "queued_bytes", queue, queue ? queue->waiting_bytes : 0);
-    write_number_or_null(json, "queue_limit_bytes", queue, queue ? queue->limit_bytes : 0);
-    write_number_or_null(json, "messages", queue, queue ? queue->taken : 0);
-    write_last(json, queue, now_ns);
+    json_number_if(json, "memory_used_bytes", row->arena != NULL, row->arena ? row->arena->used_bytes : 0);
+    json_number_if(json, "memory_limit_bytes", row->arena != NULL, row->arena ? row->arena->limit_bytes : 0);
+    json_number_if(json, "queued_messages", queue != NULL, queue ? queue->waiting : 0);
+    json_number_if(json, "queue_limit_messages", queue != NULL, queue ? queue->limit_messages : 0);
+    json_number_if(json, "queued_bytes", queue != NULL, queue ? queue->waiting_bytes : 0);
+    json_number_if(json, "queue_limit_bytes", queue != NULL, queue ? queue->limit_bytes : 0);
+    json_number_if(json, "messages", queue != NULL, queue ? queue->taken : 0);
+    report_write_message(json, queue, now_ns);
     json_close(json, '}');
 }
 

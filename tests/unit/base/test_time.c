@@ -26,12 +26,21 @@ START_TEST(what_is_left_ends_with_its_moment_and_of_never_it_stays_all)
 }
 END_TEST
 
+START_TEST(nothing_was_in_the_future)
+{
+    ck_assert_uint_eq(time_since(5, 12), 7);
+    ck_assert_uint_eq(time_since(5, 5), 0);
+    ck_assert_uint_eq(time_since(12, 5), 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("time");
     TCase *tcase = tcase_create("time");
     tcase_add_test(tcase, a_sum_that_no_clock_says_is_never);
     tcase_add_test(tcase, what_is_left_ends_with_its_moment_and_of_never_it_stays_all);
+    tcase_add_test(tcase, nothing_was_in_the_future);
     suite_add_tcase(suite, tcase);
     return fixture_run(suite);
 }
