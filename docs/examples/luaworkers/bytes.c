@@ -120,13 +120,7 @@ void bytes_open(lua_State *lua)
 {
     static const luaL_Reg methods[] = {{"text", bytes_text}, {"free", bytes_free}, {NULL, NULL}};
     static const luaL_Reg events[] = {{"__len", bytes_len}, {"__gc", bytes_free}, {NULL, NULL}};
-    luaL_newmetatable(lua, type_name);
-    luaL_setfuncs(lua, events, 0);
-    luaL_newlib(lua, methods);
-    lua_setfield(lua, -2, "__index");
-    lua_pushboolean(lua, false);
-    lua_setfield(lua, -2, "__metatable");   /* scripts cannot get at it */
-    lua_pop(lua, 1);
+    library_type(lua, type_name, events, methods);
     lua_pushcfunction(lua, bytes_make);
     lua_setfield(lua, -2, "buf");
 }

@@ -97,6 +97,18 @@ void library_open(lua_State *lua)
     lua_setglobal(lua, "job");
 }
 
+void library_type(lua_State *lua, const char *name, const luaL_Reg *events, const luaL_Reg *methods)
+{
+    luaL_newmetatable(lua, name);
+    luaL_setfuncs(lua, events, 0);
+    lua_newtable(lua);
+    luaL_setfuncs(lua, methods, 0);
+    lua_setfield(lua, -2, "__index");
+    lua_pushboolean(lua, false);
+    lua_setfield(lua, -2, "__metatable");   /* scripts cannot get at it */
+    lua_pop(lua, 1);
+}
+
 int library_result(lua_State *lua, int err)
 {
     if (err >= 0) {

@@ -69,6 +69,8 @@ uint64_t budget_of_worker(uint64_t memory_bytes);
 
 /* library.c: opens what scripts may use, and the module `job`. */
 void library_open(lua_State *lua);
+/* A type of values with methods; `events` are Lua's own: "__gc" and the like. */
+void library_type(lua_State *lua, const char *name, const luaL_Reg *events, const luaL_Reg *methods);
 /* Pushes `nil, text of the error`, or `true` for 0. */
 int library_result(lua_State *lua, int err);
 

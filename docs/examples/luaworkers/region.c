@@ -134,13 +134,7 @@ void region_open(lua_State *lua)
         {NULL, NULL},
     };
     static const luaL_Reg events[] = {{"__len", region_len}, {"__gc", region_gc}, {NULL, NULL}};
-    luaL_newmetatable(lua, type_name);
-    luaL_setfuncs(lua, events, 0);
-    luaL_newlib(lua, methods);
-    lua_setfield(lua, -2, "__index");
-    lua_pushboolean(lua, false);
-    lua_setfield(lua, -2, "__metatable");
-    lua_pop(lua, 1);
+    library_type(lua, type_name, events, methods);
     lua_pushcfunction(lua, region_make);
     lua_setfield(lua, -2, "region");
 }

@@ -232,13 +232,7 @@ void worker_open(lua_State *lua)
 {
     static const luaL_Reg methods[] = {{"post", post}, {"stop", stop}, {"id", id}, {NULL, NULL}};
     static const luaL_Reg meta[] = {{"__gc", collected}, {NULL, NULL}};
-    luaL_newmetatable(lua, type_name);
-    luaL_setfuncs(lua, meta, 0);
-    luaL_newlib(lua, methods);
-    lua_setfield(lua, -2, "__index");
-    lua_pushboolean(lua, false);
-    lua_setfield(lua, -2, "__metatable");
-    lua_pop(lua, 1);
+    library_type(lua, type_name, meta, methods);
     lua_pushcfunction(lua, make);
     lua_setfield(lua, -2, "worker");
 }
