@@ -13,7 +13,7 @@ struct inline_run;
 struct job_inside;
 struct job_loop;
 struct job_task;
-struct pool_thread;
+struct pool_place;
 struct root;
 struct stats_line;
 struct sys_stop;
@@ -23,7 +23,7 @@ struct self {
     struct root *root;                 /* the runtime whose loop, or pool, this thread runs: that of the line */
     struct stats_line *line;           /* what this thread does and counts; stats/line.h */
     struct job_loop *loop;             /* the loop that this thread runs now */
-    struct pool_thread *pool_thread;   /* the place at a pool that this thread has */
+    struct pool_place *pool_place;     /* the place at a pool that this thread has */
     struct carrier *carrier;           /* the thread of a pool that this is; sched/carrier.c */
     struct job_task *task;             /* whose function runs on this thread now */
     unsigned (*stops)(struct sys_stop *stops);   /* NULL, or: what ends a wait of this thread early, and how many; sched/pool.c */

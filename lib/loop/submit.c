@@ -149,7 +149,7 @@ static void deliver_here(struct job_mail *mail)
     struct job_task *task = container_of(mail, struct job_task, job_mail);
     struct job_pool *pool = task->job_pool;
     struct self *me = self();
-    if (me->pool_thread && me->line)   /* else it runs inside a callback, which is what is shown */
+    if (me->pool_place && me->line)   /* else it runs inside a callback, which is what is shown */
         store_relaxed(&me->line->running, (uint64_t)(uintptr_t)task->job_done);   /* figures for people: no order */
     count_alone(pool->root, -1);
     task_deliver(task);

@@ -237,7 +237,7 @@ static void *blocking_main(void *arg)
     struct root *root = pool->root;
     struct stats_line *line = thread->line;
     store_relaxed(&line->tid, (uint32_t)sys_gettid());   /* a figure for people */
-    self()->pool_thread = pool->threads;   /* one stands for all: which pool this is */
+    self()->pool_place = pool->places;   /* one stands for all: which pool this is */
     self()->root = root;
     self()->line = line;
     pool_thread_set_up(pool, line->name);

@@ -1,6 +1,6 @@
 /* carrier.c — a task that blocks lends its thread's place to another thread, so that as many compute as before.
  *
- * What makes a thread one of a pool's workers is its *place*: the deque, the part in the park, the counts (struct pool_thread). There are
+ * What makes a thread one of a pool's workers is its *place*: the deque, the part in the park, the counts (struct pool_place). There are
  * as many places as workers, always, and only who holds one looks for tasks. A *carrier* is a thread. job_blocking_enter() offers the
  * place to a carrier that has none; job_blocking_leave() takes it back if nobody has it yet; else the task goes on without, and its
  * thread waits for a place when the task has ended.
@@ -70,7 +70,7 @@ static void join_gone(struct job_pool *pool)
 }
 
 /* Under the lock. With a place of its own, or with one that is offered to it. */
-static int start(struct job_pool *pool, struct pool_thread *place, struct pool_thread *offer)
+static int start(struct job_pool *pool, struct pool_place *place, struct pool_place *offer)
 {
     struct carriers *carriers = &pool->carriers;
     char name[32];
@@ -97,7 +97,7 @@ static int start(struct job_pool *pool, struct pool_thread *place, struct pool_t
     return 0;
 }
 
-int carrier_start(struct job_pool *pool, struct pool_thread *place)
+int carrier_start(struct job_pool *pool, struct pool_place *place)
 {
     (void)pthread_mutex_lock(&pool->carriers.lock);
     int err = start(pool, place, NULL);
@@ -106,7 +106,7 @@ int carrier_start(struct job_pool *pool, struct pool_thread *place)
 }
 
 /* Under the lock: off the list, and told. */
-static void call(struct carrier *carrier, struct pool_thread *offer)
+static void call(struct carrier *carrier, struct pool_place *offer)
 {
     list_remove(&carrier->spare);
     carrier->offer = offer;
@@ -129,20 +129,20 @@ void carriers_join(struct job_pool *pool)
     (void)pthread_mutex_unlock(&carriers->lock);
 }
 
-static bool take(struct pool_thread *place)
+static bool take(struct pool_place *place)
 {
     uint32_t state = PLACE_OFFERED;
     return cas_acq_rel(&place->state, &state, PLACE_HELD);   /* pairs with store_release in lend */
 }
 
-static void hold(struct carrier *carrier, struct pool_thread *place)
+static void hold(struct carrier *carrier, struct pool_place *place)
 {
     carrier->place = place;
     place->line = carrier->line;
     place->part = carrier->part;
     place->now_ns = carrier->pool->root->now_ns();   /* not what its last holder has seen */
     place->untimed = 0;
-    self()->pool_thread = place;
+    self()->pool_place = place;
 }
 
 /* S2, S4. False: it ends. */
@@ -167,7 +167,7 @@ static bool sleep_until_called(struct carrier *carrier)
     return !has_gone;
 }
 
-struct pool_thread *carrier_wait(struct carrier *carrier)
+struct pool_place *carrier_wait(struct carrier *carrier)
 {
     struct job_pool *pool = carrier->pool;
     bool is_new = load_relaxed(&carrier->is_called) != 0;   /* started for an offer: this thread's own now */
@@ -189,7 +189,7 @@ struct pool_thread *carrier_wait(struct carrier *carrier)
     }
 }
 
-struct pool_thread *carrier_begin(struct carrier *carrier)
+struct pool_place *carrier_begin(struct carrier *carrier)
 {
     if (!carrier->place)
         return carrier_wait(carrier);
@@ -198,7 +198,7 @@ struct pool_thread *carrier_begin(struct carrier *carrier)
 }
 
 /* L2, L4. */
-static int call_another(struct job_pool *pool, struct pool_thread *place)
+static int call_another(struct job_pool *pool, struct pool_place *place)
 {
     struct carriers *carriers = &pool->carriers;
     int err = 0;
@@ -218,10 +218,10 @@ static int call_another(struct job_pool *pool, struct pool_thread *place)
 static int lend(struct carrier *carrier)
 {
     struct job_pool *pool = carrier->pool;
-    struct pool_thread *place = carrier->place;
+    struct pool_place *place = carrier->place;
     carrier->place = NULL;
     carrier->lent = place;
-    self()->pool_thread = pool_outside(pool);
+    self()->pool_place = pool_outside(pool);
     store_release(&place->state, PLACE_OFFERED);   /* L1; pairs with cas_acq_rel in take */
     int err = call_another(pool, place);
     if (err < 0 && take(place)) {                  /* L3 */

@@ -8,11 +8,11 @@
 #include "base/list.h"
 
 struct job_pool;
-struct pool_thread;
+struct pool_place;
 struct stats_line;
 struct stats_part;
 
-/* Of a place (struct pool_thread). */
+/* Of a place (struct pool_place). */
 enum place_state { PLACE_HELD, PLACE_OFFERED };
 
 struct carrier {
@@ -22,15 +22,15 @@ struct carrier {
     struct stats_line *line;
     struct stats_part *part;
     /* the thread itself */
-    struct pool_thread *place;    /* NULL: it has lent it, or waits for one */
-    struct pool_thread *lent;     /* to try to take back */
+    struct pool_place *place;     /* NULL: it has lent it, or waits for one */
+    struct pool_place *lent;      /* to try to take back */
     unsigned depth;               /* of job_blocking_enter() */
     /* under the lock */
     struct list node;             /* carriers->all */
     struct list spare;            /* carriers->spares, while it waits */
     bool is_gone;                 /* it only has to be joined */
     /* who calls it, under the lock; then the thread */
-    struct pool_thread *offer;
+    struct pool_place *offer;
     atomic_u32 is_called;         /* the futex */
 };
 
@@ -49,16 +49,16 @@ void carriers_init(struct carriers *carriers, unsigned limit);
 void carriers_fini(struct carriers *carriers);
 
 /* A thread with that place. 0 or a negative errno. */
-int carrier_start(struct job_pool *pool, struct pool_thread *place);
+int carrier_start(struct job_pool *pool, struct pool_place *place);
 
 /* After is_ending was set: until all have ended. */
 void carriers_join(struct job_pool *pool);
 
 /* Its first place: the one that it was started with, or for. */
-struct pool_thread *carrier_begin(struct carrier *carrier);
+struct pool_place *carrier_begin(struct carrier *carrier);
 
 /* The next place that was offered to this thread; NULL: it ends. */
-struct pool_thread *carrier_wait(struct carrier *carrier);
+struct pool_place *carrier_wait(struct carrier *carrier);
 
 /* After a task: whoever forgot to leave has left. */
 void carrier_settle(struct carrier *carrier);

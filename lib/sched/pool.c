@@ -27,11 +27,11 @@ bool pool_is_stopping(const struct job_pool *pool)
 }
 
 /* The loop takes its mails as a chain, newest first; each tells it the address of one that comes some links later. */
-static void note_ahead(struct pool_thread *thread, struct job_mail *mail)
+static void note_ahead(struct pool_place *place, struct job_mail *mail)
 {
-    unsigned place = thread->posted_count++ % MAILS_AHEAD;
-    mail->job_ahead = thread->posted[place];
-    thread->posted[place] = mail;
+    unsigned at = place->posted_count++ % MAILS_AHEAD;
+    mail->job_ahead = place->posted[at];
+    place->posted[at] = mail;
 }
 
 /* What comes from outside waits from now on; what a task forks belongs to work that has begun. */
@@ -39,32 +39,32 @@ static void note_queued(struct job_pool *pool, struct lane *lane, struct job_tas
 {
     if (!shed_is_on(&pool->shed))
         return;   /* the loop's own time suffices */
-    struct pool_thread *thread = self()->pool_thread;
-    bool is_forked = !lane && thread && thread->pool == pool;
+    struct pool_place *place = self()->pool_place;
+    bool is_forked = !lane && place && place->pool == pool;
     task->job_queued_ns = is_forked ? 0 : pool->root->now_ns();
 }
 
-static bool is_too_late(struct pool_thread *thread, const struct job_task *task)
+static bool is_too_late(struct pool_place *place, const struct job_task *task)
 {
-    struct job_pool *pool = thread->pool;
+    struct job_pool *pool = place->pool;
     if (!shed_is_on(&pool->shed) || task->job_queued_ns == 0)
         return false;
     return shed_is_too_late(&pool->shed, task->job_queued_ns, pool->root->now_ns());
 }
 
-static void count_end(struct job_pool *pool, struct pool_thread *thread, int status, bool is_run)
+static void count_end(struct job_pool *pool, struct pool_place *place, int status, bool is_run)
 {
-    if (!thread)
+    if (!place)
         (void)fetch_add_relaxed(is_run ? &pool->inline_run : &pool->inline_cancelled, 1);   /* a count: orders nothing */
     else if (is_run)
-        counter_add(&thread->run, 1);
+        counter_add(&place->run, 1);
     else if (status != -ETIME) {
-        counter_add(&thread->cancelled, 1);
-        line_count(thread->line, COUNTER_TASKS_CANCELLED, 1);
+        counter_add(&place->cancelled, 1);
+        line_count(place->line, COUNTER_TASKS_CANCELLED, 1);
     } else {
-        counter_add(&thread->shed, 1);
-        counter_add(&thread->part->shed, 1);
-        line_count(thread->line, COUNTER_TASKS_SHED, 1);
+        counter_add(&place->shed, 1);
+        counter_add(&place->part->shed, 1);
+        line_count(place->line, COUNTER_TASKS_SHED, 1);
     }
 }
 
@@ -79,12 +79,12 @@ static unsigned stops_of_task(struct sys_stop *stops)
     return 2;
 }
 
-void pool_run_task(struct job_pool *pool, struct pool_thread *thread, struct job_task *task)
+void pool_run_task(struct job_pool *pool, struct pool_place *place, struct job_task *task)
 {
     int status = 0;
     annotate_take(task);
     bool is_run = task_begin(task) == TASK_OWES_RUN && !pool_is_stopping(pool);
-    if (is_run && thread && is_too_late(thread, task)) {
+    if (is_run && place && is_too_late(place, task)) {
         is_run = false;
         status = -ETIME;
     } else if (is_run) {
@@ -94,19 +94,19 @@ void pool_run_task(struct job_pool *pool, struct pool_thread *thread, struct job
         me->stops = stops_of_task;
         task->job_run(task);
         me->task = outer;
-        thread = me->pool_thread == thread ? thread : NULL;   /* it may have lent its place */
+        place = me->pool_place == place ? place : NULL;   /* it may have lent its place */
     } else {
         status = -ECANCELED;
     }
-    count_end(pool, thread, status, is_run);
+    count_end(pool, place, status, is_run);
     struct mailbox *home = task->job_home;
     task_end(task, status);
     if (home) {
-        if (thread)
-            note_ahead(thread, &task->job_mail);
+        if (place)
+            note_ahead(place, &task->job_mail);
         bool is_behind = mailbox_post(home, &task->job_mail);   /* the loop owns it from here on */
-        if (thread)
-            thread->gap = is_behind ? (unsigned)min_size(thread->gap * 2, SEARCH_GAP_MAX) : 1;
+        if (place)
+            place->gap = is_behind ? (unsigned)min_size(place->gap * 2, SEARCH_GAP_MAX) : 1;
     } else
         task->job_mail.job_deliver(&task->job_mail);
 }
@@ -114,14 +114,14 @@ void pool_run_task(struct job_pool *pool, struct pool_thread *thread, struct job
 /* What no lane carries: to the deque of the pool thread that submits it, or to the inbox. */
 static void submit_without_lane(struct job_pool *pool, struct job_task *task)
 {
-    struct pool_thread *thread = self()->pool_thread;
+    struct pool_place *place = self()->pool_place;
     (void)fetch_add_relaxed(&pool->shown->submitted, 1);   /* a count: orders nothing */
     if (pool->blocking) {
         blocking_post(pool, &task->job_mail);
         return;
     }
-    bool has_deque = thread && thread->pool == pool && thread != pool_outside(pool);
-    if (!has_deque || !deque_push(&thread->deque, task))
+    bool has_deque = place && place->pool == pool && place != pool_outside(pool);
+    if (!has_deque || !deque_push(&place->deque, task))
         (void)mailbox_post(&pool->inbox, &task->job_mail);
     park_notify(&pool->park);
 }
@@ -279,10 +279,10 @@ static int pool_init(struct job_pool *pool, struct root *root, const struct job_
         return -ENOMEM;
     if (pool->thread_count == 0)
         return 0;
-    pool->threads = alloc_lines(root, (pool->thread_count + 1) * sizeof *pool->threads);
-    if (!pool->threads)
+    pool->places = alloc_lines(root, (pool->thread_count + 1) * sizeof *pool->places);
+    if (!pool->places)
         return -ENOMEM;
-    pool->threads[0].pool = pool_outside(pool)->pool = pool;
+    pool->places[0].pool = pool_outside(pool)->pool = pool;
     if (options->affinity_words > 0) {
         pool->affinity = alloc_zeroed(root, options->affinity_words * sizeof *pool->affinity);
         if (!pool->affinity)
@@ -314,7 +314,7 @@ static void pool_free(struct job_pool *pool)
     blocking_free(pool);
     carriers_fini(&pool->carriers);
     alloc_free(root, pool->affinity);
-    alloc_free(root, pool->threads);
+    alloc_free(root, pool->places);
     alloc_free(root, pool);
 }
 
@@ -382,8 +382,8 @@ void job_pool_stop(struct job_pool *pool)
  * little close the pool. */
 static void cancel_rest(struct job_pool *pool)
 {
-    struct pool_thread *before = self()->pool_thread;
-    self()->pool_thread = pool->threads;
+    struct pool_place *before = self()->pool_place;
+    self()->pool_place = pool->places;
     unsigned count = load_acquire(&pool->lane_count);   /* pairs with store_release in add_lane */
     struct job_task *task;
     for (unsigned i = 0; i < count; i++) {
@@ -397,7 +397,7 @@ static void cancel_rest(struct job_pool *pool)
             pool_run_task(pool, NULL, container_of(mail, struct job_task, job_mail));
         }
     }
-    self()->pool_thread = before;
+    self()->pool_place = before;
 }
 
 int job_pool_close(struct job_pool **pointer)
@@ -411,8 +411,8 @@ int job_pool_close(struct job_pool **pointer)
         return -EPERM;
     if (pool == pool->root->calls && pointer != &pool->root->calls)
         return -EINVAL;
-    struct pool_thread *thread = self()->pool_thread;
-    if ((thread && thread->pool == pool) || inline_is_inside(pool))
+    struct pool_place *place = self()->pool_place;
+    if ((place && place->pool == pool) || inline_is_inside(pool))
         return -EDEADLK;
     request_stop(pool);
     inline_wait(pool);
@@ -455,11 +455,11 @@ void job_pool_stats(const struct job_pool *pool, struct job_pool_stats *stats)
     for (unsigned i = 0; i < lanes; i++)
         stats->submitted += lane_pushed(pool->lanes[i]);
     for (unsigned i = 0; i < pool->thread_count; i++) {
-        const struct pool_thread *thread = &pool->threads[i];
-        stats->run += load_relaxed(&thread->run);
-        stats->cancelled += load_relaxed(&thread->cancelled);
-        stats->shed += load_relaxed(&thread->shed);
-        stats->stolen += load_relaxed(&thread->stolen);
-        stats->parked += load_relaxed(&thread->parked);
+        const struct pool_place *place = &pool->places[i];
+        stats->run += load_relaxed(&place->run);
+        stats->cancelled += load_relaxed(&place->cancelled);
+        stats->shed += load_relaxed(&place->shed);
+        stats->stolen += load_relaxed(&place->stolen);
+        stats->parked += load_relaxed(&place->parked);
     }
 }

@@ -17,7 +17,7 @@
 #include "stats/segment.h"
 
 /* What makes a thread one of a pool's workers: a place, which it may lend to another one (carrier.c). */
-struct pool_thread {
+struct pool_place {
     /* fixed after open */
     struct job_pool *pool;
     unsigned index;
@@ -53,7 +53,7 @@ struct job_pool {
     unsigned cpus;               /* that loops and pool threads share */
     uint64_t *affinity;
     size_t affinity_words;
-    struct pool_thread *threads; /* the places, and one that stands for all threads without */
+    struct pool_place *places;   /* the places, and one that stands for all threads without */
     struct budget budget;
     struct carriers carriers;    /* its threads, but a blocking one's */
     struct stats_pool *shown;    /* what jobctl sees; counts what was submitted without a lane */
@@ -77,9 +77,9 @@ struct job_pool {
 };
 
 /* What a thread that has lent its place is. Nobody holds it: it only says which pool this is. */
-static inline struct pool_thread *pool_outside(struct job_pool *pool)
+static inline struct pool_place *pool_outside(struct job_pool *pool)
 {
-    return &pool->threads[pool->thread_count];
+    return &pool->places[pool->thread_count];
 }
 
 bool pool_is_stopping(const struct job_pool *pool);
@@ -102,12 +102,12 @@ void pool_notify(struct job_pool *pool);
 void pool_wake(struct job_pool *pool);
 
 /* Runs or cancels a task that was taken from a queue, and delivers its end. */
-void pool_run_task(struct job_pool *pool, struct pool_thread *thread, struct job_task *task);
+void pool_run_task(struct job_pool *pool, struct pool_place *place, struct job_task *task);
 
 /* steal.c: the next task for a thread, by its own deque, the lanes, the inbox and the others' deques; NULL: none was seen. */
-struct job_task *find_own(struct pool_thread *thread);
-struct job_task *find_shared(struct pool_thread *thread);
-struct job_task *find_stolen(struct pool_thread *thread);
+struct job_task *find_own(struct pool_place *place);
+struct job_task *find_shared(struct pool_place *place);
+struct job_task *find_stolen(struct pool_place *place);
 struct job_mail *pool_take_inbox(struct job_pool *pool, struct job_mail **last);   /* oldest first; *last may stay NULL */
 bool pool_has_work(struct job_pool *pool);
 bool pool_has_more(struct job_pool *pool, uint64_t mean_ns);   /* worth another thread, when a task takes mean_ns: loop/submit.c */

@@ -51,118 +51,118 @@ static bool may_spin(struct job_pool *pool)
 }
 
 /* Each look takes the line from whoever is about to write it. */
-static void spin_gap(const struct pool_thread *thread)
+static void spin_gap(const struct pool_place *place)
 {
-    for (unsigned i = 0; i < thread->gap; i++)
+    for (unsigned i = 0; i < place->gap; i++)
         cpu_relax();
 }
 
 /* While the loops have more ends to deliver than they can, they lose nothing when we let them push for a while undisturbed. Without this
  * every second look into a drained lane found one or two tasks, and each took the line of `bottom` from the loop (docs/decisions/005). */
-static void let_loops_push(struct pool_thread *thread)
+static void let_loops_push(struct pool_place *place)
 {
-    struct job_pool *pool = thread->pool;
-    if (thread->gap == 1 || !may_spin(pool))
+    struct job_pool *pool = place->pool;
+    if (place->gap == 1 || !may_spin(pool))
         return;
     unsigned count = load_acquire(&pool->lane_count);   /* pairs with store_release in add_lane */
     for (unsigned i = 0; i < count; i++) {
         if (!lane_looks_empty(pool->lanes[i]))
             return;
     }
-    spin_gap(thread);
+    spin_gap(place);
 }
 
-static struct job_task *find_cheap(struct pool_thread *thread)
+static struct job_task *find_cheap(struct pool_place *place)
 {
     struct job_task *task = NULL;
-    if (++thread->tick % FAIRNESS_TICK == 0)
-        task = find_shared(thread);
+    if (++place->tick % FAIRNESS_TICK == 0)
+        task = find_shared(place);
     if (!task)
-        task = find_own(thread);
+        task = find_own(place);
     if (task)
         return task;
-    let_loops_push(thread);
-    return find_shared(thread);
+    let_loops_push(place);
+    return find_shared(place);
 }
 
 /* A searcher looks everywhere, for as long as that has paid lately. */
-static struct job_task *search(struct pool_thread *thread)
+static struct job_task *search(struct pool_place *place)
 {
-    struct job_pool *pool = thread->pool;
+    struct job_pool *pool = place->pool;
     uint64_t begin = 0;
     for (;;) {
-        struct job_task *task = find_shared(thread);
+        struct job_task *task = find_shared(place);
         if (!task)
-            task = find_stolen(thread);
+            task = find_stolen(place);
         if (task) {
             if (begin)
-                thread->spin_ns = min_size(max_size(thread->spin_ns, SPIN_MIN_NS) * 2, PARK_SPIN_NS);
+                place->spin_ns = min_size(max_size(place->spin_ns, SPIN_MIN_NS) * 2, PARK_SPIN_NS);
             return task;
         }
         uint64_t now = pool->root->now_ns();
         if (!begin)
             begin = now;
-        if (!may_spin(pool) || now - begin >= thread->spin_ns || load_relaxed(&pool->is_ending)) {   /* a hint */
-            thread->spin_ns = max_size(thread->spin_ns / 2, SPIN_MIN_NS);
+        if (!may_spin(pool) || now - begin >= place->spin_ns || load_relaxed(&pool->is_ending)) {   /* a hint */
+            place->spin_ns = max_size(place->spin_ns / 2, SPIN_MIN_NS);
             return NULL;
         }
         for (unsigned i = 0; i < SPIN_LOOKS && !pool_has_work(pool); i++)
-            spin_gap(thread);
+            spin_gap(place);
     }
 }
 
 /* What is counted from here on begins now. */
-static void restart_clock(struct pool_thread *thread)
+static void restart_clock(struct pool_place *place)
 {
-    thread->now_ns = thread->pool->root->now_ns();
-    thread->untimed = 0;
+    place->now_ns = place->pool->root->now_ns();
+    place->untimed = 0;
 }
 
-static struct job_task *look_a_last_time(struct pool_thread *thread)
+static struct job_task *look_a_last_time(struct pool_place *place)
 {
-    struct job_task *task = find_shared(thread);
-    return task ? task : find_stolen(thread);
+    struct job_task *task = find_shared(place);
+    return task ? task : find_stolen(place);
 }
 
 /* Sleeps unless there is work. Returns whether the thread is a searcher now. */
-static bool sleep_or_find(struct pool_thread *thread, bool is_searcher, struct job_task **task)
+static bool sleep_or_find(struct pool_place *place, bool is_searcher, struct job_task **task)
 {
-    struct job_pool *pool = thread->pool;
+    struct job_pool *pool = place->pool;
     park_prepare(&pool->park, is_searcher);
-    *task = look_a_last_time(thread);
+    *task = look_a_last_time(place);
     if (*task || load_acquire(&pool->is_ending)) {   /* pairs with store_seq_cst in pool_threads_join */
         is_searcher = park_cancel(&pool->park);
-        if (*task && !is_searcher && pool_has_more(pool, thread->mean_ns))
+        if (*task && !is_searcher && pool_has_more(pool, place->mean_ns))
             park_notify(&pool->park);                /* as after park_found(): more than we take */
         return is_searcher;
     }
-    counter_add(&thread->parked, 1);
-    line_count(thread->line, COUNTER_PARKED, 1);
-    line_wait(thread->line, JOB_WAIT_NO_WORK, pool->root->now_ns());
+    counter_add(&place->parked, 1);
+    line_count(place->line, COUNTER_PARKED, 1);
+    line_wait(place->line, JOB_WAIT_NO_WORK, pool->root->now_ns());
     park_sleep(&pool->park);
-    restart_clock(thread);
-    line_wake(pool->root, thread->line, thread->now_ns);
-    line_count(thread->line, COUNTER_WOKEN, 1);
+    restart_clock(place);
+    line_wake(pool->root, place->line, place->now_ns);
+    line_count(place->line, COUNTER_WOKEN, 1);
     return true;
 }
 
 /* The next task; NULL: the pool ends and nothing is queued. */
-static struct job_task *next_task(struct pool_thread *thread)
+static struct job_task *next_task(struct pool_place *place)
 {
-    struct job_pool *pool = thread->pool;
-    struct job_task *task = find_cheap(thread);
+    struct job_pool *pool = place->pool;
+    struct job_task *task = find_cheap(place);
     bool is_searcher = false;
     while (!task) {
         if (!is_searcher)
             is_searcher = park_search(&pool->park);
         if (is_searcher)
-            task = search(thread);
+            task = search(place);
         if (!task)
-            is_searcher = sleep_or_find(thread, is_searcher, &task);
+            is_searcher = sleep_or_find(place, is_searcher, &task);
         if (!task && load_acquire(&pool->is_ending) && !pool_has_work(pool))   /* pairs with store_seq_cst in pool_threads_join */
             break;
     }
-    if (is_searcher && park_found(&pool->park) && pool_has_more(pool, thread->mean_ns)) {
+    if (is_searcher && park_found(&pool->park) && pool_has_more(pool, place->mean_ns)) {
         JOB_MARK(park_last_searcher_found);
         park_notify(&pool->park);
     }
@@ -183,7 +183,7 @@ static void set_up(struct carrier *carrier)
 {
     pool_thread_set_up(carrier->pool, carrier->line->name);
     self()->carrier = carrier;
-    self()->pool_thread = pool_outside(carrier->pool);
+    self()->pool_place = pool_outside(carrier->pool);
     self()->root = carrier->pool->root;
     self()->line = carrier->line;
     store_relaxed(&carrier->line->tid, (uint32_t)sys_gettid());   /* a figure for people */
@@ -191,42 +191,42 @@ static void set_up(struct carrier *carrier)
 
 /* Reads the clock for the tasks since the last reading, which costs as much as the shortest of them: as long as they are short, several
  * share one. */
-static void time_tasks(struct pool_thread *thread)
+static void time_tasks(struct pool_place *place)
 {
-    uint64_t began = thread->now_ns;
-    unsigned count = thread->untimed;
-    restart_clock(thread);
-    thread->mean_ns = min_size((thread->now_ns - began) / count, RUN_MEAN_MAX_NS);
-    unsigned more = (unsigned)min_size(thread->together * 2, TASKS_TOGETHER_MAX);
-    thread->together = thread->mean_ns > TASKS_SHORT_NS ? 1 : more;
+    uint64_t began = place->now_ns;
+    unsigned count = place->untimed;
+    restart_clock(place);
+    place->mean_ns = min_size((place->now_ns - began) / count, RUN_MEAN_MAX_NS);
+    unsigned more = (unsigned)min_size(place->together * 2, TASKS_TOGETHER_MAX);
+    place->together = place->mean_ns > TASKS_SHORT_NS ? 1 : more;
 }
 
 /* What runs, and since when: early by as many short tasks as share a reading. */
-static void begin_task(struct pool_thread *thread, const struct job_task *task)
+static void begin_task(struct pool_place *place, const struct job_task *task)
 {
-    bool is_watched = load_relaxed(&thread->pool->root->watch) != WATCH_OFF;   /* a hint: then it shall be exact */
-    if (thread->untimed >= thread->together || (is_watched && thread->untimed > 0))
-        time_tasks(thread);
-    bool is_now = thread->untimed++ == 0;   /* the time when it began to wait stands in a line of the loop's: not of each short task */
-    stats_part_begin(thread->part, is_now ? task->job_queued_ns : 0, thread->now_ns);
-    line_run(thread->line, (uint64_t)(uintptr_t)task->job_run, thread->now_ns);
+    bool is_watched = load_relaxed(&place->pool->root->watch) != WATCH_OFF;   /* a hint: then it shall be exact */
+    if (place->untimed >= place->together || (is_watched && place->untimed > 0))
+        time_tasks(place);
+    bool is_now = place->untimed++ == 0;   /* the time when it began to wait stands in a line of the loop's: not of each short task */
+    stats_part_begin(place->part, is_now ? task->job_queued_ns : 0, place->now_ns);
+    line_run(place->line, (uint64_t)(uintptr_t)task->job_run, place->now_ns);
 }
 
 /* Tasks, until the pool ends (NULL), or the place is lent for good: then the next one. */
-static struct pool_thread *work(struct carrier *carrier, struct pool_thread *thread, uint64_t *cpu_ns)
+static struct pool_place *work(struct carrier *carrier, struct pool_place *place, uint64_t *cpu_ns)
 {
     struct job_pool *pool = carrier->pool;
     struct job_task *task;
-    restart_clock(thread);
-    while ((task = next_task(thread))) {
-        begin_task(thread, task);
-        pool_run_task(pool, thread, task);
+    restart_clock(place);
+    while ((task = next_task(place))) {
+        begin_task(place, task);
+        pool_run_task(pool, place, task);
         store_relaxed(&carrier->line->running, 0);   /* a figure for people: no order */
         line_count(carrier->line, COUNTER_TASKS_RUN, 1);
         if (budget_is_kept(&pool->budget))
             keep_budget(carrier, cpu_ns);
         carrier_settle(carrier);
-        if (carrier->place != thread)
+        if (carrier->place != place)
             return carrier_wait(carrier);
     }
     return NULL;
@@ -240,7 +240,7 @@ void *carrier_main(void *arg)
     set_up(carrier);
     bool has_cache = cache_attach(arena) == 0;   /* without one it works, more slowly */
     uint64_t cpu_ns = budget_is_kept(&pool->budget) ? thread_cpu_ns() : 0;
-    struct pool_thread *place = carrier_begin(carrier);
+    struct pool_place *place = carrier_begin(carrier);
     while (place)
         place = work(carrier, place, &cpu_ns);
     if (has_cache)
@@ -262,18 +262,18 @@ int pool_threads_start(struct job_pool *pool)
 {
     unsigned count = pool->blocking ? 0 : pool->thread_count;   /* a blocking pool starts them when it is used */
     for (unsigned i = 0; i < count; i++) {
-        pool->threads[i].pool = pool;
-        pool->threads[i].index = i;
-        pool->threads[i].spin_ns = PARK_SPIN_NS;
-        pool->threads[i].gap = 1;
-        pool->threads[i].together = 1;
-        pool->threads[i].mean_ns = RUN_GUESS_NS;
-        deque_init(&pool->threads[i].deque, pool->threads[i].deque_slots, DEQUE_LENGTH, 0);
+        pool->places[i].pool = pool;
+        pool->places[i].index = i;
+        pool->places[i].spin_ns = PARK_SPIN_NS;
+        pool->places[i].gap = 1;
+        pool->places[i].together = 1;
+        pool->places[i].mean_ns = RUN_GUESS_NS;
+        deque_init(&pool->places[i].deque, pool->places[i].deque_slots, DEQUE_LENGTH, 0);
     }
     unsigned started = 0;
     int err = 0;
     while (err == 0 && started < count) {
-        err = carrier_start(pool, &pool->threads[started]);
+        err = carrier_start(pool, &pool->places[started]);
         started += err == 0;
     }
     if (err == 0)

@@ -59,9 +59,9 @@ static struct job_mail *fill_deque(struct deque *deque, struct job_mail *mail)
 }
 
 /* The first is ours. What our deque cannot hold, or must not get in front of what it holds, is left over. */
-static struct job_task *find_in_inbox(struct pool_thread *thread)
+static struct job_task *find_in_inbox(struct pool_place *place)
 {
-    struct job_pool *pool = thread->pool;
+    struct job_pool *pool = place->pool;
     struct job_mail *last = NULL;
     struct job_mail *mail = pool_take_inbox(pool, &last);
     struct job_task *first = task_of(mail);
@@ -69,8 +69,8 @@ static struct job_task *find_in_inbox(struct pool_thread *thread)
         return NULL;
     mail = mail->job_next;
     bool has_more = mail != NULL;
-    if (has_more && deque_is_empty(&thread->deque))
-        mail = fill_deque(&thread->deque, mail);
+    if (has_more && deque_is_empty(&place->deque))
+        mail = fill_deque(&place->deque, mail);
     if (mail)
         leave_over(pool, mail, last);
     if (has_more)
@@ -78,12 +78,12 @@ static struct job_task *find_in_inbox(struct pool_thread *thread)
     return first;
 }
 
-static struct job_task *find_in_lanes(struct pool_thread *thread)
+static struct job_task *find_in_lanes(struct pool_place *place)
 {
-    struct job_pool *pool = thread->pool;
+    struct job_pool *pool = place->pool;
     unsigned count = load_acquire(&pool->lane_count);   /* pairs with store_release in add_lane: the lane is visible first */
     for (unsigned i = 0; i < count; i++) {
-        struct lane *lane = pool->lanes[(thread->tick + thread->index + i) % count];
+        struct lane *lane = pool->lanes[(place->tick + place->index + i) % count];
         struct job_task *task = lane_pop(lane);
         if (task)
             return task;
@@ -91,33 +91,33 @@ static struct job_task *find_in_lanes(struct pool_thread *thread)
     return NULL;
 }
 
-struct job_task *find_own(struct pool_thread *thread)
+struct job_task *find_own(struct pool_place *place)
 {
-    return deque_take(&thread->deque);
+    return deque_take(&place->deque);
 }
 
-struct job_task *find_shared(struct pool_thread *thread)
+struct job_task *find_shared(struct pool_place *place)
 {
-    struct job_task *task = find_in_lanes(thread);
-    return task ? task : find_in_inbox(thread);
+    struct job_task *task = find_in_lanes(place);
+    return task ? task : find_in_inbox(place);
 }
 
-struct job_task *find_stolen(struct pool_thread *thread)
+struct job_task *find_stolen(struct pool_place *place)
 {
-    struct job_pool *pool = thread->pool;
+    struct job_pool *pool = place->pool;
     for (unsigned i = 0; i < pool->thread_count; i++) {
-        unsigned victim = (thread->next_victim + i) % pool->thread_count;
-        if (victim == thread->index)
+        unsigned victim = (place->next_victim + i) % pool->thread_count;
+        if (victim == place->index)
             continue;
-        struct job_task *task = deque_steal(&pool->threads[victim].deque);
+        struct job_task *task = deque_steal(&pool->places[victim].deque);
         if (task) {
-            thread->next_victim = victim;   /* where there was work there may be more */
-            counter_add(&thread->stolen, 1);
-            line_count(thread->line, COUNTER_STOLEN, 1);
+            place->next_victim = victim;   /* where there was work there may be more */
+            counter_add(&place->stolen, 1);
+            line_count(place->line, COUNTER_STOLEN, 1);
             return task;
         }
     }
-    thread->next_victim++;
+    place->next_victim++;
     return NULL;
 }
 
@@ -126,7 +126,7 @@ static bool has_forked_work(struct job_pool *pool)
     if (!mailbox_is_empty(&pool->inbox) || load_acquire(&pool->leftover))   /* pairs with cas_acq_rel in leave_over */
         return true;
     for (unsigned i = 0; i < pool->thread_count; i++) {
-        if (!deque_is_empty(&pool->threads[i].deque))
+        if (!deque_is_empty(&pool->places[i].deque))
             return true;
     }
     return false;

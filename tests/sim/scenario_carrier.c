@@ -102,7 +102,7 @@ static void opened(unsigned workers, unsigned limit, unsigned time_outs)
     struct job_pool_options options = {.workers = workers, .blocked_limit = limit, .no_spin = true};
     int err = job_pool_open(world_runtime(), &pool, &options);
     assert(err == 0);
-    sim_label(&pool->threads[0].state, sizeof(atomic_u32), "state");
+    sim_label(&pool->places[0].state, sizeof(atomic_u32), "state");
     sim_label(&pool->park.idlers, sizeof pool->park.idlers, "idlers");
 }
 
