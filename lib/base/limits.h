@@ -13,10 +13,19 @@
 #define LIMIT(full, small) (full)
 #endif
 
-#define BLOCKING_IDLE_NS 10000000000U   /* an idle thread of a blocking pool ends after 10 s, as Tokio's; unmeasured */
+/* Times that an int does not hold. Those of peers and strangers are as long as a person waits; all unmeasured. */
+#define BLOCKING_IDLE_NS 10000000000U             /* an idle thread of a blocking pool ends after 10 s, as Tokio's */
+#define TRIM_AFTER_NS 10000000000U                /* idle memory goes: longer than a lull, shorter than a night */
+#define CLOSE_DEADLINE_DEFAULT_NS 5000000000U     /* of a loop: what has not ended then is named and leaked */
+#define STOP_TIMEOUT_DEFAULT_NS 2000000000U       /* of a worker, in a loop whose close has its default */
+#define LINGER_DEFAULT_NS 5000000000U             /* for a peer's end, when a stream has sent all */
+#define CONNECT_TIMEOUT_DEFAULT_NS 30000000000U
+#define RESOLVE_TIMEOUT_DEFAULT_NS 30000000000U
+#define RPC_OVERDUE_DEFAULT_NS 10000000000U       /* a call without an answer is told in the log */
 
 enum {
     CACHE_LINE = 64,
+    TOTAL_BYTES_MAX = 1 << 30,                           /* of one thing: a buf, region, message, request, mark of a queue */
 
     /* memory */
     SLOT_MIN_BITS = 12,                                  /* 4 KiB: a page; below it copying is as good as moving */
@@ -86,9 +95,18 @@ enum {
     TURN_MAILS_MAX = LIMIT(1024, 8),
     TURN_MAILS_NS = 1000000,                             /* or after so long, when the callbacks are slow; the same for backlogs */
     TURN_TIMERS_MAX = LIMIT(1024, 8),
+    CALLBACK_LIMIT_DEFAULT_NS = 100000000,               /* of a watchdog: whatever holds a loop so long is a bug */
+    STOP_TIMEOUT_SHARE = 3,                              /* of a worker within a worker: a third of what that has itself */
     LATE_TURNS = 16,                                     /* of a closing loop, behind its deadline: none waits */
     WHEEL_MOVES_MAX = LIMIT(4096, 4),                    /* deadlines sorted a turn, 50 us: a bucket may hold a million */
     QUEUE_SHARE = 16,                                    /* a send queue is full at a 16th of what is free: docs/decisions/033 */
+    SEND_HIGH_DEFAULT = 256 << 10,                       /* bytes in a send queue that is full at most; unmeasured */
+    SEND_HIGH_LEAST = 1 << SLOT_MIN_BITS,                /* and at least, however little is free */
+    SEND_LOW_SHARE = 4,                                  /* it has room again at a 4th of that; unmeasured */
+    WRITER_LIMIT_DEFAULT = 1 << 20,                      /* bytes that wait for a file; unmeasured */
+    READER_CHUNK_DEFAULT = 258048,                       /* of a read: with the largest headroom in a slot of 256 KiB */
+    READER_CHUNK_DIRECT_DEFAULT = 262144,
+    READER_DEPTH_DEFAULT = 2,                            /* one is read while one is used */
     STREAM_LATE_SLOTS = 4,                               /* that a stream may hold beyond its high mark: docs/decisions/033 */
     STREAM_PLACES_MAX = LIMIT(1024, 4),                  /* open places of one stream: requests that a peer may have pipelined */
     LISTEN_BACKLOG_DEFAULT = 1024,
@@ -126,6 +144,8 @@ enum {
 
 static const uint64_t PORT_BYTES_MAX = (uint64_t)1 << 38;   /* 256 GiB: below what an inbox can count */
 
+_Static_assert(2 * STOP_TIMEOUT_DEFAULT_NS < CLOSE_DEADLINE_DEFAULT_NS, "whoever closes by default hears which worker is left");
+_Static_assert(STOP_TIMEOUT_SHARE > 2, "so does a worker that has workers");
 _Static_assert(CACHE_BATCH <= CACHE_SLOTS_MAX, "a batch fits into a cache");
 _Static_assert(SLOT_MAX_BITS < CHUNK_BITS, "the largest slot fits into a chunk");
 

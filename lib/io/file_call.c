@@ -28,7 +28,6 @@
 
 enum {
     LOAD_TRY_BYTES = 65536,      /* what a loop copies at once: some 5 us */
-    LOAD_ROOM_MAX = 1 << 30,     /* a buf's */
     LOAD_FIRST_BYTES = 4096,     /* for files that say they are empty: those of /proc are not */
     LIST_BYTES = 60000,          /* of entries in one segment: a slot of 64 KiB */
     NAME_TRIES = 100,            /* temporary names before we give up */
@@ -265,7 +264,7 @@ static struct job_arena *arena_of(struct job_file_op *op)
 /* One byte more, to see the end. */
 static size_t room_wanted(size_t len)
 {
-    return min_size(len + 1, LOAD_ROOM_MAX);
+    return min_size(len + 1, TOTAL_BYTES_MAX);
 }
 
 /* Room behind what was read, as far as a buf can have it: the buf grows by moving to one of twice the size. */

@@ -3,8 +3,6 @@
 
 #include "io/file.h"
 
-enum { FILE_LEN_MAX = 1 << 30 };
-
 static int begin(struct job_file *file, struct job_file_op *op, enum file_call call, job_file_done_fn *done)
 {
     if (!file)
@@ -47,7 +45,7 @@ int job_file_read(struct job_file *file, struct job_file_op *op, struct job_buf 
 {
     size_t room = len;
     bool is_current = offset == JOB_FILE_CURRENT;
-    if (!buf || len == 0 || len > FILE_LEN_MAX || (!is_current && offset > INT64_MAX - len))
+    if (!buf || len == 0 || len > TOTAL_BYTES_MAX || (!is_current && offset > INT64_MAX - len))
         return -EINVAL;
     if (*buf)
         (void)job_buf_room(*buf, &room);
@@ -77,7 +75,7 @@ int job_file_read_now(const struct job_file *file, struct job_buf *buf, size_t l
 {
     size_t room = 0;
     struct iovec vector = {.iov_base = job_buf_room(buf, &room), .iov_len = len};
-    if (!file || !buf || len == 0 || len > FILE_LEN_MAX || len > room || offset > INT64_MAX - len)
+    if (!file || !buf || len == 0 || len > TOTAL_BYTES_MAX || len > room || offset > INT64_MAX - len)
         return -EINVAL;
     if (handle_state(&file->handle) == HANDLE_NONE || file->job_fd < 0)
         return -EBADF;
@@ -116,7 +114,7 @@ int file_write(struct job_file *file, struct job_file_op *op, struct job_buf **b
 int job_file_write(struct job_file *file, struct job_file_op *op, struct job_buf **buf, uint64_t offset,
                    job_file_done_fn *done)
 {
-    if (!buf || !*buf || job_buf_len(*buf) > FILE_LEN_MAX)
+    if (!buf || !*buf || job_buf_len(*buf) > TOTAL_BYTES_MAX)
         return -EINVAL;
     return file_write(file, op, buf, offset, done);
 }

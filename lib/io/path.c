@@ -8,8 +8,6 @@
 
 #include "io/file.h"
 
-enum { LOAD_MAX = 1 << 30 };
-
 static int begin(struct job_handle *handle, struct job_file_op *op, enum file_call call, const struct job_path *first,
                  const struct job_path *second, job_file_done_fn *done)
 {
@@ -28,7 +26,7 @@ static int begin(struct job_handle *handle, struct job_file_op *op, enum file_ca
 int job_path_load(struct job_handle *handle, struct job_file_op *op, const struct job_path *path, size_t limit,
                   job_file_done_fn *done)
 {
-    if (limit > LOAD_MAX)
+    if (limit > TOTAL_BYTES_MAX)
         return -EINVAL;
     int err = begin(handle, op, FILE_CALL_LOAD, path, NULL, done);
     if (err < 0)
@@ -43,7 +41,7 @@ int job_path_load(struct job_handle *handle, struct job_file_op *op, const struc
 
 int job_path_load_now(struct job_arena *arena, const struct job_path *path, size_t limit, struct job_buf **buf)
 {
-    if (!arena || !path || !path->name || !buf || limit > LOAD_MAX)
+    if (!arena || !path || !path->name || !buf || limit > TOTAL_BYTES_MAX)
         return -EINVAL;
     const struct job_file *directory = path->directory;
     if (directory && (handle_state(&directory->handle) == HANDLE_NONE || directory->job_fd < 0))

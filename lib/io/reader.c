@@ -24,10 +24,6 @@
 #include "memory/slot.h"
 
 enum {
-    CHUNK_DEFAULT = 258048,        /* with the largest headroom in a slot of 256 KiB */
-    CHUNK_DIRECT_DEFAULT = 262144,
-    CHUNK_MAX = 1 << 30,
-    DEPTH_DEFAULT = 2,             /* one is read while one is used */
     LEAVES_RESERVE = 4,            /* an arena that has so many chunks beside its reserve is large enough to leave that */
     PROBE_BYTES = 4096,            /* behind the size that the file says it has; also of files of /proc, which say none */
     DIRECT_BYTES = 4096,           /* no device has larger blocks */
@@ -333,7 +329,7 @@ static int check(const struct job_reader *reader, const struct job_file *file, c
     int err = flow_check(file);
     if (err < 0)
         return err;
-    if (options->chunk_bytes > CHUNK_MAX || options->chunk_bytes > file->handle.job_loop->arena->limit)
+    if (options->chunk_bytes > TOTAL_BYTES_MAX || options->chunk_bytes > file->handle.job_loop->arena->limit)
         return -EINVAL;
     return reader->job_state == READER_IDLE ? 0 : -EBUSY;
 }
@@ -363,10 +359,10 @@ int job_reader_start(struct job_reader *reader, struct job_file *file, const str
     void *data = reader->data;
     *reader = (struct job_reader){.data = data, .job_file = file, .job_events = events};
     reader->job_flags = flags_of(file, options);
-    size_t chunk = has(reader, READER_DIRECT) ? CHUNK_DIRECT_DEFAULT : CHUNK_DEFAULT;
+    size_t chunk = has(reader, READER_DIRECT) ? READER_CHUNK_DIRECT_DEFAULT : READER_CHUNK_DEFAULT;
     chunk = options->chunk_bytes ? options->chunk_bytes : chunk;
     reader->job_chunk = has(reader, READER_DIRECT) ? round_up(chunk, DIRECT_BYTES) : chunk;
-    reader->job_depth = (uint8_t)(options->depth ? options->depth : DEPTH_DEFAULT);
+    reader->job_depth = (uint8_t)(options->depth ? options->depth : READER_DEPTH_DEFAULT);
     reader->job_offset = options->offset == JOB_FILE_CURRENT ? 0 : options->offset;
     reader->job_end = options->len ? reader->job_offset + options->len : INT64_MAX;
     reader->job_size = has(reader, READER_STREAM) ? 0 : size_of(file);

@@ -29,8 +29,6 @@
 enum { HOST_MAX = 255, SERVICE_MAX = 32, PORT_MAX = 65535 };
 enum { RESOLVE_IDLE, RESOLVE_WAITING, RESOLVE_ENDING };
 
-static const uint64_t timeout_default_ns = 30000000000U;
-
 struct lookup {
     struct job_task task;
     /* loop */
@@ -262,7 +260,7 @@ int job_resolve_start(struct job_handle *handle, struct job_resolve *resolve, co
     *deadline_of(resolve) = (struct deadline){.passed = timed_out};
     handle_hold(handle);
     loop_keep_alive(loop);
-    uint64_t timeout_ns = options->timeout_ns ? options->timeout_ns : timeout_default_ns;
+    uint64_t timeout_ns = options->timeout_ns ? options->timeout_ns : RESOLVE_TIMEOUT_DEFAULT_NS;
     if (is_done)
         end_later(resolve, 0);
     else

@@ -11,8 +11,6 @@
 #include "io/socket.h"
 #include "io/stream.h"
 
-static const uint64_t timeout_default_ns = 30000000000U;
-
 static void tell_connected(struct job_stream *stream, int status)
 {
     const struct job_stream_events *events = stream->job_events;
@@ -129,7 +127,7 @@ int job_stream_connect(struct job_loop *loop, struct job_stream *stream, const c
         goto close_fd;
     stream_set(stream, STREAM_CONNECTING);
     stream->job_progress_ns = loop->root->now_ns();
-    stream->job_patience_ns = options->timeout_ns ? options->timeout_ns : timeout_default_ns;
+    stream->job_patience_ns = options->timeout_ns ? options->timeout_ns : CONNECT_TIMEOUT_DEFAULT_NS;
     err = begun == -EINPROGRESS ? poll_start(stream) : 0;
     if (err < 0)
         goto abandon;

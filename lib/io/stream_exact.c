@@ -11,8 +11,6 @@
 #include "memory/buf.h"
 #include "memory/owner.h"
 
-enum { EXPECT_MAX = 1 << 30 };
-
 static bool fill_is_in_flight(const struct job_stream *stream)
 {
     const struct op *op = (const struct op *)stream->job_receive_op;
@@ -196,7 +194,7 @@ bool stream_expect_cancel(struct job_stream *stream)
 
 int job_stream_expect(struct job_stream *stream, size_t len)
 {
-    if (len > EXPECT_MAX)
+    if (len > TOTAL_BYTES_MAX)
         return -EINVAL;
     int err = stream_check(stream);
     if (err == 0 && stream_has(stream, STREAM_LEAVING))

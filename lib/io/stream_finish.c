@@ -8,8 +8,6 @@
 
 #include "io/stream.h"
 
-static const uint64_t linger_default_ns = 5000000000U;
-
 void stream_finish_step(struct job_stream *stream)
 {
     if (!stream_has(stream, STREAM_FINISHING) || !handle_is_open(&stream->handle))
@@ -32,7 +30,7 @@ int job_stream_finish(struct job_stream *stream, uint64_t linger_ns)
     struct job_loop *loop = stream->handle.job_loop;
     stream_set(stream, STREAM_FINISHING);
     stream_set(stream, STREAM_SHUT_WANTED);
-    stream->job_patience_ns = linger_ns ? linger_ns : linger_default_ns;
+    stream->job_patience_ns = linger_ns ? linger_ns : LINGER_DEFAULT_NS;
     stream->job_progress_ns = loop->root->now_ns();
     stream_receive_drop(stream);   /* not inside `data`, whose buf the user still has: that one is his */
     stream_clear(stream, STREAM_PAUSED);

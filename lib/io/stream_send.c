@@ -16,8 +16,6 @@
 #include "memory/buf.h"
 #include "memory/owner.h"
 
-enum { HIGH_DEFAULT = 256 << 10, HIGH_LEAST = 1 << SLOT_MIN_BITS, LOW_SHARE = 4, HIGH_MAX = 1 << 30 };
-
 static void send_completed(struct op *op, const struct completion *completion);
 
 /* Unless somebody has said it: less the less memory is free, so that queues alone cannot take all of it (docs/decisions/033). */
@@ -28,12 +26,12 @@ static size_t high_mark(const struct job_stream *stream)
     const struct job_loop *loop = stream->handle.job_loop;
     size_t spare = arena_spare(loop->arena), late = loop->handle_count * STREAM_LATE_SLOTS * loop->receive_slot_bytes;
     size_t share = spare > late ? (spare - late) / QUEUE_SHARE : 0;
-    return min_size(max_size(share, HIGH_LEAST), HIGH_DEFAULT);
+    return min_size(max_size(share, SEND_HIGH_LEAST), SEND_HIGH_DEFAULT);
 }
 
 static size_t low_mark(const struct job_stream *stream)
 {
-    return stream->job_low ? stream->job_low : high_mark(stream) / LOW_SHARE;
+    return stream->job_low ? stream->job_low : high_mark(stream) / SEND_LOW_SHARE;
 }
 
 bool stream_has_to_send(const struct job_stream *stream)
@@ -216,7 +214,7 @@ void stream_count_queued(struct job_stream *stream, size_t len)
 {
     stream->job_queued += len;
     stream_set(stream, STREAM_SENT_OWED);
-    bool may_be_full = stream->job_high || stream->job_queued > HIGH_LEAST;   /* small queues do not look at the arena */
+    bool may_be_full = stream->job_high || stream->job_queued > SEND_HIGH_LEAST;   /* small queues do not look at the arena */
     if (may_be_full && stream->job_queued > high_mark(stream))
         stream_set(stream, STREAM_FULL);
     if (stream->job_place_count == 0)
@@ -326,8 +324,8 @@ size_t job_stream_queued(const struct job_stream *stream)
 
 int job_stream_set_marks(struct job_stream *stream, size_t high, size_t low)
 {
-    size_t highest = high ? high : HIGH_DEFAULT;
-    if (!stream || low >= highest || highest > HIGH_MAX)
+    size_t highest = high ? high : SEND_HIGH_DEFAULT;
+    if (!stream || low >= highest || highest > TOTAL_BYTES_MAX)
         return -EINVAL;
     int err = stream_check(stream);
     if (err < 0)

@@ -17,8 +17,6 @@
 #include "memory/arena.h"
 #include "memory/owner.h"
 
-enum { LIMIT_DEFAULT = 1 << 20, LIMIT_MAX = 1 << 30 };
-
 enum { WRITER_IDLE, WRITER_OPEN, WRITER_FINISHING, WRITER_ENDING };
 
 /* job_writer.job_flags */
@@ -225,7 +223,7 @@ static int check(const struct job_writer *writer, const struct job_file *file, c
                  const struct job_writer_events *events)
 {
     bool is_offset = options->offset != JOB_FILE_APPEND && options->offset != JOB_FILE_CURRENT;
-    if (!writer || !events || !events->end || options->limit_bytes > LIMIT_MAX)
+    if (!writer || !events || !events->end || options->limit_bytes > TOTAL_BYTES_MAX)
         return -EINVAL;
     if (is_offset && options->offset > INT64_MAX)
         return -EINVAL;
@@ -244,7 +242,7 @@ int job_writer_start(struct job_writer *writer, struct job_file *file, const str
     void *data = writer->data;
     *writer = (struct job_writer){.data = data, .job_file = file, .job_events = events};
     writer->job_offset = options->offset;
-    writer->job_limit = options->limit_bytes ? options->limit_bytes : LIMIT_DEFAULT;
+    writer->job_limit = options->limit_bytes ? options->limit_bytes : WRITER_LIMIT_DEFAULT;
     writer->job_op.data = writer;
     writer->job_state = WRITER_OPEN;
     flow_begin(flow_of(writer), file, file_closes);
@@ -266,7 +264,7 @@ static int check_buf(const struct job_writer *writer, const struct job_buf *buf)
 {
     bool is_offset = writer->job_offset != JOB_FILE_APPEND && writer->job_offset != JOB_FILE_CURRENT;
     size_t len = job_buf_len(buf);
-    if (!buf || job_buf_arena(buf)->root != loop_of(writer)->root || len > LIMIT_MAX)
+    if (!buf || job_buf_arena(buf)->root != loop_of(writer)->root || len > TOTAL_BYTES_MAX)
         return -EINVAL;
     if (is_offset && writer->job_offset + writer->job_queued > INT64_MAX - len)
         return -EINVAL;

@@ -24,8 +24,6 @@
 #include "memory/slot.h"
 #include "stats/segment.h"
 
-static const uint64_t close_deadline_default_ns = 5000000000U;
-
 static int check_options(const struct job_loop_options *options)
 {
     bool entries_ok = options->entries == 0 ||
@@ -327,7 +325,7 @@ int job_loop_close(struct job_loop **loop_pointer, uint64_t deadline_ns)
     int err = enter(loop, &before);
     if (err < 0)
         return err;
-    int drained = drain(loop, time_after(loop->root->now_ns(), deadline_ns ? deadline_ns : close_deadline_default_ns));
+    int drained = drain(loop, time_after(loop->root->now_ns(), deadline_ns ? deadline_ns : CLOSE_DEADLINE_DEFAULT_NS));
     struct root *root = loop->root;
     err = dispose(loop, drained);
     leave(loop, &before);

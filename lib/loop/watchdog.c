@@ -32,8 +32,6 @@
 #include "stats/line.h"
 #include "stats/stats.h"
 
-static const uint64_t callback_limit_default_ns = 100000000;
-
 enum { STACK_SHOWN = 16 };   /* frames in the log: as many as a line holds */
 
 /* What a thread was seen to do. */
@@ -259,7 +257,7 @@ int job_watchdog_open(struct job_runtime *runtime, struct job_watchdog **out,
     if (!watchdog)
         return -ENOMEM;
     watchdog->root = root;
-    watchdog->callback_limit_ns = options->callback_limit_ns ? options->callback_limit_ns : callback_limit_default_ns;
+    watchdog->callback_limit_ns = options->callback_limit_ns ? options->callback_limit_ns : CALLBACK_LIMIT_DEFAULT_NS;
     watchdog->task_limit_ns = options->task_limit_ns ? options->task_limit_ns : TIME_NEVER;
     watchdog->held = options->held;
     watchdog->arg = options->arg;

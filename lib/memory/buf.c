@@ -14,8 +14,6 @@
 #include "memory/piece.h"
 #include "memory/starved.h"
 
-static const size_t room_max = (size_t)1 << 30;
-
 bool buf_is_valid(const struct job_buf *buf)
 {
     uint64_t total = 0;
@@ -65,7 +63,7 @@ static int buf_alloc(struct job_arena *arena, size_t room, const struct job_buf_
                      struct job_buf **out)
 {
     static const struct job_buf_options defaults = {0};
-    if (!arena || !out || room > room_max || (options && (options->headroom > room_max)))
+    if (!arena || !out || room > TOTAL_BYTES_MAX || (options && (options->headroom > TOTAL_BYTES_MAX)))
         return -EINVAL;
     options = options ? options : &defaults;
     size_t bytes = room + (options->page_aligned ? 0 : options->headroom);

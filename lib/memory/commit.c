@@ -26,8 +26,6 @@
 
 #include <errno.h>
 
-static const uint64_t trim_after_ns = 10000000000U; /* unmeasured: longer than a lull, shorter than a night */
-
 enum { TRIM_LEAST_CHUNKS = 4, KEPT_BYTES = 1 << 20, KEPT_SLOTS = 64 };
 
 static struct job_arena *arena_of_ahead(struct helper_job *job)
@@ -90,7 +88,7 @@ void arena_commit_init(struct job_arena *arena)
 {
     helper_job_init(&arena->ahead, arena->root->helper, run_ahead);
     helper_job_init(&arena->trim, arena->root->helper, run_trim);
-    arena->trim_after_ns = trim_after_ns;
+    arena->trim_after_ns = TRIM_AFTER_NS;
 }
 
 void arena_commit_fini(struct job_arena *arena)

@@ -41,8 +41,6 @@ _Static_assert(offsetof(struct region, cells) == offsetof(struct region, base) +
                    offsetof(struct region, cells) == sizeof(struct region),
                "the cells follow what users have");
 
-static const size_t size_most = (size_t)1 << 30;
-
 static struct region *region_of(const struct job_region *region)
 {
     return region ? container_of((struct job_region *)(uintptr_t)region, struct region, base) : NULL;
@@ -110,7 +108,7 @@ static int open_mapped(struct root *root, const struct job_region_options *optio
 
 int job_region_open_with(struct job_runtime *runtime, const struct job_region_options *options, struct job_region **out)
 {
-    if (!runtime || !out || !options || options->size > size_most || options->size_max > size_most ||
+    if (!runtime || !out || !options || options->size > TOTAL_BYTES_MAX || options->size_max > TOTAL_BYTES_MAX ||
         (options->size_max > 0 && options->size > options->size_max))
         return -EINVAL;
     struct root *root = (struct root *)runtime;   /* its first member */

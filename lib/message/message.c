@@ -21,8 +21,6 @@
 #include "message/charge.h"
 #include "message/end.h"
 
-static const size_t bytes_most = (size_t)1 << 30;
-
 static int check_item(const struct job_item *item, const struct box *to, const struct box *own, struct charge *charge)
 {
     switch (item->kind) {
@@ -107,7 +105,7 @@ int post_check(const struct job_post *post, const struct box *to, const struct b
     if (!post || (!post->bytes && post->len > 0) || (!post->items && post->count > 0) ||
         post->count > MESSAGE_ITEMS_MAX)
         return -EINVAL;
-    if (post->len > bytes_most)
+    if (post->len > TOTAL_BYTES_MAX)
         return -EMSGSIZE;
     struct charge charge = {.bytes = post->len};
     for (unsigned i = 0; i < post->count; i++) {

@@ -13,8 +13,6 @@
 #include "memory/region.h"
 #include "message/topic.h"
 
-static const size_t bytes_most = (size_t)1 << 30;
-
 static int check_item(const struct root *root, const struct job_item *item, struct charge *charge)
 {
     if (item->kind == JOB_ITEM_REGION) {
@@ -45,7 +43,7 @@ static int check(const struct root *root, const struct job_post *post, struct ch
     if (!post || (!post->bytes && post->len > 0) || (!post->items && post->count > 0) ||
         post->count > MESSAGE_ITEMS_MAX)
         return -EINVAL;
-    if (post->len > bytes_most)
+    if (post->len > TOTAL_BYTES_MAX)
         return -EMSGSIZE;
     *charge = (struct charge){.bytes = post->len};
     for (unsigned i = 0; i < post->count; i++) {

@@ -21,8 +21,6 @@
 #include "base/alloc.h"
 #include "message/port.h"
 
-static const uint64_t overdue_default_ns = 10000000000U;
-
 _Static_assert(sizeof(struct list) == sizeof ((struct job_rpc_call *)0)->job_node, "a node fits");
 _Static_assert(sizeof(struct deadline) == sizeof ((struct job_rpc_call *)0)->job_deadline, "a deadline fits");
 
@@ -191,7 +189,7 @@ static struct rpc *rpc_new(struct job_rpc *handle, struct root *root, const stru
         return NULL;
     rpc->handle = handle;
     rpc->calls_max = calls;
-    rpc->overdue_ns = options->overdue_ns ? options->overdue_ns : overdue_default_ns;
+    rpc->overdue_ns = options->overdue_ns ? options->overdue_ns : RPC_OVERDUE_DEFAULT_NS;
     strncpy(rpc->name, options->name ? options->name : "rpc", sizeof rpc->name - 1);
     list_init(&rpc->young);
     list_init(&rpc->overdue);

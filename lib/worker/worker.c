@@ -40,11 +40,6 @@ enum {
     PAGE_BYTES = 4096,
 };
 
-/* Twice that is below the default of the parent's job_loop_close(), 5 s: so who closes by default hears what is left. A parent that is a
- * worker closes within its own: so there it is a share of that, of which twice is below as well. */
-static const uint64_t stop_timeout_default_ns = 2000000000U;
-enum { STOP_TIMEOUT_SHARE = 3 };
-
 _Static_assert(sizeof(struct deadline) <= sizeof ((struct job_worker *)0)->job_deadline, "a deadline fits");
 
 static struct worker_record *record_of(const struct job_worker *worker)
@@ -349,12 +344,14 @@ static int open_loop(struct worker_record *record, const struct job_worker_optio
     return job_loop_open((struct job_runtime *)record->root, &record->loop, &loop);
 }
 
+/* Twice that is below the default of the parent's job_loop_close(): so who closes by default hears what is left. A parent that is a worker
+ * closes within its own: so there it is a share of that, of which twice is below as well. */
 static uint64_t stop_timeout_for(const struct job_loop *loop, const struct job_worker_options *options)
 {
     const struct job_inside *parent = inside_of(loop);
     if (options->stop_timeout_ns)
         return options->stop_timeout_ns;
-    return parent ? max_size(parent->record->stop_timeout_ns / STOP_TIMEOUT_SHARE, 1) : stop_timeout_default_ns;
+    return parent ? max_size(parent->record->stop_timeout_ns / STOP_TIMEOUT_SHARE, 1) : STOP_TIMEOUT_DEFAULT_NS;
 }
 
 static struct worker_record *record_new(struct job_loop *loop, struct job_worker *worker, job_worker_main_fn *main,
