@@ -124,6 +124,34 @@ struct entered {
     uint64_t slice_ns;
 };
 
+/* What a write by users' code may raise here, and by a ring that issues an O_DIRECT write in this thread: neither must end the process. The
+ * write's own error says the same: -EPIPE, -EFBIG. */
+enum { WRITE_SIGNALS = 2 };
+static const int write_signals[WRITE_SIGNALS] = {SIGPIPE, SIGXFSZ};
+
+static void block_write_signals(sigset_t *before)
+{
+    sigset_t signals;
+    sigemptyset(&signals);
+    for (size_t i = 0; i < WRITE_SIGNALS; i++)
+        sigaddset(&signals, write_signals[i]);
+    (void)pthread_sigmask(SIG_BLOCK, &signals, before);   /* cannot fail: arguments are valid */
+}
+
+/* One that was left pending would end the process as soon as it is let through. */
+static void drop_write_signals(const sigset_t *before)
+{
+    for (size_t i = 0; i < WRITE_SIGNALS; i++) {
+        sigset_t signal;
+        sigemptyset(&signal);
+        sigaddset(&signal, write_signals[i]);
+        if (sigismember(before, write_signals[i]))
+            continue;
+        while (sigtimedwait(&signal, NULL, &(struct timespec){0}) == write_signals[i]) {
+        }
+    }
+}
+
 static int enter(struct job_loop *loop, struct entered *before)
 {
     int err = loop_check_thread(loop);
@@ -140,11 +168,7 @@ static int enter(struct job_loop *loop, struct entered *before)
         cache_detach(loop->arena);
         return -EPERM;
     }
-    /* A write to a broken connection must not end the process; sends by ring say so, other writes by users' code may not. */
-    sigset_t pipe;
-    sigemptyset(&pipe);
-    sigaddset(&pipe, SIGPIPE);
-    (void)pthread_sigmask(SIG_BLOCK, &pipe, &before->signals);   /* cannot fail: arguments are valid */
+    block_write_signals(&before->signals);
     before->root = me->root;
     before->loop = me->loop;
     before->line = me->line;
@@ -166,14 +190,7 @@ static int enter(struct job_loop *loop, struct entered *before)
 static void leave(struct job_loop *loop, const struct entered *before)
 {
     struct self *me = self();
-    /* A SIGPIPE that a user's write has left pending would end the process as soon as it is let through. */
-    if (!sigismember(&before->signals, SIGPIPE)) {
-        sigset_t pipe;
-        sigemptyset(&pipe);
-        sigaddset(&pipe, SIGPIPE);
-        while (sigtimedwait(&pipe, NULL, &(struct timespec){0}) == SIGPIPE) {
-        }
-    }
+    drop_write_signals(&before->signals);
     if (feature_is_on(&loop->root->features, FEATURE_SLICES))
         sys_set_slice(before->slice_ns);
     loop->is_running = false;

@@ -1,5 +1,6 @@
 /* test_file.c — files on a real file system: what is read is what was written, by every way; ends and errors. */
 #include <sys/mount.h>
+#include <sys/resource.h>
 
 #include "engine/engine.h"
 #include "io/file.h"
@@ -225,6 +226,31 @@ static void cancels(struct job_timer *timer)
     if (ends > 0 || count_at_cancel > 0)
         job_timer_close(timer, NULL);
 }
+
+/* The ring issues it in the loop's own thread, where the kernel raises SIGXFSZ. */
+START_TEST(a_direct_write_beyond_the_limit_of_the_process_is_an_error_and_ends_nothing)
+{
+    enum { ALLOWED = 65536 };
+    struct rlimit before, limit;
+    int err = open_file("a", O_RDWR | O_CREAT | O_DIRECT);
+    if (is_without_direct(err))
+        return;
+    ck_assert_int_eq(err, 0);
+    ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &before), 0);
+    limit = before;
+    limit.rlim_cur = ALLOWED;
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    for (unsigned i = 0; i < 2; i++) {   /* the second is wholly beyond */
+        struct job_buf *buf = pattern(2 * (size_t)ALLOWED, true);
+        ck_assert_ok(job_file_write(&file, &op, &buf, i * (uint64_t)ALLOWED, ended));
+        run();
+        ck_assert_int_eq(status_seen, -EFBIG);
+        ck_assert_uint_eq(count_seen, i ? 0 : ALLOWED);
+    }
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &before), 0);
+    close_file();
+}
+END_TEST
 
 START_TEST(a_cancelled_write_goes_no_further_than_what_the_disk_has_begun)
 {
@@ -527,6 +553,7 @@ int main(void)
     tcase_add_test(tcase, many_segments_are_written_in_order);
     tcase_add_test(tcase, a_part_begins_where_the_one_before_it_ended);
     tcase_add_test(tcase, direct_reads_and_writes_go_by_aligned_bufs);
+    tcase_add_test(tcase, a_direct_write_beyond_the_limit_of_the_process_is_an_error_and_ends_nothing);
     tcase_add_test(tcase, a_cancelled_write_goes_no_further_than_what_the_disk_has_begun);
     tcase_add_test(tcase, appends_go_to_the_end);
     tcase_add_test(tcase, the_current_position_moves_on);

@@ -216,7 +216,6 @@ START_TEST(a_file_too_large_ends_it_as_well)
     ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &before), 0);
     limit = before;
     limit.rlim_cur = 30000;
-    signal(SIGXFSZ, SIG_IGN);
     ck_assert_int_eq(open_file("a", O_RDWR | O_CREAT), 0);
     ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
     start(&(struct job_writer_options){.limit_bytes = 5000}, 100000, 900);
@@ -255,7 +254,6 @@ START_TEST(what_is_queued_behind_a_write_that_fails_stays_behind_it)
     ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &before), 0);
     limit = before;
     limit.rlim_cur = 10000;
-    signal(SIGXFSZ, SIG_IGN);
     ck_assert_int_eq(open_file("a", O_RDWR | O_CREAT), 0);
     ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
     start(NULL, 0, 1);
