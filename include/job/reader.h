@@ -32,7 +32,8 @@ struct job_reader_events {
 struct job_reader_options {
     uint64_t offset;       /* where to begin. JOB_FILE_CURRENT: where the descriptor stands; then one read at a time */
     uint64_t len;          /* 0: to the end of the file, also when it grows meanwhile */
-    size_t chunk_bytes;    /* of one read, at most 1 GiB; 0: 252 KiB, which a slot of 256 KiB holds, or with O_DIRECT 256 KiB */
+    size_t chunk_bytes;    /* of one read, at most 1 GiB; 0: 252 KiB, which a slot of 256 KiB holds, or with O_DIRECT 256 KiB; or less
+                              where the loop's arena is too small for that */
     unsigned depth;        /* reads at a time, at most JOB_READER_DEPTH_MAX; 0: 2. What has no offsets, as a pipe, has one */
 };
 
@@ -80,7 +81,8 @@ struct job_reader {
  * @param file     open for reading, by a path or by adoption: of a pipe or terminal as well, which one thread waits for
  * @param options  NULL or {0}: the whole file
  * @param events   both are required; must outlive the reader
- * @return 0, or -EINVAL: an argument; chunk_bytes is more than the loop's arena may ever hold; -EBUSY: it has been started; -EBADF: the
+ * @return 0, or -EINVAL: an argument; the slot or run for chunk_bytes is more than the loop's arena may
+ *         ever have beside its receive rings; -EBUSY: it has been started; -EBADF: the
  *         file is not open yet, or failed to; -ECANCELED: it is closing; -EPERM: not the loop's thread; nothing changes on error
  * Thread: loop thread, or before start.
  */

@@ -318,18 +318,39 @@ static bool reader_run(struct job_reader *reader)
     return false;
 }
 
+/* What a buf for so many bytes takes from its arena. */
+static size_t taken_by(size_t chunk)
+{
+    unsigned class = slot_class_for(chunk);
+    return class == SLOT_RUN ? round_up(chunk, CHUNK_BYTES) : slot_class_bytes(class);
+}
+
+/* The wanted one; or the default, or what the largest slot holds that the arena may ever have: 0: none. */
+static size_t chunk_of(struct job_arena *arena, bool is_direct, const struct job_reader_options *options)
+{
+    size_t most = arena_most(arena);
+    size_t chunk = is_direct ? READER_CHUNK_DIRECT_DEFAULT : READER_CHUNK_DEFAULT;
+    if (options->chunk_bytes) {
+        chunk = is_direct ? round_up(options->chunk_bytes, DIRECT_BYTES) : options->chunk_bytes;
+        return taken_by(chunk) <= most ? chunk : 0;
+    }
+    while (taken_by(chunk) > most && chunk > 0)
+        chunk = slot_class_for(chunk) > 0 ? slot_class_bytes(slot_class_for(chunk) - 1) : 0;
+    return chunk;
+}
+
 static int check(const struct job_reader *reader, const struct job_file *file, const struct job_reader_options *options,
                  const struct job_reader_events *events)
 {
     bool is_current = options->offset == JOB_FILE_CURRENT;
     if (!reader || !events || !events->data || !events->end || options->depth > JOB_READER_DEPTH_MAX)
         return -EINVAL;
-    if (!is_current && (options->offset > INT64_MAX || options->len > INT64_MAX - options->offset))
+    if (!is_current && (options->offset >= INT64_MAX || options->len > INT64_MAX - options->offset))
         return -EINVAL;
     int err = flow_check(file);
     if (err < 0)
         return err;
-    if (options->chunk_bytes > TOTAL_BYTES_MAX || options->chunk_bytes > file->handle.job_loop->arena->limit)
+    if (options->chunk_bytes > TOTAL_BYTES_MAX)
         return -EINVAL;
     return reader->job_state == READER_IDLE ? 0 : -EBUSY;
 }
@@ -356,12 +377,14 @@ int job_reader_start(struct job_reader *reader, struct job_file *file, const str
     int err = check(reader, file, options, events);
     if (err < 0)
         return err;
+    uint32_t flags = flags_of(file, options);
+    size_t chunk = chunk_of(file->handle.job_loop->arena, (flags & READER_DIRECT) != 0, options);
+    if (chunk == 0)
+        return -EINVAL;
     void *data = reader->data;
-    *reader = (struct job_reader){.data = data, .job_file = file, .job_events = events};
-    reader->job_flags = flags_of(file, options);
-    size_t chunk = has(reader, READER_DIRECT) ? READER_CHUNK_DIRECT_DEFAULT : READER_CHUNK_DEFAULT;
-    chunk = options->chunk_bytes ? options->chunk_bytes : chunk;
-    reader->job_chunk = has(reader, READER_DIRECT) ? round_up(chunk, DIRECT_BYTES) : chunk;
+    *reader = (struct job_reader){
+        .data = data, .job_file = file, .job_events = events, .job_flags = flags, .job_chunk = chunk,
+    };
     reader->job_depth = (uint8_t)(options->depth ? options->depth : READER_DEPTH_DEFAULT);
     reader->job_offset = options->offset == JOB_FILE_CURRENT ? 0 : options->offset;
     reader->job_end = options->len ? reader->job_offset + options->len : INT64_MAX;

@@ -239,6 +239,14 @@ void arena_unhold(struct job_arena *arena, size_t bytes)
     arena_publish(arena);
 }
 
+size_t arena_most(struct job_arena *arena)
+{
+    arena_lock(&arena->lock);
+    size_t most = arena->limit - min_size(arena->held, arena->limit);
+    arena_unlock(&arena->lock);
+    return most;
+}
+
 int arena_hold_outputs(struct job_arena *arena, size_t bytes)
 {
     return hold(arena, 0, bytes);

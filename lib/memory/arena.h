@@ -102,6 +102,9 @@ void arena_unhold(struct job_arena *arena, size_t bytes);
 int arena_hold_outputs(struct job_arena *arena, size_t bytes);
 void arena_unhold_outputs(struct job_arena *arena, size_t bytes);
 
+/* Bytes that one buf could take at most if nobody else had any: the limit, without what receive rings need at least. */
+size_t arena_most(struct job_arena *arena);
+
 /* Bytes that a receive ring may still take: zero when only the reserve is left. */
 size_t arena_spare(struct job_arena *arena);
 

@@ -421,6 +421,36 @@ static void small_arena_setup(void)
     home = (struct job_timer){0};
 }
 
+/* Slots and runs are larger than what they are asked for: what counts is what is really taken. */
+START_TEST(a_chunk_that_the_arena_never_has_is_refused_and_the_default_is_one_that_it_has)
+{
+    static const struct { size_t limit, chunk; int expected; } cases[] = {
+        {131072, 0, 0},       {131072, 60000, 0},    {131072, 100000, -EINVAL},   {200000, 0, 0},
+        {524288, 0, 0},       {524288, 262144, 0},   {524288, 300000, -EINVAL},   {1500000, 1100000, -EINVAL},
+        {4 << 20, 1100000, 0}, {4 << 20, (2 << 20) + 1, -EINVAL},
+    };
+    make_file("a", 300000);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        ck_assert_int_eq(job_loop_close(&loop, 0), 0);
+        fixture_close(runtime);
+        struct job_runtime_options options = {.name = "test", .log = fixture_log, .memory_limit_bytes = cases[i].limit};
+        struct job_loop_options few = {.receive_slots = 1, .receive_slot_bytes = 4096};
+        ck_assert_ok(job_runtime_open(&runtime, &options));
+        ck_assert_ok(job_loop_open(runtime, &loop, &few));
+        ck_assert_int_eq(open_file("a", O_RDONLY), 0);
+        forget();
+        struct job_reader_options chunk = {.chunk_bytes = cases[i].chunk};
+        int err = job_reader_start(&reader, &file, &chunk, &events);
+        if (err != cases[i].expected)
+            ck_abort_msg("limit %zu, chunk %zu: %d", cases[i].limit, cases[i].chunk, err);
+        run();
+        ck_assert_uint_eq(told, err == 0 ? 300000 : 0);
+        close_file();
+    }
+    home = (struct job_timer){0};
+}
+END_TEST
+
 static struct job_pool *pool;
 
 /* Its mail is in the mailbox when the pool has been closed: some turns are enough for it to have memory for a read. */
@@ -508,9 +538,9 @@ START_TEST(what_cannot_be_started_is_refused)
     ck_assert_int_eq(job_reader_start(&reader, &file, NULL, &no_end), -EINVAL);
     struct job_reader_options options[] = {
         {.depth = JOB_READER_DEPTH_MAX + 1}, {.chunk_bytes = (1 << 30) + 1}, {.offset = (uint64_t)1 << 63},
-        {.offset = 1, .len = INT64_MAX},
+        {.offset = 1, .len = INT64_MAX},        {.offset = INT64_MAX},
     };
-    for (unsigned i = 0; i < 4; i++)
+    for (unsigned i = 0; i < 5; i++)
         ck_assert_int_eq(job_reader_start(&reader, &file, &options[i], &events), -EINVAL);
     start(NULL);
     ck_assert_int_eq(job_reader_start(&reader, &file, NULL, &events), -EBUSY);
@@ -554,6 +584,7 @@ int main(void)
     tcase_add_checked_fixture(small, small_arena_setup, teardown);
     tcase_set_timeout(small, 20);
     tcase_add_test(small, without_memory_it_waits_and_goes_on);
+    tcase_add_test(small, a_chunk_that_the_arena_never_has_is_refused_and_the_default_is_one_that_it_has);
     tcase_add_test(small, it_goes_on_when_a_reserve_becomes_spare);
     tcase_add_test(small, it_leaves_the_reserve_to_those_who_work);
     suite_add_tcase(suite, small);
