@@ -29,7 +29,8 @@
 enum {
     LOAD_TRY_BYTES = 65536,      /* what a loop copies at once: some 5 us */
     LOAD_FIRST_BYTES = 4096,     /* for files that say they are empty: those of /proc are not */
-    LIST_BYTES = 60000,          /* of entries in one segment: a slot of 64 KiB */
+    LIST_BYTES = 60000,          /* of entries in one segment at least: a slot of 64 KiB */
+    LIST_BYTES_MAX = 1000000,    /* at most: a slot of 1 MiB */
     NAME_TRIES = 100,            /* temporary names before we give up */
     TEMPORARY_LEN = 5 + 16,      /* ".job-" and a number */
 };
@@ -468,6 +469,14 @@ static void shrink_list(struct job_file_op *op)
     job_buf_free(&smaller);   /* NULL, unless there was no memory: then it stays as it is */
 }
 
+/* As much again as there is already: job_entry_next() looks through the segments, so they must not become many. */
+static int alloc_list(struct job_file_op *op, struct job_buf **more)
+{
+    size_t len = max_size(LIST_BYTES, min_size(job_buf_len(op->job_buf), LIST_BYTES_MAX));
+    int err = job_buf_alloc(arena_of(op), len, NULL, more);
+    return err == -ENOMEM && len > LIST_BYTES ? job_buf_alloc(arena_of(op), LIST_BYTES, NULL, more) : err;
+}
+
 static int call_list(struct job_file_op *op)
 {
     int fd = open_path(&op->job_paths[0], O_RDONLY | O_DIRECTORY, 0, 0);
@@ -477,7 +486,7 @@ static int call_list(struct job_file_op *op)
     while (n > 0) {
         struct job_buf *more = NULL;
         size_t room;
-        n = job_buf_alloc(arena_of(op), LIST_BYTES, NULL, &more);
+        n = alloc_list(op, &more);
         if (n < 0)
             break;
         void *bytes = job_buf_room(more, &room);
