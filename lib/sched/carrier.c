@@ -239,13 +239,31 @@ static void take_back(struct carrier *carrier)
         JOB_MARK(carrier_leaves_without_place);
 }
 
+/* One that was refused has kept its place. */
+static void leave_to(struct carrier *carrier, unsigned depth)
+{
+    bool is_out = carrier->depth > 0 && depth == 0;
+    carrier->depth = depth;
+    if (is_out && !carrier->place)
+        take_back(carrier);
+}
+
 void carrier_settle(struct carrier *carrier)
 {
-    if (carrier->depth == 0)
-        return;
-    carrier->depth = 0;
-    if (!carrier->place)
-        take_back(carrier);
+    leave_to(carrier, 0);
+}
+
+unsigned carrier_nest(struct carrier *carrier)
+{
+    unsigned outer = carrier->floor;
+    carrier->floor = carrier->depth;
+    return outer;
+}
+
+void carrier_unnest(struct carrier *carrier, unsigned outer)
+{
+    leave_to(carrier, carrier->floor);
+    carrier->floor = outer;
 }
 
 int job_blocking_enter(void)
@@ -273,9 +291,8 @@ int job_blocking_leave(void)
         return -EPERM;
     if (!carrier)
         return 0;
-    if (carrier->depth == 0)
+    if (carrier->depth == carrier->floor)
         return -EINVAL;
-    if (--carrier->depth == 0)
-        take_back(carrier);
+    leave_to(carrier, carrier->depth - 1);
     return 0;
 }

@@ -25,6 +25,7 @@ struct carrier {
     struct pool_place *place;     /* NULL: it has lent it, or waits for one */
     struct pool_place *lent;      /* to try to take back */
     unsigned depth;               /* of job_blocking_enter() */
+    unsigned floor;               /* of it the calls of outer tasks, while one of an inline pool runs inside another task */
     /* under the lock */
     struct list node;             /* carriers->all */
     struct list spare;            /* carriers->spares, while it waits */
@@ -62,6 +63,11 @@ struct pool_place *carrier_wait(struct carrier *carrier);
 
 /* After a task: whoever forgot to leave has left. */
 void carrier_settle(struct carrier *carrier);
+
+/* Around a task that runs inside another: it leaves only what it has entered itself, and has left when it has ended. Returns what
+ * carrier_unnest() wants. */
+unsigned carrier_nest(struct carrier *carrier);
+void carrier_unnest(struct carrier *carrier, unsigned outer);
 
 /* pool_thread.c: what a carrier runs. */
 void *carrier_main(void *arg);

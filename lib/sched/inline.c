@@ -19,8 +19,12 @@ struct inline_run {
 static void run_one(struct inline_run *run, struct job_task *task)
 {
     struct job_pool *pool = task->job_pool;
+    struct carrier *carrier = self()->carrier;   /* NULL: no task of a pool thread is outside of this one */
+    unsigned outer = carrier ? carrier_nest(carrier) : 0;
     run->pool = pool;
     pool_run_task(pool, NULL, task);
+    if (carrier)
+        carrier_unnest(carrier, outer);
     if (fetch_sub_acq_rel(&pool->inline_active, 1) == CLOSER + 1)   /* pairs with itself and fetch_or_acq_rel in inline_wait */
         (void)sys_futex_wake(&pool->inline_active, 1);              /* the address alone: the pool may be gone */
 }

@@ -164,6 +164,48 @@ START_TEST(calls_may_be_nested_and_a_task_that_ends_has_left)
 }
 END_TEST
 
+static struct job_pool *inside;
+static struct job_task inner;
+
+static void enters_and_forgets(struct job_task *task)
+{
+    (void)task;
+    results[2] = job_blocking_leave();   /* not what the outer task has entered */
+    results[3] = job_blocking_enter();
+}
+
+static void not_told(struct job_task *task, int status)
+{
+    (void)task;
+    ck_assert_int_eq(status, 0);
+}
+
+static void runs_another_inside(struct job_task *task)
+{
+    (void)task;
+    ck_assert_ok(job_submit(inside, &inner, NULL));
+    results[0] = job_blocking_leave();
+    results[1] = job_blocking_enter();
+    ck_assert_ok(job_submit(inside, &inner, NULL));
+    results[4] = job_blocking_leave();
+    results[5] = job_blocking_leave();
+    results[6] = job_blocking_enter();
+}
+
+START_TEST(a_task_that_runs_inside_another_leaves_for_itself_alone)
+{
+    static const int expected[7] = {-EINVAL, 0, -EINVAL, 0, 0, -EINVAL, 0};
+    static struct job_task outer;
+    open_all(1, SLEEPERS);
+    ck_assert_ok(job_pool_open(runtime, &inside, &(struct job_pool_options){.workers = JOB_POOL_INLINE}));
+    ck_assert_ok(job_task_init(&inner, inside, enters_and_forgets, not_told));
+    submit(&outer, runs_another_inside);
+    ck_assert_int_eq(job_loop_run(loop), 0);
+    ck_assert_int_eq(memcmp(results, expected, sizeof expected), 0);
+    ck_assert_int_eq(job_pool_close(&inside), 0);
+}
+END_TEST
+
 START_TEST(outside_of_a_task_there_is_nothing_to_enter)
 {
     open_all(1, 0);
@@ -345,6 +387,7 @@ int main(void)
     tcase_add_loop_test(tcase, sixty_four_sleeping_calls_do_not_keep_a_task_from_running, 1, 4);
     tcase_add_test(tcase, sixty_four_calls_of_the_blocking_class_do_not_either);
     tcase_add_test(tcase, calls_may_be_nested_and_a_task_that_ends_has_left);
+    tcase_add_test(tcase, a_task_that_runs_inside_another_leaves_for_itself_alone);
     tcase_add_test(tcase, outside_of_a_task_there_is_nothing_to_enter);
     tcase_add_test(tcase, in_an_inline_pool_there_is_nothing_to_do);
     tcase_add_test(tcase, above_the_limit_it_is_refused_and_takes_a_worker_away);
