@@ -81,7 +81,8 @@ static size_t write_segment(uint8_t *bytes)
     }
     for (unsigned i = 0; i < ARENAS; i++) {
         struct stats_arena *arena = (struct stats_arena *)(void *)(bytes + arenas) + i;
-        arena->kind = STATS_ARENA_OPEN;
+        *arena = (struct stats_arena){.kind = STATS_ARENA_OPEN, .opened_ns = 1, .limit_bytes = 2, .committed_bytes = 3,
+                                      .used_bytes = 4, .held_bytes = 5, .starved = 6, .failed = 7};
         snprintf(arena->name, sizeof arena->name, "arena %u", i);
     }
     for (unsigned i = 0; i < QUEUES; i++) {

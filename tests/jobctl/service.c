@@ -272,6 +272,18 @@ static void ready_with_workers(struct job_timer *timer)
     ready();
 }
 
+/* An arena that has one buf out, and has refused two for which it has no room. */
+static void refuse_bufs(struct job_timer *timer)
+{
+    struct job_arena *arena;
+    struct job_buf *buf = NULL, *none = NULL;
+    REQUIRE(job_arena_open(runtime, &arena, &(struct job_arena_options){.limit_bytes = 1 << 20, .name = "narrow"}));
+    REQUIRE(job_buf_alloc(arena, 1000, NULL, &buf));
+    for (unsigned i = 0; i < 2; i++)
+        REQUIRE(job_buf_alloc(arena, 2 << 20, NULL, &none) == -ENOMEM ? 0 : -EINVAL);
+    say_ready(timer);
+}
+
 /* All records of arenas are taken. */
 static void hide_arenas(struct job_timer *timer)
 {
@@ -574,7 +586,7 @@ int main(int argc, char **argv)
         {"idle", say_ready},        {"loop-spins", spin_for_ever},         {"loop-locks", lock_for_ever},
         {"task", start_long_task},  {"tasks", start_many_tasks},           {"done", start_task_with_done},
         {"close-pool", close_pool}, {"done-alone", start_task_without_handle},
-        {"workers", ready_with_workers}, {"hidden", hide_arenas}, {"stuck", stop_a_worker},
+        {"workers", ready_with_workers}, {"hidden", hide_arenas}, {"narrow", refuse_bufs}, {"stuck", stop_a_worker},
         {"channel", open_channel}, {"brief", come_and_go},
         {"pools", start_in_four_pools}, {"drain", start_long_task_and_stop},
         {"calls", call_around}, {"news", news_are_heard}, {"news-wait", news_wait},

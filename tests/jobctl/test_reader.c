@@ -45,7 +45,10 @@ START_TEST(a_whole_segment_is_read_as_it_was_written)
     ck_assert_str_eq(snapshot.threads[2].name, "line 2");
     ck_assert_uint_eq(snapshot.threads[2].tid, 102);
     ck_assert_uint_eq(snapshot.threads[2].counters[1], 11);
-    ck_assert_str_eq(snapshot.arenas[1].name, "arena 1");
+    const struct reader_arena *arena = &snapshot.arenas[1];
+    ck_assert_str_eq(arena->name, "arena 1");
+    ck_assert(arena->record == 2 && arena->opened_ns == 1 && arena->limit_bytes == 2 && arena->committed_bytes == 3);
+    ck_assert(arena->used_bytes == 4 && arena->held_bytes == 5 && arena->starved == 6 && arena->failed == 7);
     reader_free(&snapshot);
 }
 END_TEST

@@ -58,6 +58,20 @@ START_TEST(arenas_say_what_they_hold)
 }
 END_TEST
 
+#define ARENA(name) ".runtimes[0] as $runtime | .now_ns as $now | $runtime.arenas[] | select(.name == \"" name "\") | "
+
+START_TEST(an_arena_says_when_it_was_opened_and_what_it_has_refused)
+{
+    start("narrow", NULL);
+
+    stat_until(ARENA("narrow") ".failed == 2");
+    ck_assert(holds(ARENA("narrow") ".limit_bytes == 1048576 and .starved == 0 and .held_bytes == 0"));
+    ck_assert(holds(ARENA("narrow") ".used_bytes >= 1000 and .used_bytes < 16384 and .committed_bytes >= 16384"));
+    ck_assert(holds(ARENA("narrow") ".opened_ns > $runtime.opened_ns and .opened_ns < $now"));
+    ck_assert(holds(ARENA("default") ".held_bytes > 0 and .failed == 0"));
+}
+END_TEST
+
 START_TEST(features_that_were_turned_off_are_told)
 {
     setenv("JOB_DISABLE", "spin,copybreak", 1);
@@ -248,6 +262,7 @@ int main(void)
     tcase_add_test(tcase, an_idle_loop_waits_for_its_kernel_and_pool_threads_for_work);
     tcase_add_test(tcase, the_text_says_the_same);
     tcase_add_test(tcase, arenas_say_what_they_hold);
+    tcase_add_test(tcase, an_arena_says_when_it_was_opened_and_what_it_has_refused);
     tcase_add_test(tcase, features_that_were_turned_off_are_told);
     tcase_add_test(tcase, a_loop_whose_callback_never_returns_is_named_with_its_function);
     tcase_add_test(tcase, a_loop_that_waits_for_a_mutex_for_ever_is_named_with_its_function);
