@@ -124,6 +124,6 @@ TCase *live_tcase(const char *name)
 {
     TCase *tcase = tcase_create(name);
     tcase_add_checked_fixture(tcase, set_up, tear_down);
-    tcase_set_timeout(tcase, 20);
+    tcase_set_timeout(tcase, 40);   /* each look is a shell, jobctl and jq: on a busy machine a second */
     return tcase;
 }
