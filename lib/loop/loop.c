@@ -274,10 +274,11 @@ static void end_waits(struct job_loop *loop)
     }
 }
 
-/* At the deadline. A thread that had no CPU until then still has some turns for what needs nothing but them. */
+/* At the deadline. A thread that had no CPU until then still has some turns for what needs nothing but them: beside a task that does not
+ * end, only its handle is left. */
 static bool is_worth_a_turn(const struct job_loop *loop, unsigned *late)
 {
-    return loop->tasks_out == 0 && loop->engine->in_flight == 0 && (*late)++ < LATE_TURNS;
+    return loop->engine->in_flight == 0 && (*late)++ < LATE_TURNS;
 }
 
 static int drain(struct job_loop *loop, uint64_t deadline_ns)

@@ -394,7 +394,7 @@ START_TEST(a_forked_child_has_no_workers)
     uint64_t id = job_worker_id(&w.worker);
     pid_t child = fork();
     if (child == 0) {
-        alarm(10);
+        alarm(40);
         bool is_right = job_worker_stop_by_id(runtime, id) == -EPERM &&
                         job_worker_post_to(runtime, id, &post) == -EPERM &&
                         job_worker_stats(runtime, id, &stats) == -EPERM && job_worker_list(runtime, NULL, 0) == 0;

@@ -110,9 +110,13 @@ static inline void teardown(void)
     fixture_close(runtime);
 }
 
+/* Who names no time-out for its stop is not stuck because the machine is busy. */
 static inline void open_worker(struct told *told, job_worker_main_fn *main, const struct job_worker_options *options)
 {
-    ck_assert_ok(job_worker_open(loop, &told->worker, main, options, &events));
+    struct job_worker_options patient = options ? *options : (struct job_worker_options){0};
+    if (patient.stop_timeout_ns == 0)
+        patient.stop_timeout_ns = 600000000000;
+    ck_assert_ok(job_worker_open(loop, &told->worker, main, &patient, &events));
 }
 
 static inline void run_to_end(struct told *told)
