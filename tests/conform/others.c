@@ -246,9 +246,9 @@ void timers(struct scenario *scenario)
     for (unsigned i = 0; i < TIMERS; i++) {
         must_ok(scenario, job_timer_open(scenario->loop, &works.timers[i], works_fired));
         uint64_t timeout = 3000000U * below(scenario, 8);
-        works.due[i] = now + timeout;
+        works.due[i] = now + timeout;   /* whatever time passes between two starts, they are due in this order */
         works.wanted[i] = 1;
-        must_ok(scenario, job_timer_start(&works.timers[i], timeout));
+        must_ok(scenario, job_timer_start_at(&works.timers[i], works.due[i]));
     }
     int rc = job_loop_run(scenario->loop);
     must(scenario, rc == 0);
