@@ -13,12 +13,16 @@ static struct job_loop *loop;
 static struct job_listener listener;
 static unsigned accepted_count, closed_count;
 static int taken[64];
+static char address_of_path[64];   /* "unix:", and */
+static const char *const path = address_of_path + 5;   /* of this process: others may run beside it */
+static const struct job_listener_options on_path = {.address = address_of_path};
 
 static void setup(void)
 {
     runtime = fixture_runtime();
     ck_assert_ok(job_loop_open(runtime, &loop, NULL));
     accepted_count = closed_count = 0;
+    (void)snprintf(address_of_path, sizeof address_of_path, "unix:/tmp/test_listener.%d", (int)getpid());
 }
 
 static void teardown(void)
@@ -287,9 +291,6 @@ START_TEST(a_listener_at_the_limit_does_not_let_strangers_fill_the_log)
     fixture_close(other);
 }
 END_TEST
-
-static const char path[] = "test_listener.socket";
-static const struct job_listener_options on_path = {.address = "unix:test_listener.socket"};
 
 static int unix_socket(bool listens)
 {

@@ -58,8 +58,8 @@ static void accepted(struct job_listener *from, struct job_incoming *incoming)
     job_listener_close(from, NULL);
 }
 
-static char abstract[JOB_ADDRESS_TEXT];   /* of this process: abstract names are the whole machine's */
-static const char *const addresses[] = {"127.0.0.1", "::1", abstract, "unix:./test_stream_connect.socket"};
+static char abstract[JOB_ADDRESS_TEXT], named[JOB_ADDRESS_TEXT];   /* of this process: names are the whole machine's */
+static const char *const addresses[] = {"127.0.0.1", "::1", abstract, named};
 
 static void setup(void)
 {
@@ -71,6 +71,7 @@ static void setup(void)
     connect_status = end_status = 1;
     in_connected = NULL;
     (void)snprintf(abstract, sizeof abstract, "unix:@job-test-%d", (int)getpid());
+    (void)snprintf(named, sizeof named, "unix:/tmp/test_stream_connect.%d", (int)getpid());
 }
 
 static void teardown(void)
@@ -106,7 +107,7 @@ START_TEST(a_client_is_connected_once_receives_and_its_sends_wait_for_the_connec
     ck_assert_int_eq(end_status, 0);
     ck_assert_uint_eq(closes, 1);
     ck_assert_uint_eq(job_stream_sent(&client), 5);
-    ck_assert_int_ne(access("test_stream_connect.socket", F_OK), 0);   /* the listener has removed it */
+    ck_assert_int_ne(access(named + strlen("unix:"), F_OK), 0);   /* the listener has removed it */
 }
 END_TEST
 
@@ -196,6 +197,9 @@ static int black_hole(char *text, size_t size, int fillers[4])
         fillers[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         (void)connect(fillers[i], (struct sockaddr *)&address, len);
     }
+    struct tcp_info info = {0};
+    while (info.tcpi_unacked <= info.tcpi_sacked)   /* of one that listens: how many wait, and how many may */
+        ck_assert_int_eq(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &(socklen_t){sizeof info}), 0);
     return fd;
 }
 

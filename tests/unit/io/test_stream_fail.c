@@ -39,13 +39,28 @@ static void notify(void)
     ck_assert_ok(job_stream_notify(&stream, &notice));
 }
 
+static bool by_idleness;
+static struct job_timer timer;
+
 /* The peer reads nothing, so the kernel keeps a part of the first buf. */
-static void times_out(bool by_idleness)
+static void times_out_from_now(struct job_timer *t)
 {
+    if (job_stream_sent(&stream) == 0) {   /* the kernel has not begun */
+        ck_assert_ok(job_timer_start(t, MS));
+        return;
+    }
     if (by_idleness)
         ck_assert_ok(job_stream_set_idle_timeout(&stream, 20 * MS));
     else
         ck_assert_ok(job_stream_set_send_timeout(&stream, 20 * MS));
+    job_timer_close(t, NULL);
+}
+
+static void times_out(bool is_idle)
+{
+    by_idleness = is_idle;
+    ck_assert_ok(job_timer_open(loop, &timer, times_out_from_now));
+    ck_assert_ok(job_timer_start(&timer, 0));
 }
 
 START_TEST(memory_is_released_when_the_kernel_has_let_go_of_it)

@@ -3,6 +3,7 @@
 
 #include "engine/engine.h"
 #include "engine/inflight.h"
+#include "io/stream.h"
 #include "loop/loop.h"
 #include "support/stream.h"
 
@@ -81,11 +82,11 @@ static unsigned ticks;
 
 static void resumes(struct job_timer *t)
 {
-    if (ticks++ == 0) {
+    if (ticks == 0 && !op_is_in_flight(stream_receive_op(&stream))) {   /* else the cancel is still under way */
+        ticks++;
         refusals = 3;
         job_stream_resume(&stream);
-    } else if (ticks > 2) {
-        ck_assert_uint_eq(refused, 3);
+    } else if (refused == 3) {
         fixture_write(peer, "more", 4);
         return;
     }
@@ -153,6 +154,10 @@ static unsigned polls(void)
 
 static void looks_for_the_watch(struct job_timer *t)
 {
+    if (polls() == 0) {
+        ck_assert_ok(job_timer_start(t, MS));
+        return;
+    }
     job_timer_close(t, NULL);
     stop();
 }

@@ -127,7 +127,7 @@ static void open_and_add(uint32_t events)
 static void run_until(unsigned count)
 {
     stop_after = count;
-    ck_assert_ok(job_timer_start(&patience, 10000000000U));
+    ck_assert_ok(job_timer_start(&patience, 20000000000U));
     while (events_count < count)
         ck_assert_int_eq(job_loop_run(loop), 1);
     job_timer_stop(&patience);
