@@ -20,6 +20,9 @@ static void show(struct job_timer *timer)
     struct progress *progress = job_container_of(timer, struct progress, timer);
     struct jobsum *jobsum = job_container_of(progress, struct jobsum, progress);
     char done[32], rate_text[32], left[32] = "";
+    (void)job_timer_start(timer, period_ns);
+    if (jobsum->output.is_writing && jobsum->output.is_terminal)
+        return;   /* it would come between the lines that a thread is writing */
     double seconds = (double)(job_loop_now(jobsum->loop) - progress->begun_ns) / 1e9;
     double rate = seconds > 0 ? (double)progress->bytes / seconds : 0;
     bytes_text(done, sizeof done, (double)progress->bytes);
@@ -29,7 +32,6 @@ static void show(struct job_timer *timer)
     fprintf(stderr, "\r\033[K%llu files, %s, %s/s%s", (unsigned long long)progress->files, done, rate_text, left);
     fflush(stderr);
     progress->is_shown = true;
-    (void)job_timer_start(timer, period_ns);
 }
 
 void progress_hide(struct jobsum *jobsum)
