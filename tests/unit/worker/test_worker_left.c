@@ -352,7 +352,7 @@ static unsigned ticks;
 static void waits_for_the_parent(void *arg)
 {
     (void)arg;
-    for (unsigned ms = 0; ms < 30000 && !atomic_load(&may_end); ms++)
+    for (unsigned ms = 0; ms < 10000 && !atomic_load(&may_end); ms++)
         usleep(1000);
     atomic_store(&has_waited_in_vain, !atomic_load(&may_end));
 }
