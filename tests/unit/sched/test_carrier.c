@@ -333,8 +333,8 @@ static void storms(struct job_task *task)
     struct random dice = {storm_seed ^ (i << 32) ^ storm_left[i]};
     for (uint64_t calls = random_below(&dice, 4); calls > 0; calls--) {
         (void)job_blocking_enter();
-        if (random_below(&dice, 2))
-            (void)sched_yield();
+        for (uint64_t pause = random_below(&dice, 2) * random_below(&dice, 1000); pause > 0; pause--)
+            cpu_relax();   /* not a yield: that puts a thread with a long time slice behind all others of a busy machine */
         if (random_below(&dice, 4) == 0)
             (void)usleep((useconds_t)random_below(&dice, 50));
         if (random_below(&dice, 5))
