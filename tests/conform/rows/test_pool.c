@@ -110,7 +110,7 @@ enum { THREADS = 4, ROUNDS_DEFAULT = 1000 };
 
 static unsigned rounds;
 static struct job_task *leaves;
-static atomic_uint meeting;
+static pthread_barrier_t meeting;   /* they sleep there: who looks again and again takes the CPU from whom it waits for */
 static atomic_uint ran_by_maker;
 static int maker;
 static sem_t through;
@@ -118,11 +118,9 @@ static sem_t through;
 /* All of a round run at a time, or none of them ends. */
 static void meets_the_others(struct job_task *task)
 {
-    unsigned round = (unsigned)(task - leaves) / (THREADS - 1);
-    atomic_fetch_add(&meeting, 1);
+    (void)task;
     atomic_fetch_add(&ran_by_maker, (int)syscall(SYS_gettid) == maker);
-    while (atomic_load(&meeting) < (round + 1) * (THREADS - 1))
-        sched_yield();
+    pthread_barrier_wait(&meeting);
 }
 
 static void makes_work(struct job_task *task)
@@ -131,8 +129,7 @@ static void makes_work(struct job_task *task)
     for (unsigned round = 0; round < rounds; round++) {
         for (unsigned i = 0; i < THREADS - 1; i++)
             ck_assert_ok(job_submit(task->data, &leaves[round * (THREADS - 1) + i], NULL));
-        while (atomic_load(&meeting) < (round + 1) * (THREADS - 1))
-            sched_yield();
+        pthread_barrier_wait(&meeting);
     }
     sem_post(&through);
 }
@@ -146,6 +143,7 @@ START_TEST(J05_what_one_task_submits_all_other_threads_run_and_no_loop_has_to)
     leaves = calloc((size_t)rounds * (THREADS - 1), sizeof *leaves);
     ck_assert_ptr_nonnull(leaves);
     sem_init(&through, 0, 0);
+    ck_assert_int_eq(pthread_barrier_init(&meeting, NULL, THREADS), 0);
     ck_assert_ok(job_pool_open(runtime, &pool, &(struct job_pool_options){.workers = THREADS}));
     for (unsigned i = 0; i < rounds * (THREADS - 1); i++)
         ck_assert_ok(job_task_init(&leaves[i], pool, meets_the_others, NULL));
@@ -162,6 +160,7 @@ START_TEST(J05_what_one_task_submits_all_other_threads_run_and_no_loop_has_to)
     ck_assert_int_eq(job_loop_run(loop), 0);
     ck_assert_uint_eq(ended, 1);
     ck_assert_ok(job_pool_close(&pool));
+    pthread_barrier_destroy(&meeting);
     free(leaves);
 }
 END_TEST
