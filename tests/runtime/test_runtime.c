@@ -345,6 +345,7 @@ int main(void)
 {
     Suite *suite = suite_create("runtime");
     TCase *tcase = tcase_create("runtime");
+    tcase_set_timeout(tcase, 30);
     tcase_add_test(tcase, defaults_open_and_close_and_leave_no_descriptor);
     tcase_add_test(tcase, bad_input_is_an_errno_and_changes_nothing);
     tcase_add_test(tcase, a_runtime_with_something_alive_is_not_closed_and_says_what);

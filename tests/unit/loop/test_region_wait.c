@@ -164,12 +164,13 @@ static bool has_ended(struct disturbed *disturbed)
     return __atomic_load_n(&disturbed->has_ended, __ATOMIC_ACQUIRE) != 0;
 }
 
-/* One signal a millisecond, each of which has come before the next. Counted are those behind the time-out: one of them is enough to end a
- * wait that goes on with the time that is left, and none of them one that begins anew. */
+/* One signal a millisecond, each of which has come before the next; the first may come before the thread waits. Counted are those behind
+ * the time-out: one of them is enough to end a wait that goes on with the time that is left, and none of them one that begins anew. */
 static void disturb(struct disturbed *disturbed)
 {
     unsigned late = 0;
-    await_sleeping(&disturbed->tid);
+    while (__atomic_load_n(&disturbed->tid, __ATOMIC_ACQUIRE) == 0)   /* not until it sleeps: its wait, and it, may have ended by then */
+        sched_yield();
     uint64_t until_ns = now_ns() + PATIENCE_NS;
     while (!has_ended(disturbed)) {
         int before = __atomic_load_n(&alarms, __ATOMIC_RELAXED);

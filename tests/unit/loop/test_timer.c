@@ -43,7 +43,7 @@ START_TEST(timers_fire_in_the_order_of_their_deadlines)
     ck_assert_int_eq(job_loop_run(loop), 0);
 
     for (int i = 1; i < N; i++) {
-        bool is_later = probes[i].due_ns > probes[i - 1].due_ns;
+        bool is_later = probes[i].due_ns >= probes[i - 1].due_ns;   /* a start may come late: equal ones in the order of arming */
         ck_assert(is_later == (probes[i].position > probes[i - 1].position));
     }
 }
