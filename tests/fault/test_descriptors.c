@@ -12,7 +12,7 @@ static struct job_loop *loop;
 static struct job_timer home;             /* the handle of what is done with paths */
 static int told;                          /* what the callback said; 1: nothing */
 static unsigned tells;
-static char address[64];
+static char address[64], path_address[128];
 
 static void note(int status)
 {
@@ -55,7 +55,7 @@ static int connects_by_tcp(void)
 
 static int connects_by_path(void)
 {
-    return connects("unix:@test_descriptors");
+    return connects(path_address);
 }
 
 static struct job_file file;
@@ -242,13 +242,15 @@ START_TEST(without_a_descriptor_it_is_said_once_and_with_some_it_works)
 {
     const struct opener *opener = &openers[_i];
     struct sockaddr_in tcp = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    struct sockaddr_un path = {.sun_family = AF_UNIX, .sun_path = "\0test_descriptors"};
+    struct sockaddr_un path = {.sun_family = AF_UNIX};
     socklen_t len = sizeof tcp;
+    int name_len = snprintf(path.sun_path + 1, sizeof path.sun_path - 1, "test_descriptors-%d", (int)getpid());
+    (void)snprintf(path_address, sizeof path_address, "unix:@%s", path.sun_path + 1);
     runtime = fixture_runtime();
     ck_assert_ok(job_loop_open(runtime, &loop, NULL));
     int listeners[2] = {
         listen_at((struct sockaddr *)&tcp, sizeof tcp, AF_INET),
-        listen_at((struct sockaddr *)&path, sizeof(sa_family_t) + sizeof "test_descriptors", AF_UNIX),
+        listen_at((struct sockaddr *)&path, (socklen_t)(sizeof(sa_family_t) + 1) + (socklen_t)name_len, AF_UNIX),
     };
     ck_assert_int_eq(getsockname(listeners[0], (struct sockaddr *)&tcp, &len), 0);
     snprintf(address, sizeof address, "127.0.0.1:%u", ntohs(tcp.sin_port));
