@@ -25,7 +25,7 @@ static struct job_loop *loop;
 static struct job_timer stepper;
 static struct child children[SLOTS];
 static struct random dice;
-static unsigned left, opened, started_count, failed, ended, closed_count, let_go_count;
+static unsigned left, opened, started_count, failed, ended, closed_count, closed_early, let_go_count;
 static uint64_t seed_now;
 
 #define must(condition)                                                                                                \
@@ -166,6 +166,14 @@ static void open_child(struct child *child)
         send_some(child);
 }
 
+/* At most each second one: on a busy machine starts take long, and most would be closed before they have an end. */
+static bool may_close_early(void)
+{
+    bool may = 2 * closed_early < opened;
+    closed_early += may;
+    return may;
+}
+
 static void touch(struct child *child)
 {
     switch (random_below(&dice, 6)) {
@@ -178,7 +186,7 @@ static void touch(struct child *child)
             (void)job_process_kill_group(&child->process, SIGKILL);
         break;
     case 2:
-        if (child->is_open && !child->is_closing && random_below(&dice, 4) == 0)
+        if (child->is_open && !child->is_closing && random_below(&dice, 4) == 0 && may_close_early())
             close_child(child);
         break;
     case 3: job_stream_close(&child->output); break;

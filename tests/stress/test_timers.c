@@ -4,7 +4,7 @@
  */
 #include "support/fixture.h"
 
-enum { TIMERS = 500, TASKS = 64, MS = 1000000 };
+enum { TIMERS = 500, TASKS = 64, MS = 1000000, FIRED_LEAST = 100, SUBMITTED_LEAST = 10 };
 
 struct item {
     struct job_timer timer;
@@ -23,7 +23,7 @@ static struct item items[TIMERS];
 static struct work works[TASKS];
 static struct job_call calls[8];
 static struct random dice;
-static uint64_t submitted, ended, cancelled, posted, called, end_ns;
+static uint64_t fired_count, submitted, ended, cancelled, posted, called, end_ns;
 static unsigned closed;
 
 static void stop(struct item *item)
@@ -94,12 +94,19 @@ static void on_closed(struct job_timer *timer)
     closed++;
 }
 
+/* The time has passed, and something has happened in it: a busy machine may have given us little of it. */
+static bool is_enough(void)
+{
+    return job_loop_now(loop) >= end_ns && fired_count > FIRED_LEAST && submitted > SUBMITTED_LEAST;
+}
+
 static void fired(struct job_timer *timer)
 {
     struct item *item = job_container_of(timer, struct item, timer);
+    fired_count += !item->is_repeating;
     item->fired += !item->is_repeating;
     ck_assert(job_timer_is_armed(timer) == item->is_repeating);
-    if (job_loop_now(loop) >= end_ns) {
+    if (is_enough()) {
         for (unsigned i = 0; i < TIMERS; i++) {
             stop(&items[i]);
             job_timer_close(&items[i].timer, on_closed);
@@ -135,8 +142,7 @@ START_TEST(whatever_is_armed_stopped_submitted_cancelled_and_posted_is_accounted
         ck_assert_uint_eq(items[i].armed, items[i].fired + items[i].stopped);
         all += items[i].fired;
     }
-    ck_assert_uint_gt(all, 100);
-    ck_assert_uint_gt(submitted, 10);
+    ck_assert_uint_eq(all, fired_count);
     ck_assert_uint_eq(submitted, ended);
     ck_assert_uint_le(cancelled, ended);
     ck_assert_uint_eq(posted, called);

@@ -6,7 +6,9 @@
 
 #include "support/fixture.h"
 
-enum { STREAMS = 8, TIMERS = 4, TASKS = 4, READS = 4, FILE_BYTES = 1 << 20, READ_BYTES = 65536 };
+enum {
+    STREAMS = 8, TIMERS = 4, TASKS = 4, READS = 4, FILE_BYTES = 1 << 20, READ_BYTES = 65536, GROWTH_ROUNDS = 4, GROWTH_MAX_KIB = 2048
+};
 
 static struct job_runtime *runtime;
 static struct job_loop *loop;
@@ -51,8 +53,8 @@ static void fired(struct job_timer *timer)
 
 static void work(struct job_task *task)
 {
-    for (unsigned i = 0; i < 100 && !job_task_is_cancelled(task); i++)
-        sched_yield();
+    for (unsigned i = 0; i < 10000 && !job_task_is_cancelled(task); i++)
+        job_cpu_relax();
 }
 
 static void worked(struct job_task *task, int status)
@@ -264,21 +266,30 @@ static long resident_kib(void)
     return resident * (sysconf(_SC_PAGESIZE) / 1024);
 }
 
-START_TEST(starts_and_stops_do_not_make_the_process_larger)
+/* In KiB. */
+static long growth_of_starts_and_stops(unsigned cycles)
 {
-    unsigned cycles = fixture_rounds("CYCLES", 300);
-    long before = 0;
-    for (unsigned i = 0; i < 2 * cycles; i++) {
+    long before = resident_kib();
+    for (unsigned i = 0; i < cycles; i++) {
         struct told told = {.random = {i}};
-        if (i == cycles)
-            before = resident_kib();
         ck_assert_ok(job_worker_open(loop, &told.worker, rests, NULL, &events));
         ck_assert_ok(job_worker_stop(&told.worker));
         ck_assert_int_eq(job_loop_run(loop), 0);
         ck_assert_uint_eq(told.closed, 1);
     }
-    if (FIXTURE_SLOWER == 1)   /* a sanitizer keeps what was freed */
-        ck_assert_int_le(resident_kib() - before, 2048);
+    return resident_kib() - before;
+}
+
+/* What is lost with each worker is lost in each round of them. A thread that is still on its way out when the next one starts costs another
+ * stack and another heap of malloc's, but these are kept for the next ones: not in each. */
+START_TEST(starts_and_stops_do_not_make_the_process_larger)
+{
+    unsigned cycles = fixture_rounds("CYCLES", 300);
+    bool is_bounded = false;
+    (void)growth_of_starts_and_stops(cycles);
+    for (unsigned round = 0; round < GROWTH_ROUNDS && !is_bounded; round++)
+        is_bounded = growth_of_starts_and_stops(cycles) <= GROWTH_MAX_KIB || FIXTURE_SLOWER > 1;   /* a sanitizer keeps what was freed */
+    ck_assert(is_bounded);
 }
 END_TEST
 
