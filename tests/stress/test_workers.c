@@ -188,8 +188,8 @@ static const struct job_worker_events events = {
 static void *stop_soon(void *arg)
 {
     struct told *told = arg;
-    for (uint64_t n = random_below(&told->of_thread, 200); n > 0; n--)
-        sched_yield();
+    for (uint64_t n = random_below(&told->of_thread, 5000); n > 0; n--)   /* some 0.1 ms; a yield may take that much by itself */
+        job_cpu_relax();
     (void)job_worker_stop_by_id(runtime, job_worker_id(&told->worker));
     return NULL;
 }
