@@ -2,7 +2,6 @@
  *
  * No time-out heals anything: a lost wake-up hangs until the runner ends the test.
  */
-#include <sched.h>
 #include <stdatomic.h>
 
 #include "support/fixture.h"
@@ -177,11 +176,12 @@ static struct job_sender *senders[SENDERS];
 static void *post_each(void *arg)
 {
     uint32_t index = (uint32_t)(uintptr_t)arg;
+    unsigned looks = 0;
     for (uint32_t i = 0; i < each;) {
         struct note note = {index, i, {0}};
         int err = job_sender_post(senders[index], &(struct job_post){.bytes = &note, .len = sizeof note});
         if (err == -EAGAIN) {
-            sched_yield();
+            fixture_pause(&looks);
             continue;
         }
         ck_assert_ok(err);
@@ -289,11 +289,11 @@ START_TEST(an_end_that_goes_round_receives_all_in_order)
         hops[i].random.state = random_next(&random);
         ck_assert_int_eq(pthread_create(&hops[i].thread, NULL, hop, &hops[i]), 0);
     }
-    for (uint32_t i = 0; i < each;) {
+    for (uint32_t i = 0, looks = 0; i < each;) {
         struct note note = {0, i, {0}};
         int err = job_end_post(ends[0], &(struct job_post){.bytes = &note, .len = sizeof note});
         if (err == -EAGAIN) {
-            sched_yield();
+            fixture_pause(&looks);
             continue;
         }
         ck_assert_ok(err);
@@ -317,10 +317,13 @@ static void *takes_requests(void *arg)
 {
     struct job_end *end = arg;
     struct job_message *message = NULL;
+    unsigned looks = 0;
     int err;
     while ((err = job_end_receive(end, &message, 0)) != -EPIPE) {
-        if (err < 0)
+        if (err < 0) {
+            fixture_pause(&looks);
             continue;
+        }
         struct request *request;
         memcpy(&request, job_message_bytes(message, NULL), sizeof request);
         request->buf = job_message_take_buf(message, 0);   /* its own memory now: nobody else writes there */
@@ -342,8 +345,8 @@ START_TEST(a_post_leaves_its_pointers_alone_once_the_receiver_may_have_them)
         ck_assert_ok(job_buf_alloc(job_runtime_arena(runtime), 1, NULL, &request.buf));
         struct job_item item = {.kind = JOB_ITEM_BUF, .buf = &request.buf};
         ck_assert_ok(job_end_post(ours, &(struct job_post){&address, sizeof address, &item, 1}));
-        while (!request.is_received)
-            sched_yield();
+        for (unsigned looks = 0; !request.is_received; fixture_pause(&looks)) {
+        }
         ck_assert_ptr_nonnull(request.buf);
         job_buf_free(&request.buf);
     }

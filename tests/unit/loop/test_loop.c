@@ -243,12 +243,13 @@ static void poster_done(struct job_call *call)
 static void *poster_main(void *arg)
 {
     struct poster *poster = arg;
+    unsigned looks = 0;
     while (poster->posted < POSTS) {
         struct counted *counted = &poster->calls[poster->posted % 16];
         if (job_loop_call(loop, &counted->call) == 0)
             poster->posted++;
         else
-            sched_yield();
+            fixture_pause(&looks);
     }
     static struct job_call last[POSTERS];
     struct job_call *call = &last[poster - posters];

@@ -111,11 +111,8 @@ static void *litmus_side(void *arg)
     for (uint32_t round = 1; round <= litmus_rounds; round++) {
         uint32_t here = 0;
         (void)job_region_add32(region, 256, 1, NULL);
-        for (unsigned looks = 0; here < 2 * round; looks++) {   /* both have come */
+        for (unsigned looks = 0; here < 2 * round; fixture_pause(&looks))   /* both have come */
             (void)job_region_load32(region, 256, &here);
-            if (looks > 100)
-                sched_yield();
-        }
         (void)job_region_store32(region, 64 + 64 * side, round);
         (void)job_region_load32(region, 128 - 64 * side, &seen[side][round]);
     }
