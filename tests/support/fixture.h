@@ -5,7 +5,6 @@
 #ifndef TESTS_SUPPORT_FIXTURE_H
 #define TESTS_SUPPORT_FIXTURE_H
 
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <job/job.h>
@@ -18,6 +17,8 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "support/assertions.h"
 
 #define ck_assert_ok(call)                                                                                             \
     do {                                                                                                               \

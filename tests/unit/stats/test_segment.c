@@ -9,13 +9,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <check.h>
-
 #include "base/assert.h"
 #include "base/root.h"
 #include "base/sys.h"
 #include "stats/names.h"
 #include "stats/stats.h"
+#include "support/assertions.h"
 
 static struct root root;
 
