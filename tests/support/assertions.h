@@ -2,7 +2,7 @@
  *
  * As check has them, each one that holds is written to a file, by a system call and under a lock, so that a test that dies later can say
  * behind which line. Half the time of all tests went there; and under ThreadSanitizer the lock put every thread that asserted something in
- * order with every other, and hid races. Here a thread notes its first LINES lines, and none under that sanitizer.
+ * order with every other, and hid races. Here a thread notes its first NOTED_MAX lines, and none under that sanitizer.
  */
 #ifndef TESTS_SUPPORT_ASSERTIONS_H
 #define TESTS_SUPPORT_ASSERTIONS_H
@@ -13,9 +13,9 @@
 /* Never inlined: there are thousands of assertions to compile. */
 __attribute__((noinline, unused)) static void assertion_holds(const char *file, int line)
 {
-    enum { LINES = 500 };
+    enum { NOTED_MAX = 500 };
     static _Thread_local int last, noted;
-    if (line == last || noted >= LINES)
+    if (line == last || noted >= NOTED_MAX)
         return;
     last = line;
     noted++;
