@@ -646,7 +646,8 @@ static void storm_step(struct job_timer *timer)
     static struct job_path paths[DIRECTORIES];
     size_t i = random_below(&dice, DIRECTORIES);
     char file[8] = {names[i][0], '/', names[i][0], (char)('0' + random_below(&dice, 4))};
-    if (steps_left-- == 0) {
+    steps_left -= steps_left > 0;
+    if (steps_left == 0 && events_count > 0) {   /* the thread that adds may have had no CPU until now */
         job_timer_close(timer, NULL);
         job_watch_close(&watch, closed);
         return;
@@ -686,7 +687,6 @@ START_TEST(each_entry_hears_of_its_own_directory_alone)
     ck_assert_int_eq(job_loop_run(loop), 0);
     ck_assert_uint_eq(closes, 1);
     ck_assert_uint_eq(storm_added, storm_adds);
-    ck_assert_uint_gt(events_count, 0);
 }
 END_TEST
 
