@@ -16,7 +16,7 @@ enum feature {
     FEATURE_SPIN,             /* spin before sleeping, loops and pool threads */
     FEATURE_RECEIVE_CAP,      /* a receive with many completions ends after so many bytes (kernel 6.17) */
     FEATURE_COPYBREAK,        /* small receives are appended to the stream's open buf */
-    FEATURE_SLICES,           /* short time slices for loops, long ones for pool threads (kernel 6.12) */
+    FEATURE_SLICES,           /* short time slices for loops, longer ones for pool threads (kernel 6.12) */
     FEATURE_PIDFD_GROUP,      /* a signal to a whole process group by the pidfd of its leader (kernel 6.9) */
     FEATURE_COUNT,
 };

@@ -88,7 +88,7 @@ enum {
 
     /* time slices; docs/decisions/004 */
     LOOP_SLICE_NS = 100000,                              /* the kernel's least: a loop that wakes need not wait for a tick */
-    POOL_SLICE_NS = 100000000,                           /* its most: whoever is more urgent comes first */
+    POOL_SLICE_NS = 4000000,                             /* much longer than a loop's; what a yield of a task gives away */
 
     /* loop */
     TURN_COMPLETIONS_MAX = LIMIT(1024, 8),               /* callbacks before the turn goes on to mail and timers */
@@ -146,6 +146,7 @@ static const uint64_t PORT_BYTES_MAX = (uint64_t)1 << 38;   /* 256 GiB: below wh
 
 _Static_assert(2 * STOP_TIMEOUT_DEFAULT_NS < CLOSE_DEADLINE_DEFAULT_NS, "whoever closes by default hears which worker is left");
 _Static_assert(STOP_TIMEOUT_SHARE > 2, "so does a worker that has workers");
+_Static_assert(LOOP_SLICE_NS * 10 <= POOL_SLICE_NS, "who wakes a loop is not kept by a pool thread");
 _Static_assert(CACHE_BATCH <= CACHE_SLOTS_MAX, "a batch fits into a cache");
 _Static_assert(SLOT_MAX_BITS < CHUNK_BITS, "the largest slot fits into a chunk");
 

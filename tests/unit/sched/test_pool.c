@@ -9,6 +9,9 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "base/limits.h"
+#include "base/root.h"
+#include "base/sys.h"
 #include "support/fixture.h"
 
 static struct job_runtime *runtime;
@@ -114,6 +117,7 @@ static cpu_set_t set_of_task;
 static char name_of_task[16];
 static int nice_of_task;
 static sigset_t signals_of_task;
+static uint64_t slice_of_task;
 
 static void looks_around(struct job_task *task)
 {
@@ -123,6 +127,7 @@ static void looks_around(struct job_task *task)
     pthread_getname_np(pthread_self(), name_of_task, sizeof name_of_task);
     nice_of_task = getpriority(PRIO_PROCESS, 0);
     pthread_sigmask(SIG_SETMASK, NULL, &signals_of_task);
+    slice_of_task = sys_slice();
 }
 
 static void run_with(job_task_run_fn *run, void *data)
@@ -163,6 +168,19 @@ START_TEST(threads_have_the_affinity_the_name_and_the_nice_that_were_asked_for_a
     sigset_t mine;
     pthread_sigmask(SIG_SETMASK, NULL, &mine);
     ck_assert_int_eq(sigismember(&mine, SIGTERM), 0);   /* the opener's mask is as before */
+}
+END_TEST
+
+/* A task that yields, or a lock of somebody's that does, waits until all others of a busy machine have had as much. */
+START_TEST(a_task_that_yields_gives_away_a_few_milliseconds_and_not_a_tenth_of_a_second)
+{
+    ck_assert_ok(job_pool_open(runtime, &pool, &(struct job_pool_options){.workers = 1}));
+
+    run_one(looks_around);
+
+    bool is_ours = feature_is_on(&((struct root *)runtime)->features, FEATURE_SLICES);   /* the root is its first member */
+    ck_assert_uint_eq(slice_of_task, is_ours ? POOL_SLICE_NS : sys_slice());
+    ck_assert_uint_le(POOL_SLICE_NS, 5000000);
 }
 END_TEST
 
@@ -592,6 +610,7 @@ int main(void)
     tcase_add_test(tcase, bad_options_open_nothing);
     tcase_add_test(tcase, the_default_is_a_worker_a_cpu_that_this_process_may_use);
     tcase_add_test(tcase, threads_have_the_affinity_the_name_and_the_nice_that_were_asked_for_and_no_signals);
+    tcase_add_test(tcase, a_task_that_yields_gives_away_a_few_milliseconds_and_not_a_tenth_of_a_second);
     tcase_add_test(tcase, a_fault_of_a_task_comes_to_the_programs_own_handler);
     tcase_add_test(tcase, stop_cancels_what_is_queued_and_lets_run_what_runs);
     tcase_add_test(tcase, a_running_task_sees_the_stop_of_the_pool_that_runs_it_and_of_no_other);
