@@ -26,6 +26,13 @@
         ck_assert_msg(ck_result >= 0, "%s: %s", #call, job_strerror(ck_result));                                       \
     } while (0)
 
+/* For innermost loops: check's own asserts write to a pipe also when they hold, and its reader takes seconds for a million. */
+#define fixture_must(condition)                                                                                        \
+    do {                                                                                                               \
+        if (!(condition))                                                                                              \
+            ck_abort_msg("%s", #condition);                                                                            \
+    } while (0)
+
 static inline void fixture_log(void *arg, enum job_log_level level, const char *text)
 {
     (void)arg;
@@ -53,6 +60,23 @@ static inline void fixture_close(struct job_runtime *runtime)
     ck_assert_uint_eq(counts.regions, 0);
     ck_assert_int_eq(job_runtime_close(&runtime), 0);
     ck_assert_ptr_null(runtime);
+}
+
+/* A call that ends the run. */
+static inline void fixture_stop(struct job_call *call)
+{
+    (void)call;
+    job_loop_stop(job_loop_current());
+}
+
+/* Some turns, also when nothing keeps the loop alive. */
+static inline void fixture_turns(struct job_loop *loop, unsigned count)
+{
+    while (count-- > 0) {
+        struct job_call call = {.run = fixture_stop};
+        ck_assert_ok(job_loop_call(loop, &call));
+        ck_assert_int_eq(job_loop_run(loop), 1);
+    }
 }
 
 /* A small fast generator; every random test prints its seed and takes SEED from the environment. */

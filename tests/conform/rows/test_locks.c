@@ -114,20 +114,10 @@ static void back_answered(struct job_rpc_call *call, int status, struct job_mess
     job_container_of(call, struct client, back)->status = status;
 }
 
-static void stop(struct job_call *call)
-{
-    (void)call;
-    job_loop_stop(loop);
-}
-
 /* All that can happen has happened: the clients' calls, and the answers. */
 static void settle(void)
 {
-    for (unsigned i = 0; i < 20; i++) {
-        struct job_call call = {.run = stop};
-        ck_assert_ok(job_loop_call(loop, &call));
-        ck_assert_int_eq(job_loop_run(loop), 1);
-    }
+    fixture_turns(loop, 20);
 }
 
 static void ask(unsigned i, enum wish wish, uint64_t timeout_ns)

@@ -40,20 +40,10 @@ static void done(struct job_task *task, int status)
     cancelled += status == -ECANCELED;
 }
 
-static void stop(struct job_call *call)
-{
-    (void)call;
-    job_loop_stop(loop);
-}
-
 /* What has come to the loop is told. */
 static void settle(void)
 {
-    for (unsigned i = 0; i < 3; i++) {
-        struct job_call call = {.run = stop};
-        ck_assert_ok(job_loop_call(loop, &call));
-        ck_assert_int_eq(job_loop_run(loop), 1);
-    }
+    fixture_turns(loop, 3);
 }
 
 static sem_t begun, gate;

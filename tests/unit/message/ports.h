@@ -92,20 +92,9 @@ static inline int end_post_number(struct job_end *end, unsigned number)
     return job_end_post(end, &(struct job_post){.bytes = &number, .len = sizeof number});
 }
 
-static inline void run_call(struct job_call *call)
-{
-    (void)call;
-    job_loop_stop(loop);
-}
-
-/* Some turns, also when nothing keeps the loop alive. */
 static inline void turns(unsigned count)
 {
-    while (count-- > 0) {
-        struct job_call call = {.run = run_call};
-        ck_assert_ok(job_loop_call(loop, &call));
-        ck_assert_int_eq(job_loop_run(loop), 1);
-    }
+    fixture_turns(loop, count);
 }
 
 static inline uint64_t dropped(void)

@@ -128,19 +128,9 @@ static inline void open_both(const struct job_channel_options *channel, const st
     ck_assert_ptr_null(ends[0]);
 }
 
-static inline void stop(struct job_call *call)
-{
-    (void)call;
-    job_loop_stop(loop);
-}
-
 static inline void turns(unsigned count)
 {
-    while (count-- > 0) {
-        struct job_call call = {.run = stop};
-        ck_assert_ok(job_loop_call(loop, &call));
-        ck_assert_int_eq(job_loop_run(loop), 1);
-    }
+    fixture_turns(loop, count);
 }
 
 static inline int ask(struct side *side, unsigned index, const char *text)

@@ -77,19 +77,9 @@ static inline void teardown(void)
     fixture_close(runtime);
 }
 
-static inline void stop(struct job_call *call)
-{
-    (void)call;
-    job_loop_stop(loop);
-}
-
 static inline void turns(unsigned count)
 {
-    while (count-- > 0) {
-        struct job_call call = {.run = stop};
-        ck_assert_ok(job_loop_call(loop, &call));
-        ck_assert_int_eq(job_loop_run(loop), 1);
-    }
+    fixture_turns(loop, count);
 }
 
 static inline struct job_buf *view_of(const char *text)
