@@ -218,6 +218,7 @@ int main(void)
 {
     Suite *suite = suite_create("base");
     TCase *tcase = tcase_create("base");
+    tcase_set_timeout(tcase, 30);
     tcase_add_test(tcase, powers_of_two_around_every_bit);
     tcase_add_test(tcase, round_up_hits_multiples);
     tcase_add_test(tcase, a_list_keeps_order_at_both_ends_and_through_a_splice);

@@ -167,6 +167,7 @@ int main(void)
 {
     Suite *suite = suite_create("container");
     TCase *tcase = tcase_create("container");
+    tcase_set_timeout(tcase, 30);
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_test(tcase, without_cgroups_the_machine_is_the_limit);
     tcase_add_test(tcase, v2_takes_the_smallest_of_all_levels);

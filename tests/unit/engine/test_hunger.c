@@ -99,6 +99,7 @@ int main(void)
 {
     Suite *suite = suite_create("hunger");
     TCase *tcase = tcase_create("hunger");
+    tcase_set_timeout(tcase, 30);
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_test(tcase, a_loop_that_does_not_starve_asks_no_clock_and_sleeps_as_long_as_it_likes);
     tcase_add_test(tcase, hunger_is_told_after_a_second_and_then_the_loop_sleeps_as_long_as_it_likes);

@@ -172,6 +172,7 @@ int main(void)
 {
     Suite *suite = suite_create("ring_refusal");
     TCase *tcase = tcase_create("ring_refusal");   /* each test in a process of its own: filters cannot be taken back */
+    tcase_set_timeout(tcase, 30);
     tcase_add_checked_fixture(tcase, setup, NULL);
     tcase_add_test(tcase, a_seccomp_filter_that_says_eperm_is_named);
     tcase_add_test(tcase, a_seccomp_filter_that_says_enosys_is_named);

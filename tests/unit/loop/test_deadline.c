@@ -104,6 +104,7 @@ int main(void)
 {
     Suite *suite = suite_create("deadline");
     TCase *tcase = tcase_create("deadline");
+    tcase_set_timeout(tcase, 30);
     tcase_add_checked_fixture(tcase, setup, NULL);
     tcase_add_test(tcase, each_passes_once_in_order_and_never_early_whatever_is_moved_and_cleared);
     tcase_add_test(tcase, one_that_is_always_due_comes_once_a_round);

@@ -291,6 +291,7 @@ int main(void)
 {
     Suite *suite = suite_create("region");
     TCase *tcase = tcase_create("region");
+    tcase_set_timeout(tcase, 30);
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_test(tcase, S02_a_region_is_zero_and_its_size_fixed);
     tcase_add_test(tcase, regions_and_bufs_share_one_limit);

@@ -41,15 +41,15 @@ static void compare_find(const struct job_buf *buf, const char *bytes, const cha
     size_t at = SIZE_MAX, len = strlen(bytes);
     const char *hit = strstr(bytes + from, needle);
     int err = job_buf_find(buf, from, needle, strlen(needle), &at);
-    ck_assert_int_eq(err, hit ? 0 : -ENOENT);
+    fixture_must(err == (hit ? 0 : -ENOENT));
     if (hit) {
-        ck_assert_uint_eq(at, (size_t)(hit - bytes));
+        fixture_must(at == (size_t)(hit - bytes));
         return;
     }
-    ck_assert_uint_ge(at, from); /* no place begins before it, whatever is appended */
-    ck_assert_uint_le(at, len);
+    fixture_must(at >= from); /* no place begins before it, whatever is appended */
+    fixture_must(at <= len);
     for (size_t place = from; place < at; place++)
-        ck_assert_int_ne(strncmp(bytes + place, needle, len - place), 0);
+        fixture_must(strncmp(bytes + place, needle, len - place) != 0);
 }
 
 /* A string of two letters for each number. */

@@ -304,6 +304,7 @@ int main(void)
 {
     Suite *suite = suite_create("queues");
     TCase *tcase = tcase_create("queues");
+    tcase_set_timeout(tcase, 30);
     tcase_add_test(tcase, mail_comes_out_oldest_first_and_all_at_once);
     tcase_add_test(tcase, a_chain_keeps_its_order_behind_what_was_there);
     tcase_add_test(tcase, only_the_first_post_to_a_sleeper_wakes_and_that_wake_is_owed);

@@ -14,7 +14,7 @@
 #include "base/sys.h"
 #include "stats/names.h"
 #include "stats/stats.h"
-#include "support/assertions.h"
+#include "support/fixture.h"
 
 static struct root root;
 
@@ -333,10 +333,10 @@ static void *claim_and_release(void *arg)
 {
     for (unsigned i = 0; i < CLAIMS; i++) {
         struct stats_line *line = line_claim(&root, LINE_POOL_THREAD, arg);
-        ck_assert_str_eq(line->name, arg);
-        ck_assert_uint_eq(load_relaxed(&line->counters[COUNTER_STOLEN]), 0);   /* nobody else counts in it */
+        fixture_must(strcmp(line->name, arg) == 0);
+        fixture_must(load_relaxed(&line->counters[COUNTER_STOLEN]) == 0);   /* nobody else counts in it */
         line_count(line, COUNTER_STOLEN, 1);
-        ck_assert_uint_eq(load_relaxed(&line->counters[COUNTER_STOLEN]), 1);
+        fixture_must(load_relaxed(&line->counters[COUNTER_STOLEN]) == 1);
         line_release(&root, line);
     }
     return NULL;
@@ -378,6 +378,7 @@ int main(void)
 {
     Suite *suite = suite_create("stats/segment");
     TCase *tcase = tcase_create("all");
+    tcase_set_timeout(tcase, 30);
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_test(tcase, the_memfd_can_neither_change_its_size_nor_be_written_by_others);
     tcase_add_test(tcase, the_header_says_which_process_and_since_when);
