@@ -133,7 +133,7 @@ static struct look look_when_idle(void)
 
 static void assert_nobody_runs(unsigned long window_ns)
 {
-    const struct timespec window = {.tv_sec = (time_t)(window_ns / 1000000000), .tv_nsec = (long)(window_ns % 1000000000)};
+    const struct timespec window = {(time_t)(window_ns / 1000000000), (long)(window_ns % 1000000000)};
     struct look before, after;
     unsigned windows = 0;
     do {

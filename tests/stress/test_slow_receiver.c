@@ -189,9 +189,9 @@ START_TEST(P24_a_receiver_that_blocks_and_fast_senders_stay_within_the_limits_an
     ck_assert_uint_le(bytes_most, BYTES_MAX);
     /* The bufs that wait lie in slots of 64 KiB; then the messages themselves, and what threads keep for the next ones. */
     ck_assert_uint_le(used_most, (BYTES_MAX / BUF_BYTES + 1) * 65536U + (8U << 20));
+    unsigned long long refused = atomic_load(&from[0].refused) + atomic_load(&from[1].refused);
     fprintf(stderr, "slow receiver: %llu messages in %llu s, refused %llu times; at most %u waited, %zu bytes, %llu KiB of memory\n",
-            (unsigned long long)received, (unsigned long long)seconds,
-            (unsigned long long)(atomic_load(&from[0].refused) + atomic_load(&from[1].refused)), queued_most, bytes_most,
+            (unsigned long long)received, (unsigned long long)seconds, refused, queued_most, bytes_most,
             (unsigned long long)used_most >> 10);
     ck_assert_ok(job_loop_close(&loop, 0));
 }

@@ -7,7 +7,8 @@
 #include "support/fixture.h"
 
 enum {
-    STREAMS = 8, TIMERS = 4, TASKS = 4, READS = 4, FILE_BYTES = 1 << 20, READ_BYTES = 65536, GROWTH_ROUNDS = 4, GROWTH_MAX_KIB = 2048
+    STREAMS = 8, TIMERS = 4, TASKS = 4, READS = 4, FILE_BYTES = 1 << 20, READ_BYTES = 65536,
+    GROWTH_ROUNDS = 4, GROWTH_MAX_KIB = 2048
 };
 
 static struct job_runtime *runtime;

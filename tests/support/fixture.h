@@ -119,8 +119,8 @@ static inline unsigned fixture_rounds(const char *name, unsigned rounds)
     return text ? (unsigned)atoi(text) : (rounds + FIXTURE_SLOWER - 1) / FIXTURE_SLOWER;
 }
 
-/* Between two looks at what another thread is to do: for(looks = 0; !is_done; fixture_pause(&looks)). After many looks a short sleep, and not
- * a yield, by which a thread waits for all others of a busy machine each time. The watchdog is check's time-out. */
+/* Between two looks at what another thread is to do: for (unsigned looks = 0; !is_done; fixture_pause(&looks)). After many looks a short
+ * sleep, and not a yield, by which a thread waits for all others of a busy machine each time. The watchdog is check's time-out. */
 static inline void fixture_pause(unsigned *looks)
 {
     if (++*looks % 256 == 0)
