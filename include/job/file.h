@@ -18,7 +18,8 @@ struct job_file;
 struct job_file_op;
 struct statx;   /* the kernel's, of <sys/stat.h> with _GNU_SOURCE */
 
-#define JOB_FILE_APPEND UINT64_MAX          /* as the offset of a write: at the end, whatever others append meanwhile */
+#define JOB_FILE_APPEND UINT64_MAX          /* as the offset of a write: at the end, whatever others append meanwhile; where the descriptor
+                                               stands does not change */
 #define JOB_FILE_CURRENT (UINT64_MAX - 1)   /* as any offset: where the descriptor stands, which moves on; one request at a time. A
                                                read may then be short before the end, as of a pipe */
 
@@ -153,7 +154,7 @@ JOB_API int job_file_read_now(const struct job_file *file, struct job_buf *buf, 
  *
  * @param buf     taken over on success; comes back whole in `done`, where op->count says how much of it was written: all, unless it failed
  *                (-ENOSPC, -EIO, -EFBIG …)
- * @param offset  JOB_FILE_APPEND: at the end
+ * @param offset  JOB_FILE_APPEND: at the end. Of a descriptor with O_APPEND every write goes there, whatever this says: the kernel's way
  * @return as job_file_read(); -EINVAL as well: *buf is NULL, or has more than 1 GiB
  * Thread: loop thread.
  */

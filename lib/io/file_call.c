@@ -212,6 +212,8 @@ static int call_read(struct job_file_op *op)
     return job_buf_extend(op->job_buf, (size_t)n);
 }
 
+/* An append names an offset that RWF_APPEND then ignores: with -1 the kernel would also set the descriptor's position to the new end, and
+ * whoever reads at JOB_FILE_CURRENT would miss all before it. */
 static int write_all(struct job_file_op *op, int fd, bool is_seekable)
 {
     size_t all = job_buf_len(op->job_buf), len;
@@ -219,7 +221,7 @@ static int write_all(struct job_file_op *op, int fd, bool is_seekable)
     int flags = is_append && is_seekable ? RWF_APPEND : 0;
     while (op->count < all) {
         unsigned count = file_fill_vector(op, (size_t)op->count, &len);
-        off_t offset = is_append || is_current || !is_seekable ? -1 : (off_t)(op->job_offset + op->count);
+        off_t offset = is_current || !is_seekable ? -1 : is_append ? 0 : (off_t)(op->job_offset + op->count);
         long n = AGAIN_IF_INTERRUPTED(pwritev2(fd, file_vector(op), (int)count, offset, flags));
         if (waits_until_ready(n, fd, POLLOUT))
             continue;

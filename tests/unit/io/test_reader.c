@@ -282,6 +282,44 @@ START_TEST(from_where_the_descriptor_stands)
 }
 END_TEST
 
+static struct job_file_op appending;
+
+static void appended(struct job_file_op *of, int status, struct job_buf **buf)
+{
+    (void)buf;
+    ck_assert_ptr_eq(of, &appending);
+    ck_assert_int_eq(status, 0);
+    ends++;
+    job_reader_resume(&reader);
+}
+
+static void append_once(void)
+{
+    if (bufs_told > 1)
+        return;
+    struct job_buf *buf = NULL;
+    ck_assert_ok(job_buf_alloc(job_runtime_arena(runtime), 1, NULL, &buf));
+    ck_assert_ok(job_buf_write(buf, &(uint8_t){byte_at(300000)}, 1));   /* the pattern goes on */
+    job_reader_pause(&reader);
+    ck_assert_ok(job_file_write(&file, &appending, &buf, JOB_FILE_APPEND, appended));
+}
+
+START_TEST(an_append_moves_nobody_who_reads_at_the_current_position)
+{
+    make_file("a", 300000);
+    ck_assert_int_eq(open_file("a", O_RDWR), 0);
+
+    start(&(struct job_reader_options){.offset = JOB_FILE_CURRENT, .chunk_bytes = 65536});
+    at_data = append_once;
+    run();
+
+    ck_assert_uint_eq(ends, 1);
+    ck_assert_int_eq(end_status, 0);
+    ck_assert_uint_eq(told, 300001);
+    close_file();
+}
+END_TEST
+
 static void stop(void)
 {
     job_reader_stop(&reader);
@@ -576,6 +614,7 @@ int main(void)
     tcase_add_test(tcase, files_that_say_they_are_empty_are_read_all_the_same);
     tcase_add_test(tcase, a_pipe_is_read_to_its_end);
     tcase_add_test(tcase, from_where_the_descriptor_stands);
+    tcase_add_test(tcase, an_append_moves_nobody_who_reads_at_the_current_position);
     tcase_add_test(tcase, stop_and_close_end_it_once_in_each_state);
     tcase_add_test(tcase, the_loop_closes_a_paused_reader);
     tcase_add_test(tcase, its_memory_is_free_in_its_end);
