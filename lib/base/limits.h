@@ -66,6 +66,7 @@ enum {
     WATCH_BUCKETS = LIMIT(256, 2),                       /* 4 KiB; 8192 entries, a common limit of the kernel, are 32 in each */
     WATCH_BATCH_BYTES = 4096,                            /* of events at a time: some 100 to 250 */
     WATCH_FORGOTTEN = LIMIT(64, 2),                      /* removed while others are added: more wait for the slowest; unmeasured */
+    MOUNTS_KNOWN = LIMIT(16, 2),                         /* local ones, in two cache lines; of more the kernel is asked anew; unmeasured */
     PROCESS_DESCRIPTORS_MAX = 64,                        /* that a program gets besides its standard ones; systemd gives fewer */
     PROCESS_TRACED_NS = LIMIT(50000000, 1000000),        /* between two looks at a dead child that somebody traces; unmeasured */
     TASK_REGIONS_MAX = 4,                                /* regions that a task shares; more go through a struct */

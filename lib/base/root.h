@@ -60,6 +60,10 @@ struct root {
 
     atomic_u64 worker_ids;        /* the last one that was given */
 
+    /* any thread: the unique numbers of mounts whose file systems need no server, 0: none yet; io/mount.c */
+    atomic_u64 local_mounts[MOUNTS_KNOWN];
+    atomic_u32 local_mounts_next;
+
     /* workers that live, and arenas of those that have ended; worker/ */
     pthread_mutex_t workers_lock;
     struct list workers;

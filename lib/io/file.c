@@ -77,12 +77,8 @@ static void open_ended(struct job_file_op *op, int status, struct job_buf **buf)
 {
     struct job_file *file = job_container_of(op, struct job_file, job_open);
     (void)buf;
-    uint32_t flags = 0;
-    if (op->job_fd >= 0) {
-        int err = file_kind_of(op->job_fd, (int)op->job_flags, &flags);
-        own(file, op->job_fd, flags);
-        status = status < 0 ? status : err;
-    }
+    if (op->job_fd >= 0)
+        own(file, op->job_fd, (uint32_t)op->job_len);
     if (handle_is_open(&file->handle))
         file->job_opened(file, status);
 }
@@ -119,7 +115,7 @@ int job_file_adopt(struct job_loop *loop, struct job_file *file, int fd)
     if (!loop || !file)
         return -EINVAL;
     int open_flags = fcntl(fd, F_GETFL);   /* EBADF: no descriptor */
-    int err = open_flags < 0 ? -errno : file_kind_of(fd, open_flags, &flags);
+    int err = open_flags < 0 ? -errno : file_kind_of(loop->root, fd, open_flags, &flags);
     if (err == 0)
         err = file_init(loop, file);
     if (err == 0)

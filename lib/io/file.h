@@ -17,10 +17,11 @@ enum file_call {
 
 /* job_file.job_flags */
 enum {
-    FILE_SEEKABLE = 1,   /* a regular file or a block device: the ring reads it */
+    FILE_SEEKABLE = 1,   /* a regular file or a block device: it can be read at an offset */
     FILE_DIRECT = 2,     /* O_DIRECT */
     FILE_RING_WRITES = 4, /* the ring writes it as well: those with O_DIRECT, docs/decisions/011; and in tests */
     FILE_NONBLOCK = 8,   /* O_NONBLOCK: the ring would end with EAGAIN what has to wait for the disk, and begin anew, over and over */
+    FILE_LOCAL = 16,     /* a regular file, a directory or a block device of a file system that needs no server: io/mount.h */
 };
 
 enum { FILE_VECTOR_MAX = sizeof(((struct job_file_op *)0)->job_vector) / (sizeof(struct iovec)) };
@@ -63,7 +64,7 @@ int file_load_now(struct job_arena *arena, const struct job_path *path, size_t l
 /* As many segments from byte `done` on, which never goes back, as the vector takes; returns their number, and how many bytes they are. */
 unsigned file_fill_vector(struct job_file_op *op, size_t done, size_t *len);
 
-/* What a descriptor is, FILE_*, given its flags of open(2). 0, or a negative errno. */
-int file_kind_of(int fd, int open_flags, uint32_t *flags);
+/* What a descriptor is, FILE_*, given its flags of open(2); as mount_look(). CALL_OPEN leaves it in `job_len`. */
+int file_kind_of(struct root *root, int fd, int open_flags, uint32_t *flags);
 
 #endif

@@ -20,6 +20,7 @@
 #include "base/bits.h"
 #include "base/sys.h"
 #include "io/file.h"
+#include "io/mount.h"
 #include "memory/arena.h"
 
 #ifndef RESOLVE_CACHED
@@ -96,35 +97,51 @@ static int open_any(const struct job_path *path, int flags, unsigned mode, uint6
 /* -EAGAIN for all but files and directories: who opens one end of a FIFO and closes it again wakes whoever waits for the other, and a
  * device may have a mind of its own. So what is there is looked at first, by a descriptor that opens nothing. That the name may be a FIFO's
  * a moment later is accepted: to open by that descriptor (/proc/self/fd) costs as much again as all of this, and truncates. */
-static int open_in_memory(const struct job_path *path, int flags)
+static int open_in_memory(struct root *root, const struct job_path *path, int flags)
 {
-    struct stat status;
+    struct mount_look look;
     if ((flags & (O_CREAT | O_TRUNC)) || (flags & O_TMPFILE) == O_TMPFILE)
         return -EAGAIN;   /* the kernel would say that as well */
+    if (flags & O_PATH)
+        return open_any(path, flags, 0, RESOLVE_CACHED);   /* it opens nothing */
     int probe = open_any(path, O_PATH | (flags & (O_DIRECTORY | O_NOFOLLOW)), 0, RESOLVE_CACHED);
     if (probe < 0)
         return probe;
-    bool is_harmless = fstat(probe, &status) == 0 && (S_ISREG(status.st_mode) || S_ISDIR(status.st_mode));
+    bool is_harmless = mount_look(root, probe, &look) == 0 && (look.is_file || look.is_directory);
     (void)sys_close(probe);   /* it has opened nothing */
     return is_harmless ? open_any(path, flags, 0, RESOLVE_CACHED) : -EAGAIN;
 }
 
-/* resolve: 0, or RESOLVE_CACHED: without sleeping, files and directories only. */
-static int open_path(const struct job_path *path, int flags, unsigned mode, uint64_t resolve)
+static int open_path(const struct job_path *path, int flags, unsigned mode)
 {
-    bool is_probed = resolve == RESOLVE_CACHED && !(flags & O_PATH);
-    return is_probed ? open_in_memory(path, flags) : open_any(path, flags, mode, resolve);
+    return open_any(path, flags, mode, 0);
 }
 
-int file_kind_of(int fd, int open_flags, uint32_t *flags)
+int file_kind_of(struct root *root, int fd, int open_flags, uint32_t *flags)
 {
-    struct stat status;
-    if (fstat(fd, &status) < 0)
-        return -errno;
-    bool is_seekable = S_ISREG(status.st_mode) || S_ISBLK(status.st_mode);
-    *flags = (is_seekable ? FILE_SEEKABLE : 0) | (open_flags & O_NONBLOCK ? FILE_NONBLOCK : 0) |
+    struct mount_look look;
+    int err = mount_look(root, fd, &look);
+    if (err < 0)
+        return err;
+    *flags = (look.is_file || look.is_disk ? FILE_SEEKABLE : 0) | (look.is_local ? FILE_LOCAL : 0) |
+             (open_flags & O_NONBLOCK ? FILE_NONBLOCK : 0) |
              (open_flags & O_DIRECT ? FILE_DIRECT | FILE_RING_WRITES : 0);
     return 0;
+}
+
+static struct root *root_of(const struct job_file_op *op)
+{
+    return op->job_handle->job_loop->root;
+}
+
+/* It is open: what is it? Its file learns that when the open has ended. */
+static int note_opened(struct job_file_op *op, int fd)
+{
+    uint32_t kind = 0;
+    op->job_fd = fd;
+    int err = file_kind_of(root_of(op), fd, (int)op->job_flags, &kind);
+    op->job_len = kind;
+    return err;
 }
 
 /* To the segment of byte `done`; returns where in it that is. A part begins where the one before it ended: from the head each time a
@@ -163,9 +180,8 @@ unsigned file_fill_vector(struct job_file_op *op, size_t done, size_t *len)
 
 static int call_open(struct job_file_op *op)
 {
-    int fd = open_path(&op->job_paths[0], (int)op->job_flags, op->job_mode, 0);
-    op->job_fd = fd;
-    return fd < 0 ? fd : 0;
+    int fd = open_path(&op->job_paths[0], (int)op->job_flags, op->job_mode);
+    return fd < 0 ? fd : note_opened(op, fd);
 }
 
 /* A call has failed with `err`. True: it can be made again. O_NONBLOCK belongs to all who have the pipe or terminal, and any of them may
@@ -336,7 +352,7 @@ static int read_to_end(struct job_arena *arena, int fd, size_t size, size_t limi
 static int call_load(struct job_file_op *op)
 {
     struct stat status;
-    int fd = open_path(&op->job_paths[0], O_RDONLY | O_NOCTTY, 0, 0);
+    int fd = open_path(&op->job_paths[0], O_RDONLY | O_NOCTTY, 0);
     if (fd < 0)
         return fd;
     size_t size = 0;
@@ -355,7 +371,7 @@ static int call_load(struct job_file_op *op)
 int file_load_now(struct job_arena *arena, const struct job_path *path, size_t limit, struct job_buf **buf)
 {
     struct stat status;
-    int fd = open_path(path, O_RDONLY | O_NOCTTY | O_NONBLOCK, 0, RESOLVE_CACHED);
+    int fd = open_in_memory(arena->root, path, O_RDONLY | O_NOCTTY | O_NONBLOCK);
     if (fd < 0)
         return fd;
     int err = fstat(fd, &status) < 0 ? -errno : 0;
@@ -398,7 +414,7 @@ static int open_temporary(struct job_file_op *op, char *name, size_t size)
         uint64_t number = sys_clock_monotonic_ns() * 0x9e3779b97f4a7c15U ^ (uint64_t)(uintptr_t)op;
         (void)snprintf(name + len, size - len, ".job-%016" PRIx64, number);
         struct job_path temporary = {.directory = path->directory, .name = name};
-        int fd = open_path(&temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, op->job_mode, 0);
+        int fd = open_path(&temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, op->job_mode);
         if (fd != -EEXIST)
             return fd;
     }
@@ -415,7 +431,7 @@ static int open_directory(const struct job_path *path)
     memcpy(name, path->name, len);
     name[len] = '\0';
     struct job_path directory = {.directory = path->directory, .name = len == 0 ? "." : name};
-    return open_path(&directory, O_RDONLY | O_DIRECTORY, 0, 0);
+    return open_path(&directory, O_RDONLY | O_DIRECTORY, 0);
 }
 
 /* The name is durable when its directory is. */
@@ -481,7 +497,7 @@ static int alloc_list(struct job_file_op *op, struct job_buf **more)
 
 static int call_list(struct job_file_op *op)
 {
-    int fd = open_path(&op->job_paths[0], O_RDONLY | O_DIRECTORY, 0, 0);
+    int fd = open_path(&op->job_paths[0], O_RDONLY | O_DIRECTORY, 0);
     if (fd < 0)
         return fd;
     long n = 1;
@@ -572,15 +588,14 @@ static int try_open(struct job_file_op *op)
 {
     int wanted = (int)op->job_flags;
     int extra = wanted & (O_NONBLOCK | O_PATH) ? 0 : O_NONBLOCK;
-    int fd = open_path(&op->job_paths[0], wanted | extra, 0, RESOLVE_CACHED);
+    int fd = open_in_memory(root_of(op), &op->job_paths[0], wanted | extra);
     if (fd < 0)
         return -EAGAIN;   /* whatever it is: the thread says it */
-    if (extra && fcntl(fd, F_SETFL, wanted & ~extra) < 0) {
-        (void)sys_close(fd);   /* nothing was written */
-        return -EAGAIN;
-    }
-    op->job_fd = fd;
-    return 0;
+    if ((!extra || fcntl(fd, F_SETFL, wanted & ~extra) == 0) && note_opened(op, fd) == 0)
+        return 0;
+    op->job_fd = -1;
+    (void)sys_close(fd);   /* nothing was written */
+    return -EAGAIN;
 }
 
 static int (*const calls[FILE_CALLS])(struct job_file_op *op) = {

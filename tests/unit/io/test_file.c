@@ -2,6 +2,8 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 
+#include <sys/mman.h>
+
 #include "engine/engine.h"
 #include "io/file.h"
 #include "loop/loop.h"
@@ -523,6 +525,27 @@ START_TEST(a_write_waits_for_a_full_pipe_that_does_not_block)
 END_TEST
 
 /* The ring would end such a read with EAGAIN where the disk must be waited for, or try it over and over. */
+/* The mount of a memory file is in no name space, so the kernel says its kind in another way. */
+START_TEST(a_file_of_a_local_file_system_is_read_by_the_ring)
+{
+    struct job_buf *none = NULL;
+    make_file("a", 1000);
+    int fd = open("a", O_RDONLY | O_CLOEXEC);
+    if (_i == 1) {
+        fd = memfd_create("a", MFD_CLOEXEC);
+        ck_assert_int_eq(ftruncate(fd, 1000), 0);
+    }
+    ck_assert_ok(job_file_adopt(loop, &file, fd));
+
+    ck_assert_ok(job_file_read(&file, &op, &none, 2000, 100, ended));
+    ck_assert_uint_eq(loop->engine->in_flight, 1);
+    run();
+
+    ck_assert_uint_eq(count_seen, 900);
+    close_file();
+}
+END_TEST
+
 START_TEST(a_file_that_does_not_block_is_read_by_a_thread)
 {
     struct job_buf *none = NULL;
@@ -564,6 +587,7 @@ int main(void)
     tcase_add_test(tcase, a_pipe_is_read_in_turn_and_written_without_a_signal);
     tcase_add_test(tcase, a_read_waits_for_a_pipe_that_does_not_block);
     tcase_add_test(tcase, a_write_waits_for_a_full_pipe_that_does_not_block);
+    tcase_add_loop_test(tcase, a_file_of_a_local_file_system_is_read_by_the_ring, 0, 2);
     tcase_add_test(tcase, a_file_that_does_not_block_is_read_by_a_thread);
     return fixture_run(suite);
 }
