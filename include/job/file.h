@@ -86,7 +86,7 @@ struct job_file_options {
 };
 
 /**
- * Opens a file, by openat2(2). A path that the kernel has in memory is opened at once, any other by a thread.
+ * Opens a file, by openat2(2). A path that the kernel has in memory is opened at once if its file system is local, any other by a thread.
  *
  * @param options  the path must stay until `opened`
  * @param opened   called once on the loop. 0, or what openat2(2) says; after an error the handle is open all the same, has no
@@ -175,13 +175,15 @@ JOB_API int job_file_allocate(struct job_file *file, struct job_file_op *op, int
 JOB_API int job_file_advise(struct job_file *file, struct job_file_op *op, uint64_t offset, uint64_t len, int advice,
                             job_file_done_fn *done);
 
-/** statx(2) of the open file, at once: what the kernel has in memory. @return 0, or a negative errno; -EBADF: not open. Thread: loop
- * thread. */
+/** statx(2) of the open file, at once: what the kernel has in memory, without asking a server for what is new. Who wants that asks by
+ * job_path_stat(), with the file as directory, the name "" and AT_EMPTY_PATH. @return 0, or a negative errno; -EBADF: not open. Thread:
+ * loop thread. */
 JOB_API int job_file_stat(const struct job_file *file, struct statx *status);
 
 enum job_file_lock { JOB_FILE_UNLOCK, JOB_FILE_LOCK_SHARED, JOB_FILE_LOCK_EXCLUSIVE };
 
-/** An OFD lock (fcntl(2), F_OFD_SETLK) of `len` bytes from `offset`, 0: to the end. It does not wait, and ends with the descriptor.
+/** An OFD lock (fcntl(2), F_OFD_SETLK) of `len` bytes from `offset`, 0: to the end. It does not wait for who has it, though on NFS for the
+ * server, and ends with the descriptor.
  * @return 0; -EAGAIN: somebody else has it (nobody tells when that ends); -EBADF; -EINVAL. Thread: loop thread. */
 JOB_API int job_file_lock(const struct job_file *file, enum job_file_lock lock, uint64_t offset, uint64_t len);
 

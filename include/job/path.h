@@ -15,8 +15,8 @@
 JOB_BEGIN_DECLS
 
 /**
- * Reads a whole file: opens, reads to its end whatever its size was before, closes. A small file that the kernel has in memory is read at
- * once.
+ * Reads a whole file: opens, reads to its end whatever its size was before, closes. A small file of a local file system that the kernel
+ * has in memory is read at once.
  *
  * @param limit  more bytes than that are -EFBIG; at most 1 GiB
  * @param done   tells one contiguous buf, empty for an empty file
@@ -30,15 +30,16 @@ JOB_API int job_path_load(struct job_handle *handle, struct job_file_op *op, con
  * has the bytes in its own cache, and hands no file from thread to thread. What it refuses, for whatever reason, is loaded by
  * job_path_load(). A large file of which some of the end is missing is read for nothing: see job_file_read_now() for those.
  *
- * Only the look-up and the reading are sure not to sleep; a network file system may ask its server when a file is opened.
+ * Files of NFS, FUSE and the like are refused, since their server is asked when a file is opened. It may be asked all the same where that
+ * cannot be known: docs/decisions/011.
  *
  * @param path   its directory stays open meanwhile, and may be of any loop
  * @param limit  more bytes than that are -EFBIG; at most 1 GiB
  * @param buf    receives one contiguous buf, empty for an empty file; unchanged on error. The caller owns it
- * @return 0, or -EAGAIN: its path or some of its bytes are not in memory, or that cannot be known (/proc, some file systems), somebody
- *         has a lease on it, it is no regular file, or the kernel would have to sleep to say what is wrong with it; -EFBIG; -ENOMEM;
- *         -EMFILE, -ENFILE; -EINVAL: an argument; a directory that is not open; -ENOENT, -EACCES, -EIO and what else openat2(2) and
- *         preadv2(2) say
+ * @return 0, or -EAGAIN: its path or some of its bytes are not in memory, or that cannot be known (/proc, some file systems), a server
+ *         gives it, somebody has a lease on it, it is no regular file, or the kernel would have to sleep to say what is wrong with it;
+ *         -EFBIG; -ENOMEM; -EMFILE, -ENFILE; -EINVAL: an argument; a directory that is not open; -ENOENT, -EACCES, -EIO and what else
+ *         openat2(2) and preadv2(2) say
  * Thread: any.
  */
 JOB_API int job_path_load_now(struct job_arena *arena, const struct job_path *path, size_t limit,

@@ -143,7 +143,7 @@ int job_file_stat(const struct job_file *file, struct statx *status)
         return -EINVAL;
     if (fd < 0)
         return -EBADF;
-    return statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_BTIME, status) < 0 ? -errno : 0;
+    return statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_BASIC_STATS | STATX_BTIME, status) < 0 ? -errno : 0;
 }
 
 int job_file_lock(const struct job_file *file, enum job_file_lock lock, uint64_t offset, uint64_t len)

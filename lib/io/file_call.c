@@ -94,9 +94,10 @@ static int open_any(const struct job_path *path, int flags, unsigned mode, uint6
     return fd < 0 ? (int)fd : sys_lifted((int)fd);
 }
 
-/* -EAGAIN for all but files and directories: who opens one end of a FIFO and closes it again wakes whoever waits for the other, and a
- * device may have a mind of its own. So what is there is looked at first, by a descriptor that opens nothing. That the name may be a FIFO's
- * a moment later is accepted: to open by that descriptor (/proc/self/fd) costs as much again as all of this, and truncates. */
+/* Without sleeping: files and directories that are in memory, of file systems that open them without asking anybody (io/mount.h). What is
+ * there is looked at first, by a descriptor that opens nothing: a server would be asked, who opens one end of a FIFO and closes it again
+ * wakes whoever waits for the other, and a device may have a mind of its own. That the name may be another thing's a moment later is
+ * accepted: to open by that descriptor (/proc/self/fd) costs as much again as all of this, and truncates. */
 static int open_in_memory(struct root *root, const struct job_path *path, int flags)
 {
     struct mount_look look;
@@ -107,7 +108,7 @@ static int open_in_memory(struct root *root, const struct job_path *path, int fl
     int probe = open_any(path, O_PATH | (flags & (O_DIRECTORY | O_NOFOLLOW)), 0, RESOLVE_CACHED);
     if (probe < 0)
         return probe;
-    bool is_harmless = mount_look(root, probe, &look) == 0 && (look.is_file || look.is_directory);
+    bool is_harmless = mount_look(root, probe, &look) == 0 && look.is_local && (look.is_file || look.is_directory);
     (void)sys_close(probe);   /* it has opened nothing */
     return is_harmless ? open_any(path, flags, 0, RESOLVE_CACHED) : -EAGAIN;
 }

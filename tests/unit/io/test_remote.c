@@ -1,4 +1,4 @@
-/* test_remote.c — files that a server gives, here a process of the test by FUSE: each byte comes once. */
+/* test_remote.c — files that a server gives, here a process of the test by FUSE: the loop does not wait for it, and each byte comes once. */
 #include <sys/syscall.h>
 
 #include "support/file_fixture.h"
@@ -76,6 +76,84 @@ START_TEST(a_read_has_each_byte_once_and_ends_where_the_server_says)
 }
 END_TEST
 
+static struct job_reader reader;
+static uint64_t told;
+
+static void data(struct job_reader *of, struct job_buf **in)
+{
+    (void)of;
+    check_pattern(*in, told, job_buf_len(*in));
+    told += job_buf_len(*in);
+}
+
+static void end(struct job_reader *of, int status)
+{
+    (void)of;
+    status_seen = status;
+}
+
+static const struct job_reader_events events = {data, end};
+
+/* Kernels from 6.8 on, unless a container's rules forbid it. */
+static bool is_kind_told(void)
+{
+    uint64_t request[3] = {24, UINT64_MAX};
+    (void)syscall(457, request, NULL, 0, 0);   /* statmount(2), of no mount */
+    if (errno != ENOENT)
+        fprintf(stderr, "not tested: without statmount(2) the loop has to ask\n");
+    return errno == ENOENT;
+}
+
+START_TEST(the_loop_waits_for_no_server)
+{
+    struct statx status;
+    struct job_buf *buf = NULL;
+    if (!is_kind_told())
+        return;
+    open_twice();
+
+    ck_assert_ok(job_file_stat(&file, &status));
+    ck_assert_uint_eq(status.stx_size, FUSE_SIZE);
+    ck_assert_ok(job_reader_start(&reader, &file, NULL, &events));
+    run();
+    ck_assert_int_eq(status_seen, 0);
+    ck_assert_uint_eq(told, FUSE_LEN);
+    ck_assert_ok(job_path_load(&home.handle, &op, &path, FUSE_SIZE, ended));
+    run();
+    ck_assert_int_eq(status_seen, 0);
+    check_pattern(got, 0, FUSE_LEN);
+    ck_assert_int_eq(job_path_load_now(job_runtime_arena(runtime), &path, FUSE_SIZE, &buf), -EAGAIN);
+    ck_assert_ok(job_buf_alloc(job_runtime_arena(runtime), FUSE_SIZE, NULL, &buf));
+    ck_assert_int_eq(job_file_read_now(&file, buf, FUSE_SIZE, 0), -EAGAIN);
+    job_buf_free(&buf);
+    int another = fcntl(job_file_descriptor(&file), F_DUPFD_CLOEXEC, 0);
+    ck_assert_uint_eq(fuse_asked_by_loop(), fuse_seen->from_loop[FUSE_FLUSH]);
+    close_file();
+    ck_assert_ok(job_file_adopt(loop, &file, another));
+    ck_assert_uint_eq(fuse_seen->from_loop[FUSE_STATFS], 0);
+    close_file();
+}
+END_TEST
+
+START_TEST(who_wants_to_know_what_the_server_says_asks_by_a_thread)
+{
+    struct statx status;
+    struct job_path of_file = {.directory = &file, .name = ""};
+    ck_assert_int_eq(open_file(path.name, O_RDONLY), 0);
+    unsigned before = fuse_seen->calls[FUSE_GETATTR];
+
+    ck_assert_ok(job_file_stat(&file, &status));
+    ck_assert_uint_eq(fuse_seen->calls[FUSE_GETATTR], before);
+    ck_assert_ok(job_path_stat(&home.handle, &op, &of_file, AT_EMPTY_PATH, &status, ended));
+    run();
+
+    ck_assert_int_eq(status_seen, 0);
+    ck_assert_uint_eq(fuse_seen->calls[FUSE_GETATTR], before + 1);
+    ck_assert_uint_eq(fuse_seen->from_loop[FUSE_GETATTR], 0);
+    close_file();
+}
+END_TEST
+
 int main(void)
 {
     TCase *tcase;
@@ -88,5 +166,7 @@ int main(void)
     tcase_add_checked_fixture(tcase, remote_setup, remote_teardown);
     suite_add_tcase(suite, tcase);
     tcase_add_loop_test(tcase, a_read_has_each_byte_once_and_ends_where_the_server_says, 0, 2);
+    tcase_add_test(tcase, the_loop_waits_for_no_server);
+    tcase_add_test(tcase, who_wants_to_know_what_the_server_says_asks_by_a_thread);
     return fixture_run(suite);
 }
