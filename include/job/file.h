@@ -111,8 +111,9 @@ JOB_API int job_file_adopt(struct job_loop *loop, struct job_file *file, int fd)
 JOB_API int job_file_descriptor(const struct job_file *file);
 
 /**
- * Cancels what has not begun and closes the descriptor after the last op has ended. `closed` (may be NULL) comes later, once. A call that
- * sleeps in the kernel for good, such as a read of a terminal, holds it up.
+ * Cancels what has not begun and closes the descriptor after the last op has ended: by a thread, unless the file was only read, is of a
+ * local file system and has a name. `closed` (may be NULL) comes after that, once. A call that sleeps in the kernel for good, such as a
+ * read of a terminal, holds it up, and so does a server that does not answer.
  *
  * Thread: loop thread.
  */

@@ -95,7 +95,7 @@ JOB_API int job_watch_add(struct job_watch *watch, struct job_watch_entry *entry
 JOB_API int job_watch_remove(struct job_watch_entry *entry);
 
 /** Closes a watch with its entries: nothing more is told but `added` of those that are not added yet. `closed` (may be NULL) comes later,
- * once; then the memory of all of them is yours. Thread: loop thread. */
+ * once, after a thread has closed the descriptor; then the memory of all of them is yours. Thread: loop thread. */
 JOB_API void job_watch_close(struct job_watch *watch, void (*closed)(struct job_watch *watch));
 
 JOB_END_DECLS

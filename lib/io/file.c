@@ -1,15 +1,16 @@
 /* file.c — the life of an open file: open by path or adopt a descriptor, close after the last request.
  *
  * Opening is a request as any other, of the file itself. Closing cancels what waits; what a disk or a thread has begun ends by itself, and
- * only then the descriptor is closed: so its number cannot be reused under a request.
+ * only then the descriptor is closed: so its number cannot be reused under a request. By a thread, unless it is known that close(2) has
+ * nothing to do.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "io/descriptor.h"
 #include "io/file.h"
 #include "io/flow.h"
-#include "io/listener.h"
 
 static struct list *ops_of(struct job_file *file)
 {
@@ -39,20 +40,35 @@ static void file_closing(struct job_handle *handle)
     }
 }
 
+/* Nothing is to be done for a local file or directory that was only read and has a name still. That another process may remove the last
+ * one this very moment is accepted. */
+static bool may_close_sleep(const struct job_file *file)
+{
+    struct statx status;
+    uint32_t harmless = FILE_LOCAL | FILE_READ_ONLY;
+    if ((file->job_flags & harmless) != harmless || job_file_stat(file, &status) < 0)
+        return true;
+    return status.stx_nlink == 0 || !(S_ISREG(status.stx_mode) || S_ISDIR(status.stx_mode));
+}
+
+static bool file_last(struct job_handle *handle)
+{
+    struct job_file *file = job_container_of(handle, struct job_file, handle);
+    bool may_sleep = file->job_fd >= 0 && may_close_sleep(file);
+    return descriptor_close_last(handle, &file->job_open.job_task, &file->job_fd, may_sleep);
+}
+
 static void file_closed(struct job_handle *handle)
 {
     struct job_file *file = job_container_of(handle, struct job_file, handle);
     assert(list_is_empty(ops_of(file)));
     assert(list_is_empty(flows_of(file)));
-    if (file->job_fd >= 0) {
-        descriptor_close(handle->job_loop, file->job_fd);   /* whoever wants to know of late write errors asks by job_file_sync() */
-        file->job_fd = -1;                                  /* the number is another file's next */
-    }
+    assert(file->job_fd < 0);
     HANDLE_TELL_CLOSED(file, file->job_on_closed);
 }
 
 static const struct handle_kind file_kind = {
-    .name = "file", .close = file_closing, .closed = file_closed, .cancel = file_cancel};
+    .name = "file", .close = file_closing, .last = file_last, .closed = file_closed, .cancel = file_cancel};
 
 static int file_init(struct job_loop *loop, struct job_file *file)
 {

@@ -8,6 +8,7 @@
  *
  * With a limit on connections each is accepted by an operation of its own: one with many completions would go beyond it.
  */
+#include "io/descriptor.h"
 #include "io/listener.h"
 
 #include <errno.h>
@@ -187,14 +188,6 @@ void listeners_retry(struct job_loop *loop)
     list_splice_back(&waiting, &loop->fd_waiters);
     while ((node = list_pop_front(&waiting)))
         retry((struct job_listener *)((char *)node - offsetof(struct job_listener, job_node)));
-}
-
-void descriptor_close(struct job_loop *loop, int fd)
-{
-    if (fd >= 0)
-        (void)sys_close(fd);
-    (void)fetch_sub_relaxed(&loop->root->fds, 1);   /* ledger: orders nothing */
-    listeners_retry(loop);
 }
 
 void listener_admit(struct job_listener *listener, struct job_stream *stream)

@@ -5,11 +5,7 @@
 #include "job/stream.h"
 #include "loop/loop.h"
 
-/* Closes a descriptor of a handle, which no operation of the loop uses any more; a negative one lives elsewhere by now. It leaves the
- * ledger, and listeners of this loop that ran out of descriptors accept again. Loop thread. */
-void descriptor_close(struct job_loop *loop, int fd);
-
-/* After a close that was not in the ledger. Loop thread. */
+/* A descriptor was closed: those of this loop that ran out of descriptors accept again. Loop thread. */
 void listeners_retry(struct job_loop *loop);
 
 /* A stream was accepted from a listener, or is closed: it counts there in between, as long as the listener lives. Loop thread. */

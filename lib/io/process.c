@@ -20,6 +20,7 @@
 #include "base/alloc.h"
 #include "base/sys.h"
 #include "engine/op.h"
+#include "io/descriptor.h"
 #include "io/listener.h"
 #include "io/process.h"
 #include "io/stream.h"

@@ -12,7 +12,7 @@
 
 #include "base/annotate.h"
 #include "base/sys.h"
-#include "io/listener.h"
+#include "io/descriptor.h"
 #include "loop/handle.h"
 
 _Static_assert(sizeof(struct signalfd_siginfo) <= sizeof((struct job_signal *)0)->job_info, "the record fits");

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 
+#include "io/descriptor.h"
 #include "io/listener.h"
 #include "io/socket.h"
 

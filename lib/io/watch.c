@@ -20,8 +20,8 @@
 
 #include "base/alloc.h"
 #include "base/sys.h"
+#include "io/descriptor.h"
 #include "io/file.h"
-#include "io/listener.h"
 
 enum { ENTRY_IDLE, ENTRY_ADDING, ENTRY_REMOVING, ENTRY_WATCHED };
 enum { WATCH_WAITS = 1 };   /* the batch waits for entries in flight */
@@ -34,6 +34,7 @@ struct watch_reader {
     int32_t newest_before;                /* when the first of those in flight began */
     int32_t forgotten[WATCH_FORGOTTEN];   /* removed since, or before; the oldest is replaced */
     unsigned forgotten_count;
+    struct job_task closing;              /* of the descriptor, by a thread */
     size_t at, len;                       /* of what was read, what is not yet told */
     _Alignas(struct inotify_event) char bytes[WATCH_BATCH_BYTES];
 };
@@ -206,6 +207,12 @@ static void watch_closing(struct job_handle *handle)
         loop_unstall(handle->job_loop);
 }
 
+static bool watch_last(struct job_handle *handle)
+{
+    struct job_watch *watch = job_container_of(handle, struct job_watch, handle);
+    return descriptor_close_last(handle, &reader_of(watch)->closing, &watch->job_fd, true);
+}
+
 static void watch_closed(struct job_handle *handle)
 {
     struct job_watch *watch = job_container_of(handle, struct job_watch, handle);
@@ -214,12 +221,12 @@ static void watch_closed(struct job_handle *handle)
         while ((node = list_pop_front(&reader_of(watch)->entries[i])))
             entry_at(node)->job_state = ENTRY_IDLE;
     }
+    assert(watch->job_fd < 0);
     alloc_free(handle->job_loop->root, watch->job_reader);
-    descriptor_close(handle->job_loop, watch->job_fd);
     HANDLE_TELL_CLOSED(watch, watch->job_on_closed);
 }
 
-static const struct handle_kind watch_kind = {.name = "watch", .close = watch_closing, .closed = watch_closed};
+static const struct handle_kind watch_kind = {.name = "watch", .close = watch_closing, .last = watch_last, .closed = watch_closed};
 
 int job_watch_open(struct job_loop *loop, struct job_watch *watch,
                    void (*changed)(struct job_watch *watch, struct job_watch_entry *entry,

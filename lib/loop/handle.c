@@ -1,6 +1,7 @@
 /* handle.c — open, closing, closed: the same for every kind.
  *
  *      open ──handle_close──▶ closing ──last op and task ended──▶ (end of the turn) closed
+ *                                └──▶ of some kinds one task more, which may sleep: close(2)
  *
  * `job_pending` counts operations and tasks in flight, on the loop's own thread, so it needs no atomic. `closed` is always
  * delivered by the loop's deferred queue: never inside the close call, exactly once, and nothing touches the memory after it.
@@ -93,10 +94,23 @@ void handle_abandon(struct job_handle *handle)
     handle->job_state = HANDLE_NONE;
 }
 
+/* True: the handle's kind has begun one thing more, whose end brings it back to deliver_closed(). */
+static bool begin_last(struct job_handle *handle)
+{
+    const struct handle_kind *kind = handle->job_kind;
+    handle->job_pending++;   /* a submit that is refused releases the handle, and that must not bring it back */
+    bool is_begun = kind->last && kind->last(handle);
+    handle->job_pending--;
+    assert(is_begun == (handle->job_pending > 0));
+    return is_begun;
+}
+
 static void deliver_closed(struct job_mail *mail)
 {
     struct job_handle *handle = container_of(mail, struct job_handle, job_mail);
     assert(handle->job_pending == 0);
+    if (begin_last(handle))
+        return;
     assert(list_is_empty((struct list *)handle->job_tasks));
     forget(handle);
     set_state(handle, HANDLE_CLOSED);

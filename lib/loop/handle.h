@@ -13,7 +13,9 @@ struct handle_kind {
     const char *name;
     /* Begins to close: cancels what the kind has in flight. Called once, by handle_close(). */
     void (*close)(struct job_handle *handle);
-    /* Nothing is in flight any more: frees what the kind holds, then calls the user's `closed`, last. */
+    /* Nothing is in flight any more. True: one thing more is, by loop_submit_last(); it is asked again when that has ended. NULL: never. */
+    bool (*last)(struct job_handle *handle);
+    /* Nothing is in flight any more, nor will be: frees what the kind holds, then calls the user's `closed`, last. */
     void (*closed)(struct job_handle *handle);
     /* Asks that what is in flight end early; the handle stays open. False: nothing is. NULL: such a handle has nothing but tasks. */
     bool (*cancel)(struct job_handle *handle);

@@ -296,6 +296,12 @@ int job_submit(struct job_pool *pool, struct job_task *task, struct job_handle *
     return handle ? submit_for_handle(pool, task, handle) : submit_alone(pool, task);
 }
 
+int loop_submit_last(struct job_pool *pool, struct job_task *task, struct job_handle *handle)
+{
+    assert(handle_state(handle) == HANDLE_CLOSING);
+    return pool_is_stopping(pool) ? -ECANCELED : submit_for_handle(pool, task, handle);
+}
+
 static void ask_for_room(struct loop_lane *record);
 
 /* The record stays while callbacks run, although they may submit to another pool: it is still asked (forget_closed()). */

@@ -1,8 +1,11 @@
-/* submit.h — a loop's lanes, for its end. */
+/* submit.h — a loop's lanes, for its end; and the last task of a handle. */
 #ifndef JOB_LOOP_SUBMIT_H
 #define JOB_LOOP_SUBMIT_H
 
 #include "loop/loop.h"
+
+/* job_submit() for a handle that is closing, out of handle_kind.last alone. 0; -EAGAIN, -ENOMEM, -ECANCELED: nothing has changed. */
+int loop_submit_last(struct job_pool *pool, struct job_task *task, struct job_handle *handle);
 
 /* No task of this loop is out: gives its lanes back to their pools. Loop thread. */
 void lanes_close(struct job_loop *loop);
