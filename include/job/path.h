@@ -16,7 +16,7 @@ JOB_BEGIN_DECLS
 
 /**
  * Reads a whole file: opens, reads to its end whatever its size was before, closes. A small file of a local file system that the kernel
- * has in memory is read at once.
+ * has in memory is read at once. A FIFO takes a thread until somebody writes to it, and nothing ends that earlier.
  *
  * @param limit  more bytes than that are -EFBIG; at most 1 GiB
  * @param done   tells one contiguous buf, empty for an empty file

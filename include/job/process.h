@@ -112,7 +112,7 @@ JOB_API int job_process_kill(struct job_process *process, int signal);
  * has left behind, which may hold its streams open: call it in `exited` where nothing shall stay.
  *
  * @return as job_process_kill(), and -EINVAL: it leads no group; -ESRCH: it has ended and has left nobody behind, or this kernel (before
- *         6.9) cannot tell who they are
+ *         6.9) cannot tell who they are. Before 6.9 a group is known by its number alone: where SIGCHLD is ignored that may be another's
  * Thread: loop thread.
  */
 JOB_API int job_process_kill_group(struct job_process *process, int signal);
@@ -122,7 +122,8 @@ JOB_API int job_process_pid(const struct job_process *process);
 
 /**
  * Closes it: a program that runs is killed, or let go (see `outlives`). `closed` (may be NULL) comes later, once; after the end of what was
- * killed. Who was let go is waited for when the next process is started, or when the runtime closes, so that few remain as zombies.
+ * killed. Who was let go is waited for when the next process is started, or when the runtime closes, so that few remain as zombies. Until
+ * it has ended that takes a descriptor, which job_counts.fds does not have, and a system call at each start.
  *
  * Thread: loop thread.
  */

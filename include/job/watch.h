@@ -73,7 +73,7 @@ JOB_API int job_watch_open(struct job_loop *loop, struct job_watch *watch,
  * Watches one thing more: looked up by a thread of job_runtime_calls(), since a path may be slow.
  *
  * @param entry   stays until it is removed, or the watch is closed, or `added` says an error
- * @param path    stays until `added`; without `resolve`
+ * @param path    stays until `added`; without `resolve`. One that begins at a directory is looked up in /proc, which must be mounted
  * @param events  IN_* of what shall be told; and IN_ONLYDIR, IN_DONT_FOLLOW, IN_EXCL_UNLINK, IN_ONESHOT
  * @param added   required; called once on the loop, before the first event of this entry. 0: watched; or what inotify_add_watch(2) says:
  *                -ENOENT, -EACCES, -ENOTDIR, -ENOSPC (too many entries) …; -EEXIST: it is watched already, perhaps by another name;

@@ -177,7 +177,7 @@ static int send_group(struct job_process *process, int number)
         if (err != -EINVAL)   /* a kernel before 6.9 */
             return err;
     }
-    return kill(-process->job_pid, number) < 0 ? -errno : 0;   /* not waited for: the number is its own */
+    return kill(-process->job_pid, number) < 0 ? -errno : 0;   /* its own as long as nobody waits, as ignoring SIGCHLD does */
 }
 
 /* -EPERM: it runs as somebody whom we may not kill. */
