@@ -226,7 +226,8 @@ static void watch_closed(struct job_handle *handle)
     HANDLE_TELL_CLOSED(watch, watch->job_on_closed);
 }
 
-static const struct handle_kind watch_kind = {.name = "watch", .close = watch_closing, .last = watch_last, .closed = watch_closed};
+static const struct handle_kind watch_kind = {
+    .name = "watch", .close = watch_closing, .last = watch_last, .closed = watch_closed};
 
 int job_watch_open(struct job_loop *loop, struct job_watch *watch,
                    void (*changed)(struct job_watch *watch, struct job_watch_entry *entry,

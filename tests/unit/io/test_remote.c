@@ -1,4 +1,4 @@
-/* test_remote.c — files that a server gives, here a process of the test by FUSE: the loop does not wait for it, and each byte comes once. */
+/* test_remote.c — files that a server gives, here a process of the test by FUSE: the loop does not wait, each byte comes once. */
 #include <sys/syscall.h>
 
 #include "support/file_fixture.h"
