@@ -8,13 +8,13 @@
  *
  * With a limit on connections each is accepted by an operation of its own: one with many completions would go beyond it.
  */
-#include "io/descriptor.h"
 #include "io/listener.h"
 
 #include <errno.h>
 #include <fcntl.h>
 
 #include "base/sys.h"
+#include "io/descriptor.h"
 #include "io/socket.h"
 #include "job/listener.h"
 #include "loop/handle.h"
