@@ -99,6 +99,8 @@ int job_runtime_open(struct job_runtime **out, const struct job_runtime_options 
     list_init(&root->workers);
     (void)pthread_mutex_init(&root->topics_lock, NULL);
     list_init(&root->topics);
+    (void)pthread_mutex_init(&root->signals_lock, NULL);
+    list_init(&root->signals);
     (void)pthread_mutex_init(&root->orphans_lock, NULL);
     list_init(&root->orphans);
     find_features(root);
@@ -222,6 +224,7 @@ int job_runtime_close(struct job_runtime **runtime_pointer)
     (void)pthread_mutex_destroy(&runtime->root.travel);
     (void)pthread_mutex_destroy(&runtime->root.workers_lock);
     (void)pthread_mutex_destroy(&runtime->root.topics_lock);
+    (void)pthread_mutex_destroy(&runtime->root.signals_lock);
     (void)pthread_mutex_destroy(&runtime->root.orphans_lock);
     *runtime_pointer = NULL;
     free(runtime);

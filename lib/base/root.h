@@ -73,6 +73,10 @@ struct root {
     pthread_mutex_t topics_lock;
     struct list topics;
 
+    /* open handles of signals; io/signal.c */
+    pthread_mutex_t signals_lock;
+    struct list signals;
+
     /* children that outlive their handles; io/orphan.c */
     pthread_mutex_t orphans_lock;
     struct list orphans;

@@ -2,6 +2,11 @@
  *
  * A signalfd sees only signals that are blocked in every thread, so they must be blocked before the first thread starts:
  * job_signals_block() at the beginning of main().
+ *
+ * The kernel gives a signal to one of the descriptors that wait for it. So the handle that reads it tells the others of the runtime: they
+ * are in a list, under a lock that is held for a walk along them, and for a mail to the loop of each that has the number. A handle has one
+ * mail and a set of the numbers that it stands for. Who puts the first one in posts the mail; its delivery empties the set. A handle that
+ * closes leaves the list first, and is held as long as its mail is out. What a closing handle has read is told to the others all the same.
  */
 #include "job/signal.h"
 
@@ -16,6 +21,9 @@
 #include "loop/handle.h"
 
 _Static_assert(sizeof(struct signalfd_siginfo) <= sizeof((struct job_signal *)0)->job_info, "the record fits");
+
+_Static_assert(sizeof(struct list) <= sizeof((struct job_signal *)0)->job_node, "a node fits");
+_Static_assert(_NSIG - 1 <= 64, "a number is a bit of a word");
 
 static int make_set(sigset_t *set, const int *numbers, size_t count)
 {
@@ -51,6 +59,26 @@ int job_signals_block(const int *numbers, size_t count)
     if (!is_only_thread())
         return -EBUSY;
     return -pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+static uint64_t bit_of(int number)
+{
+    return 1ULL << (number - 1);
+}
+
+static struct list *node_of(struct job_signal *handle)
+{
+    return (struct list *)handle->job_node;
+}
+
+static void lock(struct root *root)
+{
+    (void)pthread_mutex_lock(&root->signals_lock);
+}
+
+static void unlock(struct root *root)
+{
+    (void)pthread_mutex_unlock(&root->signals_lock);
 }
 
 static struct op *read_op(struct job_signal *handle)
@@ -104,12 +132,50 @@ static void read_again(struct job_signal *handle)
     }
 }
 
+/* What was told while the handle was open is dropped once it closes, as what it reads itself. */
+static void deliver_told(struct job_mail *mail)
+{
+    struct job_signal *handle = job_container_of(mail, struct job_signal, job_told_mail);
+    struct job_loop *loop = handle->handle.job_loop;
+    lock(loop->root);
+    uint64_t told = handle->job_told;
+    handle->job_told = 0;
+    unlock(loop->root);
+    if (handle_is_open(&handle->handle))
+        handle_hold(&handle->handle);   /* else signal_closing() has held it */
+    for (int number = 1; told != 0; number++, told >>= 1) {
+        if ((told & 1) && handle_is_open(&handle->handle))
+            LOOP_CALL(loop, handle->job_caught, (handle, number));
+    }
+    handle_release(&handle->handle);
+}
+
+static void tell_others(struct job_signal *reader, int number)
+{
+    struct root *root = reader->handle.job_loop->root;
+    lock(root);
+    for (struct list *node = root->signals.next; node != &root->signals; node = node->next) {
+        struct job_signal *other = job_container_of(node, struct job_signal, job_node);
+        if (other == reader || !(other->job_numbers & bit_of(number)))
+            continue;
+        bool is_out = other->job_told != 0;
+        JOB_MARK(signal_is_told_to_another);
+        other->job_told |= bit_of(number);
+        if (!is_out)
+            mailbox_post(&other->handle.job_loop->mailbox, &other->job_told_mail);   /* open, so its loop is there */
+    }
+    unlock(root);
+}
+
 static void read_completed(struct op *op, const struct completion *completion)
 {
     struct job_signal *handle = job_container_of(op, struct job_signal, job_op);
     struct job_loop *loop = handle->handle.job_loop;
     const struct signalfd_siginfo *info = (const struct signalfd_siginfo *)handle->job_info;
-    if (handle_is_open(&handle->handle) && completion->res == (int32_t)sizeof *info)
+    bool has_read = completion->res == (int32_t)sizeof *info;
+    if (has_read)
+        tell_others(handle, (int)info->ssi_signo);
+    if (handle_is_open(&handle->handle) && has_read)
         LOOP_CALL(loop, handle->job_caught, (handle, (int)info->ssi_signo));
     bool has_failed = completion->res < 0 && completion->res != -EAGAIN && completion->res != -EINTR;
     if (handle_is_open(&handle->handle) && has_failed)
@@ -122,6 +188,12 @@ static void read_completed(struct op *op, const struct completion *completion)
 static void signal_closing(struct job_handle *base)
 {
     struct job_signal *handle = job_container_of(base, struct job_signal, handle);
+    lock(base->job_loop->root);
+    list_remove(node_of(handle));
+    bool is_told = handle->job_told != 0;
+    unlock(base->job_loop->root);
+    if (is_told)
+        handle_hold(base);   /* until its mail is delivered */
     if (op_is_in_flight(read_op(handle)))
         base->job_loop->engine->type->cancel(base->job_loop->engine, read_op(handle));
     else
@@ -149,6 +221,19 @@ static int check_blocked(const int *numbers, size_t count)
     return 0;
 }
 
+/* From here on the others tell it what they read. */
+static void enlist(struct job_signal *handle, const int *numbers, size_t count)
+{
+    struct root *root = handle->handle.job_loop->root;
+    handle->job_told_mail.job_deliver = deliver_told;
+    for (size_t i = 0; i < count; i++)
+        handle->job_numbers |= bit_of(numbers[i]);
+    list_init(node_of(handle));
+    lock(root);
+    list_push_back(&root->signals, node_of(handle));
+    unlock(root);
+}
+
 int job_signal_open(struct job_loop *loop, struct job_signal *handle, const int *numbers, size_t count,
                     void (*caught)(struct job_signal *signal, int number))
 {
@@ -174,6 +259,7 @@ int job_signal_open(struct job_loop *loop, struct job_signal *handle, const int 
         goto abandon;
     (void)fetch_add_relaxed(&loop->root->fds, 1);   /* ledger: orders nothing */
     job_handle_unref(&handle->handle);
+    enlist(handle, numbers, count);
     return 0;
 abandon:
     handle_abandon(&handle->handle);

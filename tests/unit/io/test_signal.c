@@ -215,6 +215,137 @@ START_TEST(what_was_blocked_before_stays_blocked_in_each_thread_and_is_caught)
 }
 END_TEST
 
+enum { ROUNDS = 20 };
+
+/* Handles beside each other. */
+struct listener {
+    struct job_signal signal;
+    unsigned heard, closed;
+};
+
+static struct listener *first, *second, *other;
+
+static void listener_closed(struct job_signal *signal)
+{
+    struct listener *listener = job_container_of(signal, struct listener, signal);
+    listener->closed++;
+    if (listener == second) {
+        free(second);
+        second = NULL;
+    }
+}
+
+static void open_listener(struct listener **listener, const int *numbers, size_t count,
+                          void (*hears)(struct job_signal *signal, int number))
+{
+    *listener = calloc(1, sizeof **listener);
+    ck_assert_ptr_nonnull(*listener);
+    ck_assert_ok(job_signal_open(loop, &(*listener)->signal, numbers, count, hears));
+    job_handle_ref(&(*listener)->signal.handle);
+}
+
+static unsigned sent;
+
+static void hears_a_round(struct job_signal *signal, int number)
+{
+    struct listener *listener = job_container_of(signal, struct listener, signal);
+    ck_assert_int_eq(number, SIGUSR1);
+    ck_assert_ptr_ne(listener, other);
+    listener->heard++;
+    if (listener == second && second->heard == ROUNDS / 2)
+        job_signal_close(signal, listener_closed);
+    bool is_second_open = second && !job_handle_is_closing(&second->signal.handle);
+    if (first->heard < sent || (is_second_open && second->heard < sent))
+        return;
+    if (sent < ROUNDS) {
+        sent++;
+        kill(getpid(), SIGUSR1);
+        return;
+    }
+    job_signal_close(&first->signal, listener_closed);
+    job_signal_close(&other->signal, listener_closed);
+}
+
+START_TEST(each_handle_of_a_signal_hears_it_and_those_that_live_go_on_when_one_closes)
+{
+    static const int numbers[] = {SIGUSR2, SIGUSR1};
+    open_listener(&first, &numbers[1], 1, hears_a_round);
+    open_listener(&second, numbers, 2, hears_a_round);
+    open_listener(&other, &numbers[0], 1, hears_a_round);
+    sent = 1;
+    kill(getpid(), SIGUSR1);
+
+    ck_assert_int_eq(job_loop_run(loop), 0);
+
+    ck_assert_uint_eq(first->heard, ROUNDS);
+    ck_assert_ptr_null(second);
+    ck_assert_uint_eq(other->heard, 0);
+    ck_assert_uint_eq(first->closed, 1);
+    free(first);
+    free(other);
+}
+END_TEST
+
+static void hears_once(struct job_signal *signal, int number)
+{
+    ck_assert_int_eq(number, SIGUSR1);
+    job_container_of(signal, struct listener, signal)->heard++;
+    if (first->heard + second->heard == 2)
+        job_loop_stop(loop);
+}
+
+START_TEST(what_is_merged_is_heard_once_by_each_handle)
+{
+    const int number = SIGUSR1;
+    open_listener(&first, &number, 1, hears_once);
+    open_listener(&second, &number, 1, hears_once);
+    for (int i = 0; i < 100; i++)
+        kill(getpid(), SIGUSR1);
+
+    ck_assert_int_eq(job_loop_run(loop), 1);
+
+    ck_assert_uint_eq(first->heard, 1);
+    ck_assert_uint_eq(second->heard, 1);
+    job_signal_close(&first->signal, NULL);
+    job_signal_close(&second->signal, NULL);
+    ck_assert_int_eq(job_loop_run(loop), 0);
+    free(first);
+    free(second);
+}
+END_TEST
+
+static unsigned heard_by_any;
+
+/* The other one has been told already, and its mail is on its way. */
+static void closes_the_other(struct job_signal *signal, int number)
+{
+    (void)number;
+    heard_by_any++;
+    struct listener *listener = job_container_of(signal, struct listener, signal);
+    struct listener *its = listener == first ? other : first;
+    job_signal_close(&its->signal, listener_closed);
+    ck_assert_uint_eq(its->closed, 0);
+    job_signal_close(signal, listener_closed);
+}
+
+START_TEST(a_handle_that_is_closed_before_it_hears_what_another_has_read_is_silent_and_closes)
+{
+    const int number = SIGUSR1;
+    heard_by_any = 0;
+    open_listener(&first, &number, 1, closes_the_other);
+    open_listener(&other, &number, 1, closes_the_other);
+    kill(getpid(), SIGUSR1);
+
+    ck_assert_int_eq(job_loop_run(loop), 0);
+
+    ck_assert_uint_eq(heard_by_any, 1);
+    ck_assert_uint_eq(first->closed, 1);
+    ck_assert_uint_eq(other->closed, 1);
+    free(first);
+    free(other);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("signal");
@@ -226,6 +357,9 @@ int main(void)
     tcase_add_test(tcase, an_open_signal_does_not_keep_the_loop_and_closes_without_one);
     tcase_add_test(tcase, an_idle_signal_costs_no_turn);
     tcase_add_test(tcase, bad_arguments_change_nothing);
+    tcase_add_test(tcase, each_handle_of_a_signal_hears_it_and_those_that_live_go_on_when_one_closes);
+    tcase_add_test(tcase, what_is_merged_is_heard_once_by_each_handle);
+    tcase_add_test(tcase, a_handle_that_is_closed_before_it_hears_what_another_has_read_is_silent_and_closes);
     suite_add_tcase(suite, tcase);
     tcase = tcase_create("faults");   /* blocks before setup() */
     tcase_set_timeout(tcase, 30);
