@@ -119,7 +119,8 @@ JOB_API uint64_t job_worker_id(const struct job_worker *worker);
 /** As job_port_post(), to the worker; and -ESRCH: it has ended, or was closed. Thread: loop thread. */
 JOB_API int job_worker_post(struct job_worker *worker, const struct job_post *post);
 
-/** Asks it to stop; `exit` comes with 1, unless it had ended by itself. More than once is harmless.
+/** Asks it to stop; `exit` comes with 1, unless it had ended by itself. Its `main` is not called any more if it has not begun. More than
+ * once is harmless.
  * @return 0, or -EINVAL: never opened; -ESRCH: it has ended; -EPERM: not the loop's thread. Thread: loop thread. */
 JOB_API int job_worker_stop(struct job_worker *worker);
 

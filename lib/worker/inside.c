@@ -42,7 +42,8 @@ static void begin(struct job_call *call)
 {
     struct job_inside *inside = container_of(call, struct job_inside, begin);
     struct job_loop *loop = self()->loop;
-    if (loop->is_closing)   /* stopped before it began */
+    /* Stopped before it began. The request orders nothing here. */
+    if (loop->is_closing || load_relaxed(&loop->stop) != LOOP_RUN)
         return;
     inside->start->current = &inside->start;   /* as in a port's `message`: not to be freed, but it can be kept */
     inside->start->is_referenced = true;

@@ -1,4 +1,5 @@
 /* test_worker_stop.c — workers that are stopped, by whom ever and whatever they do. */
+#include "base/root.h"
 #include "unit/worker/stopped_workers.h"
 
 static uint64_t shared_id;
@@ -315,12 +316,46 @@ START_TEST(a_code_that_is_said_behind_a_stop_or_a_failure_is_not_heard)
 }
 END_TEST
 
+static pthread_t parents;
+static atomic_uint may_go_on, mains;
+
+static uint64_t holds_all_other_threads(void)
+{
+    struct timespec now;
+    while (!pthread_equal(pthread_self(), parents) && !atomic_load(&may_go_on))
+        sched_yield();
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
+}
+
+static void counts_mains(struct job_inside *inside, struct job_message *start)
+{
+    (void)inside, (void)start;
+    atomic_fetch_add(&mains, 1);
+}
+
+START_TEST(a_worker_that_is_stopped_before_it_begins_does_not_begin)
+{
+    parents = pthread_self();
+    ((struct root *)runtime)->now_ns = holds_all_other_threads;   /* its first member */
+    open_worker(&w, counts_mains, NULL);
+    ck_assert_ok(job_worker_stop(&w.worker));
+    atomic_store(&may_go_on, 1);
+
+    run_to_end(&w);
+
+    ck_assert_uint_eq(atomic_load(&mains), 0);
+    ck_assert_int_eq(w.code, 1);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("worker stop");
     TCase *tcase = tcase_create("worker stop");
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_set_timeout(tcase, 60);
+    tcase_add_test(tcase, a_worker_that_is_stopped_before_it_begins_does_not_begin);
     tcase_add_test(tcase, W11_two_who_stop_it_at_once_end_it_once);
     tcase_add_test(tcase, W13_stopping_a_worker_stops_its_workers_first);
     tcase_add_test(tcase, P25_a_full_queue_does_not_hold_up_a_stop);
