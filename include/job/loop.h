@@ -102,8 +102,10 @@ JOB_API int job_loop_open(struct job_runtime *runtime, struct job_loop **loop, c
  */
 JOB_API int job_loop_run(struct job_loop *loop);
 
-/** Makes job_loop_run() return 1 at the end of the turn that runs now, or at once if it sleeps. Remembered when the loop does not
- * run at the moment. Thread: any. */
+/** Makes job_loop_run() return 1 at the end of the turn that runs now, or at once if it sleeps. What else this turn has may still be called
+ * back, and nothing later: other mail, timers and what the kernel has wait for the next job_loop_run(), or are ended by job_loop_close().
+ * Remembered when the loop does not run at the moment: the next job_loop_run() makes one turn without a sleep. Several are one.
+ * Thread: any. */
 JOB_API void job_loop_stop(struct job_loop *loop);
 
 /**

@@ -2,6 +2,18 @@
  *
  * The kernel's ring belongs to the thread that first runs the loop, and so does everything else here. A loop drains to zero before
  * it goes: closing a ring does not stop its I/O, so what is still in flight at the deadline is named, leaked and reported, never freed.
+ *
+ * A stop is a word, and for a loop that may sleep a mail that wakes it. job_loop_run() looks at the word behind each turn, so that a stop
+ * waits for no mail that was there before.
+ *
+ *      RUN ──another thread: posts the mail──▶ REQUESTED ──run returns──▶ TAKEN ──the mail is delivered──▶ RUN
+ *       └──a callback of the loop──▶ STOP ──run returns──▶ RUN   TAKEN ──any thread──▶ REQUESTED ──the mail is delivered──▶ STOP
+ *
+ * In REQUESTED and TAKEN the mail is out: it is in the mailbox or among those that were taken, or its poster is between the word and the
+ * mailbox. So nobody posts it twice, and the loop does not go: drain() waits until it has been delivered, and its poster touches nothing
+ * behind that but the engine's wake, which is waited for as well. Only the loop's thread leaves REQUESTED and STOP.
+ * Rejected: the mail alone. It comes behind all mail that was there before, of which a turn delivers so much as there is time for.
+ * Accepted: a loop that runs again and sleeps, with a second request, is woken as soon as the first one's poster has a CPU.
  */
 #include "loop/loop.h"
 
@@ -202,13 +214,22 @@ static void leave(struct job_loop *loop, const struct entered *before)
     (void)pthread_sigmask(SIG_SETMASK, &before->signals, NULL);
 }
 
-/* The stop mail is free again before the next request can post it. */
-static bool loop_take_stop(struct job_loop *loop)
+/* Before the first turn only what has no mail that would end the sleep of one. */
+static bool loop_take_stop(struct job_loop *loop, bool has_turned)
 {
-    if (load_relaxed(&loop->stop) != LOOP_STOP)   /* written by this thread */
+    uint32_t stop = load_acquire(&loop->stop);    /* pairs with cas_acq_rel in job_loop_stop: what the stopper did before is seen */
+    if (stop != LOOP_STOP && (stop != LOOP_STOP_REQUESTED || !has_turned))
         return false;
-    store_release(&loop->stop, LOOP_RUN);         /* pairs with cas_acq_rel in job_loop_stop: the mail is free */
+    if (stop == LOOP_STOP_REQUESTED)
+        JOB_MARK(loop_stops_before_its_mail);
+    store_release(&loop->stop, stop == LOOP_STOP ? LOOP_RUN : LOOP_STOP_TAKEN);   /* pairs with cas_acq_rel in job_loop_stop */
     return true;
+}
+
+static bool stop_mail_is_out(struct job_loop *loop)
+{
+    uint32_t stop = load_relaxed(&loop->stop);    /* this thread alone ends both */
+    return stop == LOOP_STOP_REQUESTED || stop == LOOP_STOP_TAKEN;
 }
 
 int job_loop_run(struct job_loop *loop)
@@ -220,10 +241,10 @@ int job_loop_run(struct job_loop *loop)
     if (err < 0)
         return err;
     int result = 0;
-    while (result == 0) {
+    for (bool has_turned = false; result == 0; has_turned = true) {
         if (loop->failure < 0)
             result = loop->failure;
-        else if (loop_take_stop(loop))
+        else if (loop_take_stop(loop, has_turned))
             result = 1;
         else if (loop->alive > 0 || loop->tasks_out > 0 || loop_has_mail(loop))
             result = loop_turn(loop, TIME_NEVER);
@@ -243,10 +264,18 @@ void loop_fail(struct job_loop *loop, int err)
 
 void job_loop_stop(struct job_loop *loop)
 {
-    uint32_t run = LOOP_RUN;
     if (!loop || root_is_forked(loop->root))
         return;
-    if (cas_acq_rel(&loop->stop, &run, LOOP_STOP_REQUESTED))   /* pairs with store_release in loop_take_stop */
+    bool is_here = self()->loop == loop;   /* in a callback: then it does not sleep */
+    uint32_t stop = load_relaxed(&loop->stop), next;
+    do {
+        if (stop == LOOP_STOP || stop == LOOP_STOP_REQUESTED)
+            return;
+        next = is_here && stop == LOOP_RUN ? LOOP_STOP : LOOP_STOP_REQUESTED;
+    } while (!cas_acq_rel(&loop->stop, &stop, next));   /* pairs with load_acquire in loop_take_stop; and the mail is free in RUN */
+    if (stop == LOOP_STOP_TAKEN)
+        JOB_MARK(loop_is_stopped_again);
+    if (stop == LOOP_RUN && !is_here)
         mailbox_post(&loop->mailbox, &loop->stop_mail);
 }
 
@@ -290,7 +319,7 @@ static int drain(struct job_loop *loop, uint64_t deadline_ns)
     end_waits(loop);
     unsigned late = 0;
     /* A poster that found the loop asleep still has to signal it: the loop must not go before. */
-    while (loop->handle_count > 0 || loop->tasks_out > 0 || loop_has_mail(loop) ||
+    while (loop->handle_count > 0 || loop->tasks_out > 0 || loop_has_mail(loop) || stop_mail_is_out(loop) ||
            loop->mailbox.wakes_owed != loop->engine->type->woken(loop->engine)) {
         if (loop->root->now_ns() >= deadline_ns && !is_worth_a_turn(loop, &late))
             return -ETIMEDOUT;

@@ -34,8 +34,8 @@ struct job_rpc;
 struct job_rpc_call;
 struct job_subscriber;
 
-/* job_loop_stop() takes a loop from RUN to REQUESTED and posts the stop mail; its delivery makes that STOP. */
-enum loop_stop { LOOP_RUN, LOOP_STOP_REQUESTED, LOOP_STOP };
+/* loop.c argues how it moves. In REQUESTED and TAKEN the stop mail is out. */
+enum loop_stop { LOOP_RUN, LOOP_STOP_REQUESTED, LOOP_STOP_TAKEN, LOOP_STOP };
 
 /* A first-in-first-out queue of mails of one thread. */
 struct mail_queue {
@@ -63,7 +63,7 @@ struct job_loop {
     /* any thread, so on lines of their own: whoever posts takes the line, and the loop would miss what stands beside */
     struct mailbox mailbox __attribute__((aligned(CACHE_LINE)));
     atomic_u32 stop;             /* enum loop_stop */
-    struct job_mail stop_mail;   /* posted once per request to stop: it wakes a loop that sleeps */
+    struct job_mail stop_mail;   /* wakes a loop that sleeps; out once at a time */
 
     atomic_u64 turn_counts[JOB_LOOP_TURN_BUCKETS];   /* the loop thread writes, any reads: by the logarithm of what a turn took */
     /* written by the loop thread at the end of each turn, for job_loop_stats() on others */

@@ -84,7 +84,10 @@ void loop_wake(struct mailbox *mailbox)
 void loop_deliver_stop(struct job_mail *mail)
 {
     struct job_loop *loop = container_of(mail, struct job_loop, stop_mail);
-    store_relaxed(&loop->stop, LOOP_STOP);   /* the loop itself reads it: loop_take_stop() */
+    uint32_t taken = LOOP_STOP_TAKEN;
+    /* Pairs with cas_acq_rel in job_loop_stop: the mail is free. Else it was REQUESTED again, or is still, which this thread alone ends. */
+    if (!cas_acq_rel(&loop->stop, &taken, LOOP_RUN))
+        store_release(&loop->stop, LOOP_STOP);   /* as above */
 }
 
 static void take_mails(struct job_loop *loop)

@@ -167,6 +167,98 @@ START_TEST(stop_is_remembered_and_returns_one)
 }
 END_TEST
 
+static struct job_timer stopping, at_once;
+static struct job_stream told_later;
+static struct counted called_later;
+static unsigned fired_later, read_later;
+static int pair[2];
+
+static void fires_later(struct job_timer *timer)
+{
+    (void)timer;
+    fired_later++;
+}
+
+static void reads_later(struct job_stream *stream, struct job_buf **in)
+{
+    (void)in;
+    read_later++;
+    job_stream_close(stream);
+}
+
+static const struct job_stream_events reading = {.data = reads_later};
+
+static void stops_and_goes_on(struct job_timer *timer)
+{
+    job_loop_stop(loop);
+    ck_assert_ok(job_timer_start(&at_once, 0));
+    ck_assert_ok(job_loop_call(loop, &called_later.call));
+    fixture_write(pair[1], "x", 1);
+    job_timer_close(timer, NULL);
+}
+
+START_TEST(nothing_is_called_behind_the_turn_in_which_a_callback_stops_the_loop)
+{
+    called_later = (struct counted){.call.run = count_run};
+    fired_later = read_later = 0;
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    ck_assert_ok(job_stream_adopt(loop, &told_later, pair[0], &reading));
+    ck_assert_ok(job_timer_open(loop, &stopping, stops_and_goes_on));
+    ck_assert_ok(job_timer_open(loop, &at_once, fires_later));
+    ck_assert_ok(job_timer_start(&stopping, 1000000));
+
+    ck_assert_int_eq(job_loop_run(loop), 1);
+    ck_assert_uint_eq(fired_later + called_later.runs + read_later, 0);
+
+    ck_assert_int_eq(job_loop_run(loop), 0);
+    ck_assert_uint_eq(fired_later, 1);
+    ck_assert_uint_eq(called_later.runs, 1);
+    ck_assert_uint_eq(read_later, 1);
+    close(pair[1]);
+}
+END_TEST
+
+enum { BACKLOG = 3 * TURN_MAILS_MAX };
+
+static void *stops_from_elsewhere(void *arg)
+{
+    (void)arg;
+    job_loop_stop(loop);
+    return NULL;
+}
+
+static void lets_another_stop(struct job_call *call)
+{
+    pthread_t thread;
+    count_run(call);
+    ck_assert_int_eq(pthread_create(&thread, NULL, stops_from_elsewhere, NULL), 0);
+    pthread_join(thread, NULL);
+}
+
+/* The mail of the stop is out still when the run returns, and is nobody's stop when it comes. */
+START_TEST(a_stop_by_another_thread_does_not_wait_for_the_mail_before_it)
+{
+    static struct counted backlog[BACKLOG];
+    unsigned runs = 0;
+    for (unsigned i = 0; i < BACKLOG; i++) {
+        backlog[i] = (struct counted){.call.run = i == 0 ? lets_another_stop : count_run};
+        ck_assert_ok(job_loop_call(loop, &backlog[i].call));
+    }
+
+    ck_assert_int_eq(job_loop_run(loop), 1);
+    for (unsigned i = 0; i < BACKLOG; i++)
+        runs += backlog[i].runs;
+    ck_assert_uint_ge(runs, 1);
+    ck_assert_uint_le(runs, TURN_MAILS_MAX);
+
+    job_loop_stop(loop);   /* another one, though the first one's mail is out */
+    ck_assert_int_eq(job_loop_run(loop), 1);
+    ck_assert_int_eq(job_loop_run(loop), 0);
+    ck_assert_uint_eq(backlog[BACKLOG - 1].runs, 1);
+    ck_assert_int_eq(job_loop_run(loop), 0);
+}
+END_TEST
+
 static void runs_inside(struct job_call *call)
 {
     (void)call;
@@ -483,6 +575,8 @@ int main(void)
     tcase_add_test(tcase, a_call_runs_once_on_the_loop_thread_and_may_be_posted_again_from_itself);
     tcase_add_test(tcase, a_task_in_flight_keeps_the_loop_alive_also_when_its_handle_is_idle);
     tcase_add_test(tcase, stop_is_remembered_and_returns_one);
+    tcase_add_test(tcase, nothing_is_called_behind_the_turn_in_which_a_callback_stops_the_loop);
+    tcase_add_test(tcase, a_stop_by_another_thread_does_not_wait_for_the_mail_before_it);
     tcase_add_test(tcase, running_or_closing_a_loop_in_its_own_callback_is_busy);
     tcase_add_test(tcase, another_thread_may_call_and_stop_and_nothing_else);
     tcase_add_test(tcase, no_call_of_many_threads_is_lost_and_a_sleeping_loop_is_woken);

@@ -92,9 +92,10 @@ static inline int end_post_number(struct job_end *end, unsigned number)
     return job_end_post(end, &(struct job_post){.bytes = &number, .len = sizeof number});
 }
 
+/* Two each: what a call posts is heard in the turn behind it. */
 static inline void turns(unsigned count)
 {
-    fixture_turns(loop, count);
+    fixture_turns(loop, 2 * count);
 }
 
 static inline uint64_t dropped(void)
