@@ -96,7 +96,7 @@ JOB_API int job_loop_open(struct job_runtime *runtime, struct job_loop **loop, c
  *
  * @return 0: nothing is left to do; 1: stopped; or -EPERM: another thread runs it or ran it before, or forked; -EBUSY: called
  *         from a callback of a loop; -EINVAL: NULL; -ENOMEM; a negative errno of the kernel when the ring fails for good; or the errno of
- *         a worker that has failed and whose parent has no `error` event
+ *         a worker that has failed and whose parent has no `error` event, of several the one that was told first
  * Thread: any, which becomes the loop thread. While it runs, SIGPIPE and SIGXFSZ are blocked in it, and its time
  * slice is short, so that it is served soon after it has slept (kernel 6.12); threads that it starts meanwhile inherit both.
  */

@@ -259,7 +259,8 @@ int job_loop_run(struct job_loop *loop)
 
 void loop_fail(struct job_loop *loop, int err)
 {
-    loop->failure = err;
+    if (loop->failure == 0)
+        loop->failure = err;   /* the first one counts */
 }
 
 void job_loop_stop(struct job_loop *loop)

@@ -145,7 +145,7 @@ static inline void loop_let_go(struct job_loop *loop)
     loop->alive--;
 }
 
-/* job_loop_run() ends with this negative errno after the turn. Loop thread. */
+/* job_loop_run() ends with this negative errno after the turn; of several the first counts. Loop thread. */
 void loop_fail(struct job_loop *loop, int err);
 
 /* A worker of this loop has ended, and something of it has not: `hung` is told, and the loop's close will not say 0. Loop thread. */

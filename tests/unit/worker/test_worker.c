@@ -96,6 +96,37 @@ START_TEST(W07_a_failure_that_nobody_listens_to_fails_the_parent)
 }
 END_TEST
 
+static void fails_otherwise(struct job_inside *inside, struct job_message *start)
+{
+    (void)start;
+    job_inside_fail(inside, -ERANGE, "out of range");
+}
+
+static void open_and_await_its_end(struct job_runtime *from, struct job_loop *parent, struct job_worker *worker,
+                                   job_worker_main_fn *main)
+{
+    ck_assert_ok(job_worker_open(parent, worker, main, NULL, NULL));
+    while (job_worker_list(from, NULL, 0) > 0)
+        sched_yield();
+}
+
+/* Both have said it before the parent's loop runs, so one turn tells both. */
+START_TEST(W07_of_two_failures_that_nobody_listens_to_the_first_fails_the_parent)
+{
+    struct job_runtime *quiet = NULL;
+    struct job_loop *parent = NULL;
+    struct job_worker workers[2];
+    ck_assert_ok(job_runtime_open(&quiet, NULL));
+    ck_assert_ok(job_loop_open(quiet, &parent, NULL));
+    open_and_await_its_end(quiet, parent, &workers[0], fails);
+    open_and_await_its_end(quiet, parent, &workers[1], fails_otherwise);
+    ck_assert_int_eq(job_loop_run(parent), -EDOM);
+    ck_assert_int_eq(job_loop_run(parent), 0);
+    ck_assert_ok(job_loop_close(&parent, 0));
+    fixture_close(quiet);
+}
+END_TEST
+
 static struct job_worker unheard;
 
 static void nests_one_that_fails(struct job_inside *inside, struct job_message *start)
@@ -487,6 +518,7 @@ int main(void)
     tcase_add_test(tcase, W05_exit_ends_only_the_worker_and_its_code_arrives);
     tcase_add_test(tcase, W06_a_failure_is_told_with_its_text_and_then_exit_1);
     tcase_add_test(tcase, W07_a_failure_that_nobody_listens_to_fails_the_parent);
+    tcase_add_test(tcase, W07_of_two_failures_that_nobody_listens_to_the_first_fails_the_parent);
     tcase_add_test(tcase, W07_what_a_worker_of_a_worker_fails_of_is_told_above_when_nobody_listens);
     tcase_add_test(tcase, W08_a_failing_callback_ends_its_worker_alone);
     tcase_add_test(tcase, W14_ids_are_unique_and_never_used_again);
