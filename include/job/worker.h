@@ -119,8 +119,9 @@ JOB_API uint64_t job_worker_id(const struct job_worker *worker);
 /** As job_port_post(), to the worker; and -ESRCH: it has ended, or was closed. Thread: loop thread. */
 JOB_API int job_worker_post(struct job_worker *worker, const struct job_post *post);
 
-/** Asks it to stop; `exit` comes with 1, unless it had ended by itself. Its `main` is not called any more if it has not begun. More than
- * once is harmless.
+/** Asks it to stop; `exit` comes with 1, unless it had ended by itself. Its `main` is not called any more if it has not begun. The
+ * handle is referenced from then on, as by job_handle_ref(), so that job_loop_run() does not return before `exit`; by
+ * job_worker_stop_by_id() too, when the parent's loop has heard of it. More than once is harmless.
  * @return 0, or -EINVAL: never opened; -ESRCH: it has ended; -EPERM: not the loop's thread. Thread: loop thread. */
 JOB_API int job_worker_stop(struct job_worker *worker);
 

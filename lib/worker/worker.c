@@ -258,10 +258,18 @@ static void await_end(struct job_worker *worker)
     deadline_set(loop_of(worker), deadline, time_after(record->root->now_ns(), record->stop_timeout_ns));
 }
 
+/* Who asks for its end is told of it, also when the loop had no need to wait for the worker before. A stuck one holds up nobody. */
+static void ask_to_end(struct job_worker *worker)
+{
+    await_end(worker);
+    if (!(worker->job_flags & WORKER_STUCK))
+        job_handle_ref(&worker->handle);
+}
+
 static void stopped_by_another(struct job_mail *mail)
 {
     const struct worker_record *record = container_of(mail, struct worker_record, stop_mail);
-    await_end(container_of(record->exit_mail, struct job_worker, job_mail));
+    ask_to_end(container_of(record->exit_mail, struct job_worker, job_mail));
 }
 
 static bool stop(struct job_worker *worker)
@@ -269,7 +277,7 @@ static bool stop(struct job_worker *worker)
     struct worker_record *record = record_of(worker);
     if (!record || (worker->job_flags & WORKER_OVER))
         return false;
-    await_end(worker);
+    ask_to_end(worker);
     return registry_stop(record);
 }
 

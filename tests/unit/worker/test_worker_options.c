@@ -406,6 +406,19 @@ START_TEST(W29_an_unreferenced_worker_lets_its_parents_loop_return)
 }
 END_TEST
 
+START_TEST(W29_an_unreferenced_worker_that_is_stopped_tells_its_exit_before_the_loop_returns)
+{
+    for (unsigned by_id = 0; by_id < 2; by_id++) {
+        memset(&w, 0, sizeof w);
+        open_worker(&w, listens, NULL);
+        job_handle_unref(&w.worker.handle);
+        ck_assert_ok(by_id ? job_worker_stop_by_id(runtime, job_worker_id(&w.worker)) : job_worker_stop(&w.worker));
+        run_to_end(&w);
+        ck_assert_int_eq(w.code, 1);
+    }
+}
+END_TEST
+
 static sigset_t blocked;
 
 static void looks_at_signals(struct job_inside *inside, struct job_message *start)
@@ -655,6 +668,7 @@ int main(void)
     tcase_add_test(tcase, sizes_that_round_up_to_nothing_are_refused);
     tcase_add_test(tcase, W21_without_descriptors_open_is_refused_and_others_go_on);
     tcase_add_test(tcase, W29_an_unreferenced_worker_lets_its_parents_loop_return);
+    tcase_add_test(tcase, W29_an_unreferenced_worker_that_is_stopped_tells_its_exit_before_the_loop_returns);
     tcase_add_test(tcase, W30_W31_a_worker_blocks_signals_and_changes_nothing_of_the_process);
     tcase_add_test(tcase, W31_a_signal_of_the_process_waits_for_a_thread_of_the_users_own);
     tcase_add_test(tcase, O01_O02_O03_time_and_memory_of_a_worker_can_be_read_while_it_lives);
