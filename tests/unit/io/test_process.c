@@ -123,7 +123,7 @@ static int gives_in_order(const int order[3])   /* nothing of check's in here: i
     return strcmp(text, expected) == 0 ? 0 : 6;
 }
 
-START_TEST(descriptors_come_in_the_order_that_was_said)
+START_TEST(C36_descriptors_come_in_the_order_that_was_said)
 {
     static const int orders[6][3] = {{3, 4, 5}, {3, 5, 4}, {4, 3, 5}, {4, 5, 3}, {5, 3, 4}, {5, 4, 3}};
     int status = -1;

@@ -5,7 +5,7 @@ static struct job_stream input;
 static struct job_timer ticks;
 static unsigned ticks_left;
 
-START_TEST(an_exit_code_is_told_once)
+START_TEST(C04_an_exit_code_is_told_once)
 {
     run_shell("exit 7");
     ck_assert_int_eq(last.status, 0);
@@ -72,7 +72,7 @@ START_TEST(a_dead_child_that_somebody_traces_is_told_when_it_can_be_waited_for_a
 }
 END_TEST
 
-START_TEST(a_signal_that_killed_it_is_told)
+START_TEST(C04_a_signal_that_killed_it_is_told)
 {
     run_shell("kill -TERM $$");
     ck_assert_int_eq(last.code, -1);
@@ -95,7 +95,7 @@ static void started_and_killed(struct job_process *of, int status)
         ck_assert_ok(job_process_kill(of, SIGCONT));
 }
 
-START_TEST(a_signal_reaches_it_also_when_it_is_stopped)
+START_TEST(C36_a_signal_reaches_it_also_when_it_is_stopped)
 {
     static const int numbers[] = {SIGKILL, SIGTERM};
     const char *const arguments[] = {"sleep", "1000", NULL};
