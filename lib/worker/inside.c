@@ -191,6 +191,18 @@ int job_inside_listen(struct job_inside *inside, const struct job_inside_events 
     return err;
 }
 
+void job_inside_ref(struct job_inside *inside)
+{
+    if (inside)
+        job_handle_ref(&inside->port.handle);
+}
+
+void job_inside_unref(struct job_inside *inside)
+{
+    if (inside)
+        job_handle_unref(&inside->port.handle);
+}
+
 int job_inside_post(struct job_inside *inside, const struct job_post *post)
 {
     if (!inside)

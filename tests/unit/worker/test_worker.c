@@ -507,6 +507,60 @@ START_TEST(what_was_sent_to_a_worker_before_it_listens_is_not_lost)
 }
 END_TEST
 
+static struct job_timer working;
+
+static void works_for_a_while(struct job_timer *timer)
+{
+    (void)timer;
+}
+
+static void hears_and_works_no_more(struct job_inside *inside, struct job_message *message)
+{
+    hears(inside, message);
+    job_timer_close(&working, NULL);   /* what has kept it */
+}
+
+static const struct job_inside_events hearing_while_working = {.message = hears_and_works_no_more};
+
+static void listens_unreferenced(struct job_inside *inside, struct job_message *start)
+{
+    (void)start;
+    ck_assert_ok(job_inside_listen(inside, &hearing_while_working));
+    job_inside_unref(inside);
+    ck_assert_ok(job_timer_open(job_inside_loop(inside), &working, works_for_a_while));
+    ck_assert_ok(job_timer_start(&working, 3600000000000U));
+}
+
+START_TEST(W29_a_worker_that_hears_unreferenced_hears_and_ends_with_what_has_kept_it)
+{
+    uint64_t value = 5;
+    open_worker(&w, listens_unreferenced, NULL);
+    ck_assert_ok(job_worker_post(&w.worker, &(struct job_post){.bytes = &value, .len = sizeof value}));
+    run_to_end(&w);
+    ck_assert_uint_eq(w.value, 6);
+    ck_assert_int_eq(w.code, 0);
+}
+END_TEST
+
+static void refers_again(struct job_inside *inside, struct job_message *start)
+{
+    job_inside_unref(inside);
+    listens(inside, start);
+    job_inside_ref(inside);
+}
+
+START_TEST(a_worker_that_refers_again_lives_until_it_is_stopped)
+{
+    uint64_t value = 5;
+    open_worker(&w, refers_again, NULL);
+    ck_assert_ok(job_worker_post(&w.worker, &(struct job_post){.bytes = &value, .len = sizeof value}));
+    w.then = stop_it;
+    run_to_end(&w);
+    ck_assert_uint_eq(w.value, 6);
+    ck_assert_int_eq(w.code, 1);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("worker");
@@ -529,6 +583,8 @@ int main(void)
     tcase_add_test(tcase, messages_to_a_parent_without_an_event_for_them_are_counted);
     tcase_add_test(tcase, a_worker_that_listens_for_room_alone_lives_and_what_it_does_not_hear_is_counted);
     tcase_add_test(tcase, what_was_sent_to_a_worker_before_it_listens_is_not_lost);
+    tcase_add_test(tcase, W29_a_worker_that_hears_unreferenced_hears_and_ends_with_what_has_kept_it);
+    tcase_add_test(tcase, a_worker_that_refers_again_lives_until_it_is_stopped);
     suite_add_tcase(suite, tcase);
     return fixture_run(suite);
 }
