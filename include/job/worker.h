@@ -157,14 +157,15 @@ struct job_inside_events {
     void (*writable)(struct job_inside *inside);
 };
 
-/** Hears the parent from now on, which keeps the worker alive (see job_inside_unref()); messages that came before are delivered. NULL: hears it no more.
+/** Hears the parent from now on, which keeps the worker alive (see job_inside_unref()); messages that came before are delivered.
+ * NULL: hears it no more.
  * Without `message` in the events it is kept alive as well: messages are dropped and counted.
  * @param events  must outlive the worker
  * @return 0, or -ECANCELED: it is ending; -EINVAL; -EPERM: another thread. Thread: the worker's. */
 JOB_API int job_inside_listen(struct job_inside *inside, const struct job_inside_events *events);
 
-/** Whether it keeps the worker alive that it hears its parent: as job_handle_unref() and job_handle_ref(). Unreferenced, the worker hears as
- * long as something else on its loop keeps it, and ends then; what comes later is dropped. Thread: the worker's. */
+/** Whether it keeps the worker alive that it hears its parent: as job_handle_unref() and job_handle_ref(). Unreferenced, the worker hears
+ * as long as something else on its loop keeps it, and ends then; what comes later is dropped. Thread: the worker's. */
 JOB_API void job_inside_ref(struct job_inside *inside);
 JOB_API void job_inside_unref(struct job_inside *inside);
 
