@@ -12,6 +12,7 @@ add_custom_command(
   DEPENDS ${objects}
   COMMAND_EXPAND_LISTS VERBATIM)
 add_library(job_test STATIC ${JOB_TEST_OBJECT})
+add_dependencies(job_test ${JOB_OBJECT_TARGETS} job_testkit job_testkit_public)
 add_library(job::test ALIAS job_test)
 set_target_properties(job_test PROPERTIES LINKER_LANGUAGE C EXPORT_NAME test)
 target_include_directories(job_test PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
