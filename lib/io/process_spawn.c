@@ -28,8 +28,9 @@
 #define CLONE_PIDFD 0x00001000
 #endif
 
-/* TSan's clone(3) takes the child for a fork with memory of its own, and changes state that the two share. */
-#ifdef JOB_TSAN
+/* TSan has a clone(3) of its own, also in a user's program that links us as we are: it takes the child for a fork with memory of its own,
+ * changes state that the two share, and lets no thread begin any more. glibc's other name for it is nobody's but glibc's. */
+#ifdef __GLIBC__
 extern int __clone(int (*function)(void *), void *stack, int flags, void *arg, ...);
 #define clone __clone
 #endif
