@@ -6,6 +6,8 @@
 #ifndef JOB_BASE_SELF_H
 #define JOB_BASE_SELF_H
 
+#include <stdint.h>
+
 struct cache;
 struct carrier;
 struct delivery;
@@ -30,9 +32,14 @@ struct self {
     struct delivery *delivery;         /* whose `done` runs on this thread now; sched/task.c */
     struct job_inside *inside;         /* the worker that this thread is; worker/inside.c */
     struct inline_run *inline_run;     /* inline pools at work on this thread; sched/inline.c */
+    uint64_t serial;                   /* 0, or what self_serial() says */
 };
 
 struct self *self(void);
+
+/* What no other thread of this process has been or will be called; not 0. The address of self() does not tell threads apart: the next
+ * thread may have it when one has ended, and most often has. */
+uint64_t self_serial(void);
 
 /* self(), or nobody in a child that a callback or a task has forked: what runs here runs in the parent only, which shares the line. */
 const struct self *self_unless_forked(void);

@@ -175,8 +175,8 @@ static int enter(struct job_loop *loop, struct entered *before)
     err = cache_attach(loop->arena);
     if (err < 0)
         return err;
-    struct self *nobody = NULL;
-    if (!cas_relaxed(&loop->owner, &nobody, me) && nobody != me) {   /* orders nothing: of two that begin at once one is refused */
+    uint64_t nobody = 0, serial = self_serial();
+    if (!cas_relaxed(&loop->owner, &nobody, serial) && nobody != serial) {   /* orders nothing: of two that begin at once one is refused */
         cache_detach(loop->arena);
         return -EPERM;
     }
@@ -391,7 +391,8 @@ void job_loop_stats(const struct job_loop *loop, struct job_loop_stats *stats)
     if (!loop || !stats)
         return;
     const atomic_u64 *counters = loop->line->counters;   /* a snapshot: each word for itself */
-    bool is_ours = load_relaxed(&loop->owner) == self();   /* others get what the last turn has published */
+    uint64_t owner = load_relaxed(&loop->owner);           /* others get what the last turn has published */
+    bool is_ours = owner != 0 && owner == self()->serial;
     *stats = (struct job_loop_stats){
         .turns = load_relaxed(&counters[COUNTER_TURNS]),
         .completions = load_relaxed(&counters[COUNTER_COMPLETIONS]),

@@ -72,7 +72,7 @@ struct job_loop {
     } published;
 
     /* loop thread */
-    struct self *owner __attribute__((aligned(CACHE_LINE)));   /* atomic, set once: the thread that ran it first; NULL before */
+    atomic_u64 owner __attribute__((aligned(CACHE_LINE)));   /* self_serial() of the thread that ran it first, set once; 0 before */
     bool is_running;
     bool is_closing;
     unsigned left_behind;        /* workers that have ended and left something that has not: loop_leaves() */
@@ -114,8 +114,8 @@ struct job_loop {
 /* 0, or -EPERM when the loop belongs to another thread. "Before start" every thread may. */
 static inline int loop_check_thread(const struct job_loop *loop)
 {
-    const struct self *owner = load_relaxed(&loop->owner);   /* orders nothing: who is not the owner does not go on */
-    return root_is_forked(loop->root) || (owner != self() && owner) ? -EPERM : 0;
+    uint64_t owner = load_relaxed(&loop->owner);   /* orders nothing: who is not the owner does not go on */
+    return root_is_forked(loop->root) || (owner != self()->serial && owner != 0) ? -EPERM : 0;
 }
 
 /* Queues a mail for the end of this turn (of the next one, when called from one). Loop thread. */

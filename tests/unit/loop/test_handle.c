@@ -214,6 +214,49 @@ START_TEST(a_close_on_the_wrong_thread_leaves_no_callback_behind)
 }
 END_TEST
 
+static void *runs_once(void *arg)
+{
+    (void)arg;
+    results[0] = job_loop_run(loop);
+    return NULL;
+}
+
+static void *uses(void *arg)
+{
+    struct job_loop *same = loop;
+    int number = 0;
+    (void)arg;
+    results[number++] = job_timer_start(&timer, 1);
+    results[number++] = job_loop_run(loop);
+    results[number++] = job_loop_close(&same, 0);
+    return NULL;
+}
+
+/* Both run on the same stack, so what is local to a thread is at the same address as well. */
+START_TEST(the_next_thread_at_the_address_of_one_that_has_ended_is_another_thread)
+{
+    enum { STACK_BYTES = 1 << 20 };
+    static char stack[STACK_BYTES] __attribute__((aligned(4096)));
+    pthread_attr_t attributes;
+    pthread_t first, second;
+    ck_assert_int_eq(pthread_attr_init(&attributes), 0);
+    ck_assert_int_eq(pthread_attr_setstack(&attributes, stack, sizeof stack), 0);
+    ck_assert_ok(job_timer_open(loop, &timer, on_fired));
+    job_loop_stop(loop);
+    ck_assert_int_eq(pthread_create(&first, &attributes, runs_once, NULL), 0);
+    pthread_join(first, NULL);
+    ck_assert_int_eq(results[0], 1);
+
+    ck_assert_int_eq(pthread_create(&second, &attributes, uses, NULL), 0);
+    pthread_join(second, NULL);
+
+    ck_assert_msg(pthread_equal(first, second), "this proves nothing: it is at another address");
+    for (unsigned i = 0; i < 3; i++)
+        ck_assert_int_eq(results[i], -EPERM);
+    pthread_attr_destroy(&attributes);   /* nobody can close the loop any more; so there is no teardown */
+}
+END_TEST
+
 static void counts_call(struct job_call *call)
 {
     (void)call;
@@ -357,6 +400,10 @@ int main(void)
     tcase_add_test(tcase, accessors_of_nothing_say_nothing);
     tcase_add_test(tcase, a_flood_of_calls_and_timers_starves_neither_streams_nor_other_timers);
     tcase_add_test(tcase, a_hundred_thousand_timers_that_are_due_at_once_leave_turns_for_others);
+    suite_add_tcase(suite, tcase);
+    tcase = tcase_create("a loop whose thread has ended");
+    tcase_add_checked_fixture(tcase, setup, NULL);
+    tcase_add_test(tcase, the_next_thread_at_the_address_of_one_that_has_ended_is_another_thread);
     suite_add_tcase(suite, tcase);
     return fixture_run(suite);
 }
