@@ -258,7 +258,7 @@ int job_listener_open(struct job_loop *loop, struct job_listener *listener, cons
     options = options ? options : &defaults;
     if (options->backlog < 0 || address_parse(&address, options->address, options->port) < 0)
         return -EINVAL;
-    int err = handle_may_open(loop);   /* before a path is bound, or a stale one removed */
+    int err = handle_may_open(loop, &listener->handle);   /* before a path is bound, or a stale one removed */
     if (err < 0)
         return err;
     int fd = socket_listen(&address, &options->socket, options->backlog, options->reuse_port);

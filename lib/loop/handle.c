@@ -42,17 +42,34 @@ static void set_flags(struct job_handle *handle, uint32_t set, uint32_t clear)
         loop_let_go(handle->job_loop);
 }
 
-int handle_may_open(const struct job_loop *loop)
+/* Memory that never was a handle may hold anything: it is believed only when the list has it. The list is searched only when the memory
+ * looks like one of this loop's, which is to say never where all is right. */
+static bool is_in_use(const struct job_loop *loop, const struct job_handle *handle)
+{
+    enum handle_state state = handle_state(handle);
+    if (handle->job_loop != loop || (state != HANDLE_OPEN && state != HANDLE_CLOSING))
+        return false;
+    const struct list *ours = (const struct list *)handle->job_node;
+    for (const struct list *node = loop->handles.next; node != &loop->handles; node = node->next) {
+        if (node == ours)
+            return true;
+    }
+    return false;
+}
+
+int handle_may_open(const struct job_loop *loop, const struct job_handle *handle)
 {
     int err = loop_check_thread(loop);
     if (err < 0)
         return err;
+    if (is_in_use(loop, handle))
+        return -EBUSY;
     return loop->is_closing ? -ECANCELED : 0;
 }
 
 int handle_open(struct job_loop *loop, struct job_handle *handle, size_t size, const struct handle_kind *kind)
 {
-    int err = handle_may_open(loop);
+    int err = handle_may_open(loop, handle);
     if (err < 0)
         return err;
     assert(size >= sizeof *handle);

@@ -21,8 +21,9 @@ struct handle_kind {
     bool (*cancel)(struct job_handle *handle);
 };
 
-/* What handle_open() will say, for opens that others would see before. 0; -ECANCELED: the loop is closing; -EPERM: another thread's. */
-int handle_may_open(const struct job_loop *loop);
+/* What handle_open() will say, for opens that others would see before. 0; -ECANCELED: the loop is closing; -EPERM: another thread's;
+ * -EBUSY: the handle is open on this loop, or closing. */
+int handle_may_open(const struct job_loop *loop, const struct job_handle *handle);
 
 /* Makes an open handle of the caller's memory, all of which but `data` it sets to zero first. `size` is that of the whole struct.
  * 0, or as above. */

@@ -214,6 +214,48 @@ START_TEST(a_close_on_the_wrong_thread_leaves_no_callback_behind)
 }
 END_TEST
 
+static unsigned opened_anew;
+
+static void opens_anew(struct job_timer *t)
+{
+    if (opened_anew++ == 0) {
+        ck_assert_ok(job_timer_open(loop, t, on_fired));
+        job_timer_close(t, opens_anew);
+    }
+}
+
+START_TEST(what_is_open_or_closing_cannot_be_opened_anew_before_closed)
+{
+    struct job_timer copy;
+    int fds[2];
+    memset(&listener, 0xA5, sizeof listener);   /* it may hold anything before */
+    open_both();
+    fixture_pair(fds);
+    ck_assert_ok(job_timer_start(&timer, 3600000000000U));
+    ck_assert_ok(job_listener_open(loop, &listener, &(struct job_listener_options){.address = "127.0.0.1"}, not_accepted));
+    uint16_t port = job_listener_port(&listener);
+    memcpy(&copy, &timer, sizeof copy);         /* also what looks like a handle of this loop, and is none */
+
+    ck_assert_int_eq(job_timer_open(loop, &timer, on_fired), -EBUSY);
+    ck_assert_int_eq(job_stream_adopt(loop, &stream, fds[0], &events), -EBUSY);
+    ck_assert_int_eq(job_listener_open(loop, &listener, NULL, not_accepted), -EBUSY);
+    ck_assert(job_timer_is_armed(&timer) && job_listener_port(&listener) == port);   /* nothing has changed */
+    ck_assert_int_eq(fcntl(fds[0], F_GETFD), FD_CLOEXEC);
+    ck_assert_ok(job_timer_open(loop, &copy, on_fired));
+    job_timer_close(&copy, NULL);
+    job_timer_close(&timer, opens_anew);
+    ck_assert_int_eq(job_timer_open(loop, &timer, on_fired), -EBUSY);
+    job_listener_close(&listener, NULL);
+    job_stream_close(&stream);
+    ck_assert_int_eq(job_loop_run(loop), 0);
+
+    ck_assert_uint_eq(opened_anew, 2);
+    close(fds[0]);
+    close(fds[1]);
+    close(peer);
+}
+END_TEST
+
 static void *runs_once(void *arg)
 {
     (void)arg;
@@ -396,6 +438,7 @@ int main(void)
     tcase_set_timeout(tcase, 30);
     tcase_add_test(tcase, calls_on_the_wrong_thread_are_refused_or_ignored_with_a_line_in_the_log);
     tcase_add_test(tcase, a_close_on_the_wrong_thread_leaves_no_callback_behind);
+    tcase_add_test(tcase, what_is_open_or_closing_cannot_be_opened_anew_before_closed);
     tcase_add_test(tcase, every_call_with_a_loop_is_refused_in_a_forked_child);
     tcase_add_test(tcase, accessors_of_nothing_say_nothing);
     tcase_add_test(tcase, a_flood_of_calls_and_timers_starves_neither_streams_nor_other_timers);
