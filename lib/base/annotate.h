@@ -21,6 +21,8 @@
 
 void __asan_poison_memory_region(const void *address, size_t size) __attribute__((weak));
 void __asan_unpoison_memory_region(const void *address, size_t size) __attribute__((weak));
+void *__asan_region_is_poisoned(void *address, size_t size) __attribute__((weak));
+void __asan_report_error(void *pc, void *bp, void *sp, void *address, int is_write, size_t size) __attribute__((weak));
 void __tsan_acquire(void *address) __attribute__((weak));
 void __tsan_release(void *address) __attribute__((weak));
 
@@ -39,6 +41,16 @@ static inline void annotate_unpoison(const void *address, size_t size)
 {
     if (annotate_has_asan())
         __asan_unpoison_memory_region(address, size);
+}
+
+void annotate_look(const void *address, size_t size);
+
+/* Memory of the user's that we go on with: the program ends with ASan's report if it was freed. ASan would not see that by itself, since
+ * our own accesses are not checked. */
+static inline void annotate_use(const void *address, size_t size)
+{
+    if (annotate_has_asan())
+        annotate_look(address, size);
 }
 
 static inline bool annotate_has_tsan(void)

@@ -11,6 +11,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/annotate.h"
+
 static void set_state(struct job_handle *handle, enum handle_state state)
 {
     enum handle_state from = handle_state(handle);
@@ -125,6 +127,7 @@ static bool begin_last(struct job_handle *handle)
 static void deliver_closed(struct job_mail *mail)
 {
     struct job_handle *handle = container_of(mail, struct job_handle, job_mail);
+    annotate_use(handle, sizeof *handle);
     assert(handle->job_pending == 0);
     if (begin_last(handle))
         return;

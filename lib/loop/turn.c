@@ -9,6 +9,7 @@
  * Whether the loop sleeps is a state of its mailbox (queue/mailbox.c argues why no mail is lost): a poster signals the engine only
  * when it found the loop asleep, so a hand-over to a loop that is awake costs no system call. The wait has no safety time-out.
  */
+#include "base/annotate.h"
 #include "base/bits.h"
 #include "loop/loop.h"
 #include "loop/submit.h"
@@ -161,6 +162,7 @@ static void run_deferred(struct job_loop *loop)
 
 void loop_callback_begins(struct job_loop *loop, uint64_t function, const char *kind, const void *object)
 {
+    annotate_use(object, 1);
     line_object(loop->line, kind, object);
     line_run(loop->line, function, loop->now_ns);
 }

@@ -172,6 +172,24 @@ static void post(void)
     job_end_close(&ours);
 }
 
+static void never(struct job_timer *t)
+{
+    (void)t;
+    exit(4);
+}
+
+static void free_handle_early(void)
+{
+    struct job_timer *early = malloc(sizeof *early);
+    if (!early)
+        exit(3);
+    check(job_timer_open(loop, early, never), "timer");
+    check(job_timer_start(early, 0), "timer");
+    if (makes("handle_is_freed_before_closed"))
+        job_timer_close(early, NULL);
+    free(early);
+}
+
 int main(int argc, char **argv)
 {
     static const struct job_stream_events events = {.data = on_data};
@@ -180,7 +198,8 @@ int main(int argc, char **argv)
     if (makes("list")) {
         printf("thread two_tasks_count\nthread task_and_loop_count\nthread buf_of_task_is_written\n"
                "address buf_of_task_is_read\naddress buf_of_stream_is_read\n"
-               "address buf_of_data_is_read_later\naddress posted_buf_is_read\naddress freed_buf_is_read\naddress freed_piece_is_read\n");
+               "address buf_of_data_is_read_later\naddress posted_buf_is_read\naddress freed_buf_is_read\naddress freed_piece_is_read\n"
+               "address handle_is_freed_before_closed\naddress open_handle_is_freed\n");
         return 0;
     }
     check(job_runtime_open(&runtime, &(struct job_runtime_options){.log = job_log_stderr}), "runtime");
@@ -195,6 +214,8 @@ int main(int argc, char **argv)
     check(job_timer_open(loop, &timer, start_tasks), "timer");
     check(job_timer_start(&timer, 0), "timer");
     post();
+    if (makes("handle_is_freed_before_closed") || makes("open_handle_is_freed"))
+        free_handle_early();
     check(job_loop_run(loop), "run");
     check(job_loop_close(&loop, 0), "loop");
     check(job_pool_close(&pool), "pool");
