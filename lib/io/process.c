@@ -25,6 +25,7 @@
 #include "io/process.h"
 #include "io/stream.h"
 #include "loop/deadline.h"
+#include "stats/segment.h"
 
 enum { PROCESS_STARTING, PROCESS_RUNNING, PROCESS_ENDED };
 enum { PROCESS_GROUP = 1, PROCESS_OUTLIVES = 2, PROCESS_LET_GO = 4 };
@@ -343,6 +344,14 @@ abandon:
     return err;
 }
 
+/* Until this kernel refuses them. */
+static void find_group_signals(struct root *root)
+{
+    feature_found(&root->features, FEATURE_PIDFD_GROUP);
+    uint32_t available = load_relaxed(&root->features.available);   /* figures for people: no order */
+    stats_set_features(root->stats, available, root->features.disabled);
+}
+
 int job_process_open(struct job_loop *loop, struct job_process *process, const struct job_process_options *options,
                      void (*started)(struct job_process *process, int status),
                      void (*exited)(struct job_process *process, const struct job_process_exit *exit))
@@ -361,7 +370,7 @@ int job_process_open(struct job_loop *loop, struct job_process *process, const s
     err = start(loop, process, spawn);
     if (err < 0)
         goto undo;
-    feature_found(&loop->root->features, FEATURE_PIDFD_GROUP);   /* until this kernel refuses it */
+    find_group_signals(loop->root);
     process->job_started = started;
     process->job_exited = exited;
     stdio_hold(spawn);

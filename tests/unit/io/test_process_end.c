@@ -1,4 +1,6 @@
 /* test_process_end.c — child processes: how they end, alone and in groups, and that no other child is touched. */
+#include "base/root.h"
+#include "stats/stats.h"
 #include "unit/io/processes.h"
 
 static struct job_stream input;
@@ -192,6 +194,19 @@ START_TEST(what_a_leader_of_a_group_has_left_behind_can_be_killed)
 }
 END_TEST
 
+START_TEST(jobctl_is_told_of_signals_to_groups_by_the_first_process)
+{
+    const struct root *root = (const struct root *)runtime;   /* its first member */
+    const struct stats_header *header = root->stats->header;
+    uint32_t bit = 1U << FEATURE_PIDFD_GROUP;
+    ck_assert_uint_eq(load_relaxed(&header->features_available) & bit, 0);
+
+    run_shell("exit 0");
+
+    ck_assert_uint_eq(load_relaxed(&header->features_available) & bit, bit);
+}
+END_TEST
+
 static void setup_without(void)
 {
     setenv("JOB_DISABLE", "pidfd_group", 1);
@@ -284,6 +299,7 @@ int main(void)
     tcase_add_loop_test(ends, a_signal_reaches_it_also_when_it_is_stopped, 0, 2);
     tcase_add_test(ends, a_group_is_killed_with_all_that_it_has_started);
     tcase_add_test(ends, what_a_leader_of_a_group_has_left_behind_can_be_killed);
+    tcase_add_test(ends, jobctl_is_told_of_signals_to_groups_by_the_first_process);
     tcase_add_test(ends, one_that_closes_its_input_early_breaks_the_stream_and_not_us);
     tcase_add_test(ends, one_that_closes_its_output_early_is_told_its_end_later);
     tcase_add_test(ends, children_of_others_are_left_alone);
