@@ -59,12 +59,13 @@ struct job_task {
     struct job_region *job_regions[4];
     uint32_t job_region_count;
     uint32_t job_reserved0;
-    uint64_t job_reserved1;
+    struct job_task *job_self;         /* itself while it is not idle; only in checked builds, which do not believe old memory without it */
 };
 
 /**
  * Makes an idle task of the caller's memory, whatever that held: one that owns something is ended first, by job_task_fini(). In a task's
- * own `done` it makes the next task of the same memory.
+ * own `done` it makes the next task of the same memory. One that is queued or runs must not be initialised: with JOB_CHECKED that stops the
+ * program and says so; else the pool goes on with what is not its task any more.
  *
  * @param pool  kept in task->pool; may be NULL
  * @return 0, or -EINVAL: task or run is NULL. `done` may be NULL

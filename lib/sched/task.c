@@ -32,6 +32,27 @@ struct delivery {
     struct delivery *outer;
 };
 
+/* Old memory may look like a task that is queued. It is believed when it says where it is as well, which no task does once it is idle; and
+ * not in a child that was forked meanwhile, where the pool is the parent's. */
+#ifdef JOB_CHECKED
+static void set_busy(struct job_task *task, bool is_busy)
+{
+    task->job_self = is_busy ? task : NULL;
+}
+
+static void check_not_busy(const struct job_task *task)
+{
+    const struct job_pool *pool = task->job_pool;
+    if (task->job_self != task || task_state(task) < TASK_QUEUED || !pool || root_is_forked(pool->root))
+        return;
+    const char *state = task_state(task) <= TASK_CANCELLED ? "queued" : "running";
+    assert_failed_text("task %p is %s, made another one by code in job_task_init()", (const void *)task, state);
+}
+#else
+#define set_busy(task, is_busy) ((void)0)
+#define check_not_busy(task) ((void)0)
+#endif
+
 /* Its memory becomes a new task: if `done` of the former one runs here, nothing of the new one goes back. */
 static void forget_former(const struct job_task *task)
 {
@@ -56,6 +77,7 @@ bool task_submit(struct job_task *task)
     task_keep(task);
     task->job_status = 0;
     owner_pass(task->buf, BUF_CODE, BUF_TASK);
+    set_busy(task, true);
     store_relaxed(&task->job_state, TASK_QUEUED);   /* published by the queue that it goes into */
     return true;
 }
@@ -63,6 +85,7 @@ bool task_submit(struct job_task *task)
 void task_submit_undo(struct job_task *task)
 {
     assert(task_state(task) == TASK_QUEUED);
+    set_busy(task, false);
     store_relaxed(&task->job_state, TASK_IDLE);     /* nobody else knows the task */
     owner_pass(task->buf, BUF_TASK, BUF_CODE);
 }
@@ -110,6 +133,7 @@ int job_task_init(struct job_task *task, struct job_pool *pool, job_task_run_fn 
 {
     if (!task || !run)
         return -EINVAL;
+    check_not_busy(task);
     forget_former(task);
     void *data = task->data;
     memset(task, 0, sizeof *task);
@@ -204,6 +228,7 @@ void task_deliver(struct job_task *task)
     task->job_leaving = &delivery.is_left;
     me->delivery = &delivery;
     owner_pass(task->buf, BUF_TASK, BUF_CODE);
+    set_busy(task, false);
     store_relaxed(&task->job_state, TASK_IDLE);   /* the deliverer owns it; later hand-overs order themselves */
     if (task->job_done)
         task->job_done(task, task->job_status);

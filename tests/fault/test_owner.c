@@ -1,8 +1,10 @@
-/* test_owner.c — what checked builds say of a user who kept a copy of what was given away: the names of both, and where.
+/* test_owner.c — what checked builds say of a user who kept a copy of what was given away: the names of both, and where. And of one who
+ * makes another task of what a pool has.
  *
  * Each misuse runs in a child whose standard error is read. What is found by the owner word is found in all checked builds; a write
  * through a kept address at once only under ASan, elsewhere when the slot comes back.
  */
+#include <semaphore.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -367,6 +369,41 @@ START_TEST(a_write_through_an_address_that_was_kept_over_a_send_is_found)
 END_TEST
 #endif
 
+static sem_t begun;
+
+static void never_ends(struct job_task *task)
+{
+    (void)task;
+    sem_post(&begun);
+    for (;;)
+        pause();
+}
+
+static void init_what_is_not_idle(struct job_runtime *runtime, int which)
+{
+    static struct job_task tasks[2];
+    struct job_pool *pool = NULL;
+    sem_init(&begun, 0, 0);
+    ck_assert_ok(job_pool_open(runtime, &pool, &(struct job_pool_options){.workers = 1}));
+    for (int i = 0; i < 2; i++) {
+        memset(&tasks[i], 0xA5, sizeof tasks[i]);   /* whatever it held before */
+        ck_assert_ok(job_task_init(&tasks[i], pool, never_ends, NULL));
+        ck_assert_ok(job_submit(pool, &tasks[i], NULL));
+        if (i == 0)
+            sem_wait(&begun);
+    }
+    (void)job_task_init(&tasks[which], pool, never_ends, NULL);
+}
+
+START_TEST(a_task_that_is_not_idle_is_not_made_another_one)
+{
+    provoke(init_what_is_not_idle, 0);
+    assert_told("is running, made another one by code in job_task_init()");
+    provoke(init_what_is_not_idle, 1);
+    assert_told("is queued, made another one by code in job_task_init()");
+}
+END_TEST
+
 int main(void)
 {
 #ifndef JOB_CHECKED
@@ -378,6 +415,7 @@ int main(void)
     tcase_add_test(tc, use_of_a_buf_that_was_given_to_a_task_names_both);
     tcase_add_test(tc, use_of_a_buf_that_is_being_sent_names_both);
     tcase_add_test(tc, sending_the_same_buf_twice_names_both);
+    tcase_add_test(tc, a_task_that_is_not_idle_is_not_made_another_one);
     tcase_add_test(tc, use_of_a_part_of_a_buf_names_both);
     tcase_add_test(tc, use_after_free_and_a_second_free_are_named);
     tcase_add_test(tc, a_write_to_frozen_bytes_is_found_when_they_are_freed_or_thawed);
