@@ -9,6 +9,7 @@
 #include "loop/handle.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/annotate.h"
@@ -167,6 +168,13 @@ int handle_check(const struct job_handle *handle)
 void handle_tell_elsewhere(const struct job_handle *handle, const char *call)
 {
     const struct job_loop *loop = handle->job_loop;
+    char close[64];
+    if (!call) {
+        (void)snprintf(close, sizeof close, "job_%s_close", ((const struct handle_kind *)handle->job_kind)->name);
+        for (char *space = strchr(close, ' '); space; space = strchr(space, ' '))
+            *space = '_';
+        call = close;
+    }
     log_write(&loop->root->log, JOB_LOG_ERROR, "%s(): not on the thread of loop %s: ignored", call, loop->name);
 }
 

@@ -57,7 +57,7 @@ void handle_release(struct job_handle *handle);
 /* What calls on a handle check first. 0; -EINVAL: never opened; -EPERM: another thread's; -ECANCELED: closing or closed. */
 int handle_check(const struct job_handle *handle);
 
-/* The log hears that `call` was ignored. */
+/* The log hears that `call` was ignored; NULL: its close. */
 void handle_tell_elsewhere(const struct job_handle *handle, const char *call);
 
 static inline enum handle_state handle_state(const struct job_handle *handle)
@@ -65,7 +65,7 @@ static inline enum handle_state handle_state(const struct job_handle *handle)
     return (enum handle_state)(handle->job_state & HANDLE_STATE_MASK);
 }
 
-/* May this thread use it? Says so in the log if not: for calls that return nothing. */
+/* May this thread use it? Says so in the log if not: for calls that return nothing. NULL: the close of its kind. */
 static inline bool handle_is_here(const struct job_handle *handle, const char *call)
 {
     if (handle_state(handle) == HANDLE_CLOSED)
@@ -84,7 +84,7 @@ static inline bool handle_is_open(const struct job_handle *handle)
 /* May the user's close begin? Else nothing of the handle is touched: on another thread that would be a race with its loop. */
 static inline bool handle_may_close(const struct job_handle *handle)
 {
-    return handle_is_open(handle) && handle_is_here(handle, "close");
+    return handle_is_open(handle) && handle_is_here(handle, NULL);
 }
 
 static inline bool handle_is_referenced(const struct job_handle *handle)

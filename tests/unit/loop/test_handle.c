@@ -7,11 +7,13 @@
 static struct job_runtime *runtime;
 static struct job_loop *loop;
 static unsigned error_lines;
+static char error_text[2048];
 
 static void counts_errors(void *arg, enum job_log_level level, const char *text)
 {
     (void)arg;
     error_lines += level == JOB_LOG_ERROR && strstr(text, "not on the thread") != NULL;
+    (void)snprintf(error_text + strlen(error_text), sizeof error_text - strlen(error_text), "%s\n", text);
 }
 
 static void setup(void)
@@ -19,6 +21,7 @@ static void setup(void)
     ck_assert_ok(job_runtime_open(&runtime, &(struct job_runtime_options){.log = counts_errors}));
     ck_assert_ok(job_loop_open(runtime, &loop, NULL));
     error_lines = 0;
+    error_text[0] = '\0';
 }
 
 static void teardown(void)
@@ -207,7 +210,11 @@ START_TEST(a_close_on_the_wrong_thread_leaves_no_callback_behind)
     ck_assert_int_eq(pthread_create(&thread, NULL, closes_all, NULL), 0);
     pthread_join(thread, NULL);
 
+    static const char *const named[] = {"job_timer_close()", "job_listener_close()", "job_file_close()",
+                                        "job_signal_close()", "job_watch_close()", "job_process_close()"};
     ck_assert_uint_eq(error_lines, 6);
+    for (size_t i = 0; i < sizeof named / sizeof named[0]; i++)
+        ck_assert_msg(strstr(error_text, named[i]) != NULL, "%s is not named in: %s", named[i], error_text);
     ck_assert_int_eq(job_loop_close(&loop, 0), 0);   /* closes them all */
     ck_assert_ok(job_loop_open(runtime, &loop, NULL));   /* for teardown */
     close(fds[1]);
