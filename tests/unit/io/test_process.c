@@ -415,7 +415,7 @@ int main(void)
     tcase_add_test(gets, bytes_go_through_it_and_come_back);
     tcase_add_test(gets, null_is_empty_and_swallows);
     tcase_add_test(gets, standard_error_may_go_where_output_goes);
-    tcase_add_loop_test(gets, descriptors_come_in_the_order_that_was_said, 0, 6);
+    tcase_add_loop_test(gets, C36_descriptors_come_in_the_order_that_was_said, 0, 6);
     tcase_add_test(gets, a_descriptor_of_ours_can_be_its_output);
     tcase_add_test(gets, no_other_descriptor_is_seen_by_a_program);
     tcase_add_test(gets, it_starts_with_no_signal_blocked_or_ignored);

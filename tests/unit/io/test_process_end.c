@@ -293,10 +293,10 @@ int main(void)
 {
     Suite *suite = suite_create("process end");
     TCase *ends = add_case(suite, "how it ends");
-    tcase_add_test(ends, an_exit_code_is_told_once);
-    tcase_add_test(ends, a_signal_that_killed_it_is_told);
+    tcase_add_test(ends, C04_an_exit_code_is_told_once);
+    tcase_add_test(ends, C04_a_signal_that_killed_it_is_told);
     tcase_add_test(ends, a_dead_child_that_somebody_traces_is_told_when_it_can_be_waited_for_and_costs_nothing_before);
-    tcase_add_loop_test(ends, a_signal_reaches_it_also_when_it_is_stopped, 0, 2);
+    tcase_add_loop_test(ends, C36_a_signal_reaches_it_also_when_it_is_stopped, 0, 2);
     tcase_add_test(ends, a_group_is_killed_with_all_that_it_has_started);
     tcase_add_test(ends, what_a_leader_of_a_group_has_left_behind_can_be_killed);
     tcase_add_test(ends, jobctl_is_told_of_signals_to_groups_by_the_first_process);
