@@ -463,6 +463,51 @@ START_TEST(a_close_on_another_thread_changes_nothing)
 }
 END_TEST
 
+static void passed(struct job_timer *timer)
+{
+    job_timer_close(timer, NULL);
+}
+
+START_TEST(a_waiter_that_was_notified_is_not_told_of_its_time_out_as_well)
+{
+    struct job_timer later;
+    open_waiters();
+    ck_assert_ok(job_region_waiter_wait32(&waiters[0], region, CELL, 0, 1000000));
+    ck_assert_int_eq(job_region_notify(region, CELL, 1), 1);
+    ck_assert_ok(job_timer_open(loop, &later, passed));
+    ck_assert_ok(job_timer_start(&later, 2000000));   /* due behind the time-out, however late either is */
+
+    ck_assert_int_eq(job_loop_run(loop), 0);
+
+    ck_assert_uint_eq(woken_count, 1);
+    ck_assert_int_eq(last_status, 0);
+}
+END_TEST
+
+static uint64_t regions_now(void)
+{
+    struct job_counts counts;
+    job_runtime_counts(runtime, &counts);
+    return counts.regions;
+}
+
+START_TEST(a_waiter_holds_its_region_until_it_is_told)
+{
+    struct job_region *short_lived = NULL;
+    open_waiters();
+    ck_assert_ok(job_region_open(runtime, 64, &short_lived));
+    ck_assert_ok(job_region_waiter_wait32(&waiters[0], short_lived, CELL, 0, 1000000));
+    job_region_release(&short_lived);
+    ck_assert_uint_eq(regions_now(), 2);   /* with that of the fixture */
+
+    ck_assert_int_eq(job_loop_run(loop), 0);
+
+    ck_assert_uint_eq(woken_count, 1);
+    ck_assert_int_eq(last_status, -ETIMEDOUT);
+    ck_assert_uint_eq(regions_now(), 1);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("region wait");
@@ -484,6 +529,8 @@ int main(void)
     tcase_add_test(tcase, to_notify_none_wakes_none_also_in_a_shared_region);
     tcase_add_test(tcase, S28_a_child_that_a_callback_has_forked_may_wait);
     tcase_add_test(tcase, a_close_on_another_thread_changes_nothing);
+    tcase_add_test(tcase, a_waiter_that_was_notified_is_not_told_of_its_time_out_as_well);
+    tcase_add_test(tcase, a_waiter_holds_its_region_until_it_is_told);
     suite_add_tcase(suite, tcase);
     return fixture_run(suite);
 }

@@ -429,6 +429,34 @@ START_TEST(very_many_timers_live_half_are_stopped_and_each_other_one_fires_once)
 }
 END_TEST
 
+/* Late by some ticks, it becomes a one-shot; what that has missed is noted. */
+static uint64_t missed_by[2];
+
+static void becomes_one_shot(struct job_timer *timer)
+{
+    struct probe *probe = job_container_of(timer, struct probe, timer);
+    ck_assert_uint_lt(probe->fired, 2);
+    missed_by[probe->fired++] = job_timer_missed(timer);
+    if (probe->fired == 1)
+        ck_assert_ok(job_timer_start(timer, 50 * MS));
+}
+
+START_TEST(a_one_shot_has_missed_nothing_though_it_repeated_before)
+{
+    static struct probe probe;
+    probe = (struct probe){0};
+    ck_assert_ok(job_timer_open(loop, &probe.timer, becomes_one_shot));
+    ck_assert_ok(job_timer_start_repeating(&probe.timer, 10 * MS, 10 * MS));
+    set_clock(fake_ns + 45 * MS);
+
+    run_for(500 * (uint64_t)MS, MS);
+
+    ck_assert_uint_eq(probe.fired, 2);
+    ck_assert_uint_eq(missed_by[0], 3);
+    ck_assert_uint_eq(missed_by[1], 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("timer clock");
@@ -451,6 +479,7 @@ int main(void)
     tcase_add_test(fake, P06_a_timer_waits_for_a_millisecond_of_slow_calls_and_not_for_all_of_a_turn);
     tcase_add_test(fake, P06_a_timer_waits_for_one_turn_of_a_flood_of_calls_and_not_for_the_flood);
     tcase_add_test(fake, very_many_timers_live_half_are_stopped_and_each_other_one_fires_once);
+    tcase_add_test(fake, a_one_shot_has_missed_nothing_though_it_repeated_before);
     suite_add_tcase(suite, fake);
     return fixture_run(suite);
 }
