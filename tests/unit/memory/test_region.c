@@ -287,6 +287,92 @@ START_TEST(S01_S26_threads_count_together_and_the_last_one_frees_though_the_open
 }
 END_TEST
 
+START_TEST(a_notify_past_the_end_is_refused)
+{
+    struct job_region *region = region_of(64);
+    ck_assert_int_eq(job_region_notify(region, 60, 1), 0);
+    ck_assert_int_eq(job_region_notify(region, 64, 1), -EINVAL);
+    ck_assert_int_eq(job_region_notify(region, SIZE_MAX - 3, 1), -EINVAL);
+    ck_assert_int_eq(job_region_notify(NULL, 0, 1), -EINVAL);
+    job_region_release(&region);
+}
+END_TEST
+
+static struct job_region *growable(size_t size, size_t size_max)
+{
+    struct job_region *region = NULL;
+    ck_assert_ok(job_region_open_with(
+        runtime, &(struct job_region_options){.size = size, .size_max = size_max}, &region));
+    return region;
+}
+
+START_TEST(a_region_counts_for_the_limit_with_what_it_has_grown_to_and_not_with_what_it_may_become)
+{
+    enum { MANY = 16, SMALL = 4096, LARGE = LIMIT_BYTES / 2 };
+    struct job_region *regions[MANY];
+    for (unsigned i = 0; i < MANY; i++)
+        regions[i] = growable(SMALL, LARGE);   /* together they may become eight times the limit */
+
+    ck_assert_ok(job_region_grow(regions[0], LARGE));
+    ck_assert_int_eq(job_region_grow(regions[1], LARGE), -ENOMEM);
+    ck_assert_uint_eq(job_region_size(regions[1]), SMALL);
+
+    job_region_release(&regions[0]);
+    ck_assert_ok(job_region_grow(regions[1], LARGE));
+    for (unsigned i = 1; i < MANY; i++)
+        job_region_release(&regions[i]);
+    ck_assert_uint_eq(arena_now().used_bytes, 0);
+}
+END_TEST
+
+/* Two who grow one region in small steps, by turns if they are equally fast: what one has reached, the other must not take back. So many
+ * steps that both run together for most of them, whoever of them begins late. */
+enum { GROWERS = 2, STEP = 32, GROWN = LIMIT_BYTES / 2 };
+
+struct grower {
+    pthread_t thread;
+    struct job_region *region;
+    pthread_barrier_t *barrier;
+    size_t first;
+    unsigned shrunk;
+};
+
+static void *grow_by_steps(void *arg)
+{
+    struct grower *grower = arg;
+    (void)pthread_barrier_wait(grower->barrier);
+    for (size_t size = grower->first; size <= GROWN; size += GROWERS * STEP) {
+        int err = job_region_grow(grower->region, size);   /* -EINVAL: the other one is further */
+        if (err != 0 && err != -EINVAL)
+            ck_abort_msg("%zu: %s", size, job_strerror(err));
+        grower->shrunk += job_region_size(grower->region) < size;
+    }
+    return NULL;
+}
+
+START_TEST(two_who_grow_a_region_at_once_never_make_it_smaller)
+{
+    pthread_barrier_t barrier;
+    struct grower growers[GROWERS];
+    ck_assert_int_eq(pthread_barrier_init(&barrier, NULL, GROWERS), 0);
+    for (unsigned round = 0; round < fixture_rounds("GROWS", 120); round++) {
+        struct job_region *region = growable(0, GROWN);
+        for (unsigned i = 0; i < GROWERS; i++) {
+            growers[i] = (struct grower){.region = region, .barrier = &barrier, .first = (i + 1) * STEP};
+            ck_assert_int_eq(pthread_create(&growers[i].thread, NULL, grow_by_steps, &growers[i]), 0);
+        }
+        for (unsigned i = 0; i < GROWERS; i++) {
+            pthread_join(growers[i].thread, NULL);
+            ck_assert_uint_eq(growers[i].shrunk, 0);
+        }
+        ck_assert_uint_eq(job_region_size(region), GROWN);
+        job_region_release(&region);
+        ck_assert_uint_eq(arena_now().used_bytes, 0);   /* it was charged with what it has become */
+    }
+    pthread_barrier_destroy(&barrier);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("region");
@@ -303,6 +389,9 @@ int main(void)
     tcase_add_test(tcase, every_operation_returns_what_was_and_leaves_its_neighbours);
     tcase_add_test(tcase, a_region_lives_until_its_last_reference_goes);
     tcase_add_test(tcase, S01_S26_threads_count_together_and_the_last_one_frees_though_the_opener_has_gone);
+    tcase_add_test(tcase, a_notify_past_the_end_is_refused);
+    tcase_add_test(tcase, a_region_counts_for_the_limit_with_what_it_has_grown_to_and_not_with_what_it_may_become);
+    tcase_add_test(tcase, two_who_grow_a_region_at_once_never_make_it_smaller);
     suite_add_tcase(suite, tcase);
     return fixture_run(suite);
 }
