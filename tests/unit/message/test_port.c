@@ -440,6 +440,101 @@ START_TEST(bytes_of_every_length_arrive_beside_items)
 }
 END_TEST
 
+START_TEST(a_stopped_port_that_closes_drops_what_waits)
+{
+    open_both(NULL);
+    ck_assert_ok(job_port_stop(&b.port));
+    for (unsigned i = 0; i < 3; i++)
+        ck_assert_ok(post_number(&a.port, i));
+    turns(3);
+    job_port_close(&b.port);
+    turns(3);
+
+    ck_assert_uint_eq(b.closed, 1);
+    ck_assert_uint_eq(b.received, 0);
+    ck_assert_uint_eq(dropped(), 3);
+}
+END_TEST
+
+static int opened_late;
+
+static void open_late(struct job_timer *closed)
+{
+    (void)closed;
+    opened_late = job_port_open(loop, &a.port, &ends[0], &events);
+}
+
+START_TEST(a_closing_loop_opens_no_port_and_leaves_the_end)
+{
+    open_channel(NULL);
+    ck_assert_ok(job_timer_open(loop, &timer, fired));
+    opened_late = 0;
+    job_timer_close(&timer, open_late);   /* told while the loop closes */
+    ck_assert_ok(job_loop_close(&loop, 0));
+
+    ck_assert_int_eq(opened_late, -ECANCELED);
+    ck_assert_ptr_nonnull(ends[0]);
+    ck_assert_ok(end_post_number(ends[0], 1));   /* it is whole */
+}
+END_TEST
+
+static char order[8];
+
+static void note(char what)
+{
+    size_t len = strlen(order);
+    ck_assert_uint_lt(len + 1, sizeof order);
+    order[len] = what;
+}
+
+static void note_timer(struct job_timer *due)
+{
+    note('t');
+    job_timer_close(due, NULL);
+}
+
+static void note_message(struct peer *peer, struct job_message *message)
+{
+    (void)peer, (void)message;
+    note('m');
+}
+
+static void note_deferred(struct job_call *call)
+{
+    (void)call;
+    note('d');
+}
+
+static struct job_call deferred;
+
+/* In the reverse order. The port was stopped with a message, so that it has its turn in this very one of the loop. */
+static void begin_all(struct job_call *call)
+{
+    (void)call;
+    deferred = (struct job_call){.run = note_deferred};
+    ck_assert_ok(job_loop_defer(loop, &deferred));
+    ck_assert_ok(job_port_start(&b.port));
+    ck_assert_ok(job_timer_start(&timer, 0));
+}
+
+START_TEST(in_one_turn_due_timers_come_first_then_messages_then_what_was_deferred)
+{
+    struct job_call begin = {.run = begin_all};
+    memset(order, 0, sizeof order);
+    open_both(NULL);
+    b.then = note_message;
+    ck_assert_ok(job_timer_open(loop, &timer, note_timer));
+    ck_assert_ok(job_port_stop(&b.port));
+    ck_assert_ok(post_number(&a.port, 1));
+    turns(3);
+
+    ck_assert_ok(job_loop_call(loop, &begin));
+    turns(3);
+
+    ck_assert_str_eq(order, "tmd");
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("port");
@@ -461,6 +556,9 @@ int main(void)
     tcase_add_test(tcase, a_region_counts_in_each_message_with_the_size_that_it_has_then);
     tcase_add_test(tcase, P27_an_empty_message_is_a_message);
     tcase_add_test(tcase, bytes_of_every_length_arrive_beside_items);
+    tcase_add_test(tcase, a_stopped_port_that_closes_drops_what_waits);
+    tcase_add_test(tcase, a_closing_loop_opens_no_port_and_leaves_the_end);
+    tcase_add_test(tcase, in_one_turn_due_timers_come_first_then_messages_then_what_was_deferred);
     suite_add_tcase(suite, tcase);
     return fixture_run(suite);
 }
