@@ -174,6 +174,32 @@ START_TEST(a_caller_keeps_its_loop_alive_only_while_a_call_is_open)
 }
 END_TEST
 
+static unsigned calls_heard;
+
+static void close_at_the_call(struct side *side, struct job_message *message)
+{
+    (void)message;
+    calls_heard++;
+    job_rpc_close(&side->rpc);
+}
+
+START_TEST(closing_in_a_call_hears_none_of_those_that_wait)
+{
+    calls_heard = 0;
+    open_both(NULL, NULL);
+    b.then = close_at_the_call;
+    for (unsigned i = 0; i < 5; i++)
+        ck_assert_ok(ask(&a, i, "anybody?"));
+    turns(6);
+
+    ck_assert_uint_eq(calls_heard, 1);
+    ck_assert_uint_eq(all_done(), 5);
+    for (unsigned i = 0; i < 5; i++)
+        ck_assert_int_eq(callers[i].status, -EOWNERDEAD);
+    ck_assert_uint_eq(b.closed, 1);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("rpc end");
@@ -187,6 +213,7 @@ int main(void)
     tcase_add_test(tcase, closing_in_done_ends_the_others_once);
     tcase_add_test(tcase, a_loop_that_closes_ends_open_calls);
     tcase_add_test(tcase, a_caller_keeps_its_loop_alive_only_while_a_call_is_open);
+    tcase_add_test(tcase, closing_in_a_call_hears_none_of_those_that_wait);
     suite_add_tcase(suite, tcase);
     return fixture_run(suite);
 }

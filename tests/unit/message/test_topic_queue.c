@@ -239,6 +239,21 @@ START_TEST(a_flood_does_not_starve_the_rest_of_the_loop)
 }
 END_TEST
 
+START_TEST(what_waits_when_its_subscriber_closes_is_counted_as_dropped)
+{
+    listen_to(a, topic, NULL);
+    for (unsigned i = 0; i < 3; i++)
+        ck_assert_ok(post_number(i, NULL));
+    job_subscriber_close(&a->subscriber);
+    ck_assert_uint_eq(stats_of(a).waiting, 0);
+    ck_assert_uint_eq(stats_of(a).dropped, 3);
+    turns(3);
+
+    ck_assert_uint_eq(a->closed, 1);
+    ck_assert_uint_eq(a->received, 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("topic queue");
@@ -253,6 +268,7 @@ int main(void)
     tcase_add_test(tcase, bytes_are_limited_as_messages_are);
     tcase_add_test(tcase, bytes_of_regions_are_limited_as_well);
     tcase_add_test(tcase, a_flood_does_not_starve_the_rest_of_the_loop);
+    tcase_add_test(tcase, what_waits_when_its_subscriber_closes_is_counted_as_dropped);
     suite_add_tcase(suite, tcase);
     return fixture_run(suite);
 }

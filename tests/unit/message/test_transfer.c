@@ -463,6 +463,27 @@ START_TEST(an_end_and_a_sender_arrive_and_work)
 }
 END_TEST
 
+START_TEST(X05_what_stands_twice_by_two_variables_is_refused)
+{
+    struct goods mine;
+    struct job_item items[2 * USUAL];
+    open_goods(runtime, &mine);
+    struct goods same = mine;   /* other variables, the same things */
+    usual_items(&mine, items);
+    usual_items(&same, items + USUAL);
+
+    for (unsigned i = 0; i < USUAL; i++) {
+        if (items[i].kind == JOB_ITEM_REGION)
+            continue;   /* a message refers to a region, and may do so twice */
+        const struct job_item twice[] = {items[i], items[USUAL + i]};
+        int err = post(twice, 2);
+        ck_assert_msg(err == -EINVAL, "kind %d: %s", (int)items[i].kind, job_strerror(err));
+        ck_assert(mine.buf && mine.inner[0] && mine.sender && mine.connection && mine.pipes[0] >= 0);
+    }
+    close_goods(&mine);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("transfer");
@@ -479,6 +500,7 @@ int main(void)
     tcase_add_test(tcase, X18_the_room_behind_the_bytes_moves_with_the_buf);
     tcase_add_test(tcase, X23_a_descriptor_moves_for_files_pipes_and_sockets);
     tcase_add_test(tcase, an_end_and_a_sender_arrive_and_work);
+    tcase_add_test(tcase, X05_what_stands_twice_by_two_variables_is_refused);
     suite_add_tcase(suite, tcase);
     return fixture_run(suite);
 }
