@@ -154,6 +154,23 @@ START_TEST(a_handle_that_has_told_its_end_does_not_keep_the_loop)
 }
 END_TEST
 
+START_TEST(an_unref_of_a_closing_handle_is_not_heard_and_closed_is_told)
+{
+    static char *const arguments[] = {"sleep", "1000", NULL};
+    struct job_process_options options = {.program = "sleep", .arguments = arguments};
+    ck_assert_ok(job_process_open(loop, &process, &options, started_and_stopped, never_exited));
+    ck_assert_int_eq(job_loop_run(loop), 1);
+    ck_assert(job_handle_has_ref(&process.handle));
+
+    job_process_close(&process, closed);   /* its child is killed, and waited for */
+    ck_assert(!job_handle_has_ref(&process.handle));
+    job_handle_unref(&process.handle);
+
+    run();
+    ck_assert_uint_eq(closes, 1);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("process close");
@@ -167,6 +184,7 @@ int main(void)
     tcase_add_test(closing, one_that_outlives_the_runtime_runs_on);
     tcase_add_test(closing, a_child_that_never_ends_does_not_hold_up_the_end_of_its_loop);
     tcase_add_test(closing, a_handle_that_has_told_its_end_does_not_keep_the_loop);
+    tcase_add_test(closing, an_unref_of_a_closing_handle_is_not_heard_and_closed_is_told);
 
     return fixture_run(suite);
 }
