@@ -112,14 +112,14 @@ static bool act(struct scenario *scenario)
 void files(struct scenario *scenario)
 {
     static struct files files;
+    static uint8_t bytes[FILE_BYTES];
     files = (struct files){.scenario = scenario};
     files.file.handle.data = &files;
     int fd = memfd_create("conform", MFD_CLOEXEC);
     must(scenario, fd >= 0);
-    for (uint64_t offset = 0; offset < FILE_BYTES; offset++) {
-        uint8_t byte = pattern_byte(1, offset);
-        must(scenario, pwrite(fd, &byte, 1, (off_t)offset) == 1);
-    }
+    for (uint64_t offset = 0; offset < FILE_BYTES; offset++)
+        bytes[offset] = pattern_byte(1, offset);
+    must(scenario, pwrite(fd, bytes, FILE_BYTES, 0) == FILE_BYTES);
     must_ok(scenario, job_file_adopt(scenario->loop, &files.file, fd));
     files.file.job_flags |= FILE_RING_WRITES;
     for (unsigned i = 0; i < REQUESTS; i++) {

@@ -244,9 +244,16 @@ START_TEST(each_request_is_answered_as_the_table_says)
 }
 END_TEST
 
+/* One thread reads the bytes: where they are cut is nothing that ThreadSanitizer looks at. */
+#ifdef __SANITIZE_THREAD__
+enum { CUT_STEP = 16 };
+#else
+enum { CUT_STEP = 1 };
+#endif
+
 START_TEST(a_cut_at_any_byte_changes_nothing)
 {
-    for (size_t cut = 1; cut < strlen(rows[_i].bytes); cut++) {
+    for (size_t cut = 1; cut < strlen(rows[_i].bytes); cut += CUT_STEP) {
         drive.first_len = cut;
         assert_row(&rows[_i], "cut at", cut);
     }

@@ -99,9 +99,15 @@ static void start_timer(struct peer *peer, struct job_message *message)
         ck_assert_ok(job_timer_start(&timer, 0));
 }
 
+#ifdef JOB_SMALL
+enum { BACKLOG = 10000 };   /* of which a turn takes two */
+#else
+enum { BACKLOG = 100000 };
+#endif
+
 START_TEST(P06_a_backlog_does_not_keep_a_timer_waiting)
 {
-    unsigned backlog = 100000;
+    unsigned backlog = BACKLOG;
     open_both(&(struct job_channel_options){.messages_max = backlog});
     for (unsigned i = 0; i < backlog; i++) {
         if (post_number(&a.port, i) < 0)
@@ -196,7 +202,7 @@ static void check_order(struct peer *peer, struct job_message *message)
 
 START_TEST(P06_a_long_backlog_is_put_in_order_without_keeping_a_timer_waiting)
 {
-    unsigned backlog = 100000, rest = 10;
+    unsigned backlog = BACKLOG, rest = 10;
     open_channel(&(struct job_channel_options){.messages_max = backlog + rest});
     for (unsigned i = 0; i < backlog; i++) {
         if (end_post_number(ends[0], i) < 0)
