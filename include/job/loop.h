@@ -97,8 +97,9 @@ JOB_API int job_loop_open(struct job_runtime *runtime, struct job_loop **loop, c
  * @return 0: nothing is left to do; 1: stopped; or -EPERM: another thread runs it or ran it before, or forked; -EBUSY: called
  *         from a callback of a loop; -EINVAL: NULL; -ENOMEM; a negative errno of the kernel when the ring fails for good; or the errno of
  *         a worker that has failed and whose parent has no `error` event, of several the one that was told first
- * Thread: any, which becomes the loop thread. While it runs, SIGPIPE and SIGXFSZ are blocked in it, and its time
- * slice is short, so that it is served soon after it has slept (kernel 6.12); threads that it starts meanwhile inherit both.
+ * Thread: any, which becomes the loop thread, and closes the loop before it ends: afterwards nobody can. While it runs, SIGPIPE and
+ * SIGXFSZ are blocked in it, and its time slice is short, so that it is served soon after it has slept (kernel 6.12); threads that it
+ * starts meanwhile inherit both.
  */
 JOB_API int job_loop_run(struct job_loop *loop);
 
@@ -141,6 +142,13 @@ JOB_API uint64_t job_loop_now(const struct job_loop *loop);
 
 /** The loop whose callback runs on this thread, or NULL. Thread: any. */
 JOB_API struct job_loop *job_loop_current(void);
+
+/** The runtime that it was opened from; NULL for NULL. Thread: any, while nobody closes the loop. */
+JOB_API struct job_runtime *job_loop_runtime(const struct job_loop *loop);
+
+/** The arena that it receives into: of its options, a worker's own, or else the runtime's; NULL for NULL. Thread: any, while nobody closes
+ * the loop. */
+JOB_API struct job_arena *job_loop_arena(const struct job_loop *loop);
 
 /** A snapshot of the counters; `handles` and `ops` are, on other threads, those of the last turn's end. Thread: any. */
 JOB_API void job_loop_stats(const struct job_loop *loop, struct job_loop_stats *stats);

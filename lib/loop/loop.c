@@ -290,6 +290,16 @@ struct job_loop *job_loop_current(void)
     return self()->loop;
 }
 
+struct job_runtime *job_loop_runtime(const struct job_loop *loop)
+{
+    return loop ? (struct job_runtime *)loop->root : NULL;   /* it is the first member of one */
+}
+
+struct job_arena *job_loop_arena(const struct job_loop *loop)
+{
+    return loop ? loop->arena : NULL;
+}
+
 static struct job_handle *handle_of(struct list *node)
 {
     return (struct job_handle *)((char *)node - offsetof(struct job_handle, job_node));

@@ -82,6 +82,26 @@ START_TEST(a_close_says_why_the_engine_has_failed)
 }
 END_TEST
 
+START_TEST(a_loop_knows_its_runtime_and_the_arena_that_it_receives_into)
+{
+    struct job_arena *arena = NULL;
+    struct job_loop *other = NULL;
+    ck_assert_ok(job_arena_open(runtime, &arena, &(struct job_arena_options){.limit_bytes = 8U << 20}));
+    struct job_loop_options options = {.arena = arena, .receive_slots = 4, .receive_slot_bytes = 4096};
+    ck_assert_ok(job_loop_open(runtime, &other, &options));
+
+    ck_assert_ptr_eq(job_loop_runtime(loop), runtime);
+    ck_assert_ptr_eq(job_loop_runtime(other), runtime);
+    ck_assert_ptr_null(job_loop_runtime(NULL));
+    ck_assert_ptr_eq(job_loop_arena(loop), job_runtime_arena(runtime));
+    ck_assert_ptr_eq(job_loop_arena(other), arena);
+    ck_assert_ptr_null(job_loop_arena(NULL));
+
+    ck_assert_ok(job_loop_close(&other, 0));
+    ck_assert_ok(job_arena_close(&arena));
+}
+END_TEST
+
 START_TEST(a_loop_with_nothing_to_do_returns_at_once)
 {
     ck_assert_int_eq(job_loop_run(loop), 0);
@@ -571,6 +591,7 @@ int main(void)
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, a_close_says_why_the_engine_has_failed);
+    tcase_add_test(tcase, a_loop_knows_its_runtime_and_the_arena_that_it_receives_into);
     tcase_add_test(tcase, a_loop_with_nothing_to_do_returns_at_once);
     tcase_add_test(tcase, a_call_runs_once_on_the_loop_thread_and_may_be_posted_again_from_itself);
     tcase_add_test(tcase, a_task_in_flight_keeps_the_loop_alive_also_when_its_handle_is_idle);
