@@ -156,7 +156,8 @@ JOB_API int job_stream_peer(const struct job_stream *stream, char *text, size_t 
 JOB_API int job_stream_local(const struct job_stream *stream, char *text, size_t size);
 
 /** No `data` from now on, though the kernel may still deliver some bufs: they wait on the stream and come first on resume. `end`
- * waits behind them. Idempotent; after job_stream_finish() nothing. Thread: loop thread. */
+ * waits behind them. That is two bursts at most, each of 256 KiB, or of less where the arena is small or streams are many; on kernels
+ * before 6.17 as much as the loop's receive slots hold. Idempotent; after job_stream_finish() nothing. Thread: loop thread. */
 JOB_API void job_stream_pause(struct job_stream *stream);
 
 /** `data` again: what waited comes first, from the loop, not inside this call. Idempotent. Thread: loop thread. */
@@ -211,6 +212,10 @@ JOB_API int job_stream_reserve(struct job_stream *stream, struct job_place *plac
  *         or failed; -EOVERFLOW: as job_stream_send(); -EPERM: not the loop's thread. Thread: loop thread
  */
 JOB_API int job_place_fill(struct job_place *place, struct job_buf **buf);
+
+/** Copies bytes and fills a place with them, as job_stream_write() does. @return as job_place_fill(), and -EINVAL: bytes is NULL and len is
+ * not 0, or len is above 1 GiB; -ENOMEM: as job_stream_write(), and the place stays reserved. Thread: loop thread. */
+JOB_API int job_place_write(struct job_place *place, const void *bytes, size_t len);
 
 /** Gives a place up: what waits behind it goes on. One that is not reserved is left alone. Thread: loop thread. */
 JOB_API void job_place_abandon(struct job_place *place);

@@ -148,6 +148,8 @@ bool stream_has_to_send(const struct job_stream *stream);
 void stream_enqueue(struct job_stream *stream, struct job_buf **queue, struct job_buf **buf);   /* both checked */
 void stream_count_queued(struct job_stream *stream, size_t len);   /* that many bytes come into the queue, or behind a place */
 void stream_sendable(struct job_stream *stream);                  /* something has come into the queue itself */
+bool stream_gather(struct job_buf *last, const void *bytes, size_t len);   /* into the room of a queued buf; the caller counts them */
+int stream_alloc(struct job_stream *stream, size_t len, struct job_buf **buf);   /* -ENOMEM: `writable` comes when there is memory */
 int stream_check_sending(const struct job_stream *stream);
 void stream_tell_room(struct job_stream *stream);                 /* STREAM_LATER_ROOM */
 void stream_tell_sent(struct job_stream *stream, int status);     /* `sent`, if it is owed */

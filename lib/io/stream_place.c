@@ -81,30 +81,64 @@ static void leave(struct job_stream *stream, struct job_place *place, struct job
         stream_later(stream, STREAM_LATER_ROOM);
 }
 
+static int check(const struct job_place *place)
+{
+    const struct job_stream *stream = place->job_stream;
+    int err = stream ? stream_check(stream) : -ECANCELED;
+    if (err < 0)
+        return err;
+    return stream->job_error < 0 ? -ECANCELED : 0;   /* its places are forgotten as soon as the send in flight has ended */
+}
+
+/* So many bytes more come into the queue that ends where the place begins. Nothing starts yet: the place is still open. */
+static void count(struct job_place *place, size_t len)
+{
+    stream_notices_shift(place->job_stream, place->job_number, len);
+    stream_count_queued(place->job_stream, len);
+}
+
 int job_place_fill(struct job_place *place, struct job_buf **buf)
 {
     if (!place || !buf || !*buf)
         return -EINVAL;
-    struct job_stream *stream = place->job_stream;
-    if (!stream)
-        return -ECANCELED;
-    int err = stream_check(stream);
+    int err = check(place);
     if (err < 0)
         return err;
-    if (stream->job_error < 0)
-        return -ECANCELED;   /* its places are forgotten as soon as the send in flight has ended */
+    struct job_stream *stream = place->job_stream;
     if (job_buf_arena(*buf)->root != stream->handle.job_loop->root)
         return -EINVAL;
     owner_check_slow(*buf);
     if (stream->job_segments + job_buf_segments(*buf) > BUF_SEGMENTS_MAX)
         return -EOVERFLOW;
-    size_t len = job_buf_len(*buf);
     struct job_buf **queue = before(stream, node_of(place));
-    stream_notices_shift(stream, place->job_number, len);
-    stream_count_queued(stream, len);   /* nothing starts yet: this place is still open */
+    count(place, job_buf_len(*buf));
     stream_enqueue(stream, queue, buf);
     leave(stream, place, queue);
     return 0;
+}
+
+int job_place_write(struct job_place *place, const void *bytes, size_t len)
+{
+    if (!place || (!bytes && len > 0))
+        return -EINVAL;
+    int err = check(place);
+    if (err < 0)
+        return err;
+    struct job_stream *stream = place->job_stream;
+    struct job_buf **queue = before(stream, node_of(place));
+    if (stream_gather(*queue, bytes, len)) {
+        count(place, len);
+        leave(stream, place, queue);
+        return 0;
+    }
+    struct job_buf *buf = NULL;
+    err = stream_alloc(stream, len, &buf);
+    if (err == 0 && len > 0)
+        err = job_buf_write(buf, bytes, len);
+    if (err == 0)
+        err = job_place_fill(place, &buf);
+    job_buf_free(&buf);   /* NULL, unless something failed */
+    return err;
 }
 
 void job_place_abandon(struct job_place *place)

@@ -267,11 +267,10 @@ int job_stream_send(struct job_stream *stream, struct job_buf **buf)
     return job_stream_send_all(stream, buf, 1);
 }
 
-/* Into the free room behind what is queued: no slot is taken and no byte is copied twice. False: it does not fit. */
-static bool gather(struct job_stream *stream, const void *bytes, size_t len)
+/* No slot is taken and no byte is copied twice. False: it does not fit. */
+bool stream_gather(struct job_buf *last, const void *bytes, size_t len)
 {
     size_t room = 0;
-    struct job_buf *last = *stream_tail(stream);
     if (!last || len == 0)
         return false;
     owner_pass(last, BUF_QUEUE, BUF_CODE);
@@ -281,12 +280,10 @@ static bool gather(struct job_stream *stream, const void *bytes, size_t len)
         (void)job_buf_extend(last, len);   /* there is room, so it cannot fail */
     }
     owner_pass(last, BUF_CODE, BUF_QUEUE);
-    if (len <= room)
-        stream_count_queued(stream, len);
     return len <= room;
 }
 
-static int alloc_or_wait(struct job_stream *stream, size_t len, struct job_buf **buf)
+int stream_alloc(struct job_stream *stream, size_t len, struct job_buf **buf)
 {
     struct job_arena *arena = stream->handle.job_loop->arena;
     int err = job_buf_alloc(arena, len, NULL, buf);
@@ -305,10 +302,12 @@ int job_stream_write(struct job_stream *stream, const void *bytes, size_t len)
         return -EINVAL;
     int err = stream_check_sending(stream);   /* before the arena is touched: on another thread it is not ours to ask for */
     struct job_buf *buf = NULL;
-    if (err == 0 && gather(stream, bytes, len))
+    if (err == 0 && stream_gather(*stream_tail(stream), bytes, len)) {
+        stream_count_queued(stream, len);
         return 0;
+    }
     if (err == 0)
-        err = alloc_or_wait(stream, len, &buf);
+        err = stream_alloc(stream, len, &buf);
     if (err == 0 && len > 0)
         err = job_buf_write(buf, bytes, len);
     if (err == 0)

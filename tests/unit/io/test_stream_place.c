@@ -109,6 +109,33 @@ START_TEST(a_place_that_is_given_up_lets_the_rest_go_on)
 }
 END_TEST
 
+/* A buf of its own, the room of what is queued before, nothing at all, and more than a slot has. */
+START_TEST(what_is_written_into_a_place_goes_out_in_its_order)
+{
+    static char large[20000], got[20016];
+    memset(large, 'x', sizeof large);
+    for (int i = 0; i < PLACES; i++) {
+        ck_assert_ok(job_stream_reserve(&stream, &places[i]));
+        ck_assert_ok(job_stream_write(&stream, ",", 1));
+    }
+    ck_assert_ok(job_place_write(&places[3], large, sizeof large));
+    ck_assert_ok(job_place_write(&places[1], "b", 1));
+    ck_assert_int_eq(job_place_write(&places[1], "b", 1), -ECANCELED);
+    ck_assert_ok(job_place_write(&places[0], "a", 1));
+    ck_assert_ok(job_place_write(&places[2], NULL, 0));
+    ck_assert_uint_eq(job_stream_queued(&stream), 2 + sizeof large + PLACES);
+    in_sent = finish;
+
+    ck_assert_int_eq(job_loop_run(loop), 0);
+
+    size_t len = fixture_read(peer, got, sizeof got);
+    ck_assert_uint_eq(len, 2 + sizeof large + PLACES);
+    ck_assert_mem_eq(got, "a,b,,x", 6);
+    ck_assert_mem_eq(got + 5, large, sizeof large);
+    ck_assert_int_eq(got[len - 1], ',');
+}
+END_TEST
+
 static struct job_timer timer;
 
 static void fills_late(struct job_timer *t)
@@ -233,9 +260,15 @@ START_TEST(bad_arguments_of_places_and_notices_change_nothing)
     ck_assert_int_eq(job_place_fill(NULL, &buf), -EINVAL);
     ck_assert_int_eq(job_place_fill(&never, &none), -EINVAL);
     ck_assert_int_eq(job_place_fill(&never, &buf), -ECANCELED);
+    ck_assert_int_eq(job_place_write(NULL, "x", 1), -EINVAL);
+    ck_assert_int_eq(job_place_write(&never, "x", 1), -ECANCELED);
+    ck_assert_ok(job_stream_reserve(&stream, &places[0]));
+    ck_assert_int_eq(job_place_write(&places[0], NULL, 1), -EINVAL);
+    ck_assert_int_eq(job_place_write(&places[0], "x", (1U << 30) + 1), -EINVAL);
     ck_assert_int_eq(job_stream_notify(NULL, &notice), -EINVAL);
     ck_assert_int_eq(job_stream_notify(&stream, NULL), -EINVAL);
     job_stream_close(&stream);
+    ck_assert_int_eq(job_place_write(&places[0], "x", 1), -ECANCELED);
     ck_assert_int_eq(job_stream_reserve(&stream, &places[0]), -ECANCELED);
     ck_assert_int_eq(job_stream_notify(&stream, &notice), -ECANCELED);
     ck_assert_int_eq(job_loop_run(loop), 0);
@@ -350,6 +383,7 @@ END_TEST
 
 static struct job_buf *hoard[4096];
 static int hoarded;
+static bool written;
 
 static void frees_one(struct job_timer *t)
 {
@@ -361,7 +395,9 @@ static void frees_one(struct job_timer *t)
 
 static void write_again(void)
 {
-    if (job_stream_write(&stream, "now", 3) == 0)
+    if (!written)
+        written = job_place_write(&places[0], "n", 1) == 0;   /* it was reserved still */
+    if (written && job_stream_write(&stream, "ow", 2) == 0)
         finish();
 }
 
@@ -382,6 +418,9 @@ START_TEST(a_write_without_memory_is_followed_by_writable_when_some_is_freed)
     for (hoarded = 0; job_buf_alloc(job_runtime_arena(small), 1, NULL, &hoard[hoarded]) == 0; hoarded++)
         ck_assert_int_lt(hoarded, 4000);
     ck_assert_int_eq(job_stream_write(&stream, "x", 1), -ENOMEM);
+    ck_assert_ok(job_stream_reserve(&stream, &places[0]));
+    ck_assert_int_eq(job_place_write(&places[0], "x", 1), -ENOMEM);
+    written = false;
     in_writable = write_again;
     ck_assert_ok(job_timer_open(other, &timer, frees_one));
     ck_assert_ok(job_timer_start(&timer, 20000000));
@@ -409,6 +448,7 @@ int main(void)
     int orders = 24;
     tcase_add_loop_test(tcase, answers_go_out_in_the_order_of_their_places, 0, orders);
     tcase_add_test(tcase, what_fills_a_place_counts_for_the_high_mark);
+    tcase_add_test(tcase, what_is_written_into_a_place_goes_out_in_its_order);
     tcase_add_test(tcase, a_place_that_is_given_up_lets_the_rest_go_on);
     tcase_add_test(tcase, finish_waits_for_an_open_place);
     tcase_add_test(tcase, a_place_that_nobody_fills_is_waited_for_no_longer_than_the_linger);
