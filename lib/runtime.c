@@ -14,6 +14,7 @@
 #include "io/process.h"
 #include "job/pool.h"
 #include "memory/arena.h"
+#include "message/topic.h"
 #include "queue/helper.h"
 #include "stats/names.h"
 #include "stats/segment.h"
@@ -167,13 +168,13 @@ void job_runtime_counts(const struct job_runtime *runtime, struct job_counts *co
         .threads = load_relaxed(&root->threads),
         .allocations = load_relaxed(&root->allocations),
         .copied_bytes = load_relaxed(&root->copied_bytes),
-        .ends = load_relaxed(&root->ends),
+        .ends = load_relaxed(&root->ends) + load_relaxed(&root->senders) + load_relaxed(&root->topic_opens),
         .dropped_messages = load_relaxed(&root->dropped),
     };
 }
 
 /* Logs each kind that still lives. The arena's and the segment's own blocks are not among them: they are closed here. */
-static bool names_what_is_left(const struct job_runtime *runtime)
+static bool names_what_is_left(struct job_runtime *runtime)
 {
     struct job_counts counts;
     job_runtime_counts(runtime, &counts);
@@ -181,7 +182,9 @@ static bool names_what_is_left(const struct job_runtime *runtime)
     const struct { const char *kind; uint64_t count; } left[] = {
         {"bufs", counts.bufs},       {"regions", counts.regions}, {"tasks", counts.tasks},
         {"handles", counts.handles}, {"loops, pools or arenas", load_relaxed(&runtime->root.users)},
-        {"ends of channels, senders or topics", counts.ends},
+        {"ends of channels", load_relaxed(&runtime->root.ends)},
+        {"senders", load_relaxed(&runtime->root.senders)},
+        {"topics", load_relaxed(&runtime->root.topic_opens)},
         {"pieces of foreign memory", counts.wraps},
         {"queues of messages that were kept or received", boxes},
         {"news that were retained", load_relaxed(&runtime->root.news)},
@@ -194,6 +197,7 @@ static bool names_what_is_left(const struct job_runtime *runtime)
         log_write(&runtime->root.log, JOB_LOG_ERROR, "runtime cannot be closed: %llu %s live",
                   (unsigned long long)left[i].count, left[i].kind);
     }
+    topics_tell_open(&runtime->root);
     return is_any;
 }
 

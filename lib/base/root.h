@@ -53,7 +53,9 @@ struct root {
     atomic_u64 fds;               /* descriptors of the library and of its handles */
     atomic_u64 threads;
     atomic_u64 copied_bytes;      /* payload bytes that the library copied: copybreak, flatten */
-    atomic_u64 ends;              /* ends of channels, senders, and who has a topic open */
+    atomic_u64 ends;              /* of channels */
+    atomic_u64 senders;
+    atomic_u64 topic_opens;       /* how often topics were opened and not yet closed */
     atomic_u64 boxes;             /* queues of channels: without an end or a sender one lives as long as a message that was kept */
     atomic_u64 news;              /* posts to topics that wait or were retained */
     atomic_u64 dropped;           /* messages that nobody received, since open */

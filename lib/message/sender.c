@@ -17,7 +17,7 @@ static int sender_new(struct root *root, struct box *box, struct job_sender **ou
     sender->root = root;
     list_init(&sender->wait.node);
     sender_init(&sender->out, box);
-    (void)fetch_add_relaxed(&root->ends, 1);   /* ledger: orders nothing */
+    (void)fetch_add_relaxed(&root->senders, 1);   /* ledger: orders nothing */
     *out = sender;
     return 0;
 }
@@ -26,7 +26,7 @@ static void sender_free(struct job_sender *sender)
 {
     struct root *root = sender->root;
     sender_fini(&sender->out);
-    (void)fetch_sub_relaxed(&root->ends, 1);   /* ledger: orders nothing */
+    (void)fetch_sub_relaxed(&root->senders, 1);   /* ledger: orders nothing */
     alloc_free(root, sender);
 }
 

@@ -92,12 +92,14 @@ int job_topic_open(struct job_runtime *runtime, const char *name, struct job_top
     struct job_topic *topic = find(root, name);
     if (!topic)
         topic = topic_new(root, name);
-    if (topic)
+    if (topic) {
         topic->references++;
+        topic->opens++;
+    }
     (void)pthread_mutex_unlock(&root->topics_lock);
     if (!topic)
         return -ENOMEM;
-    (void)fetch_add_relaxed(&root->ends, 1);   /* ledger: orders nothing */
+    (void)fetch_add_relaxed(&root->topic_opens, 1);   /* ledger: orders nothing */
     *out = topic;
     return 0;
 }
@@ -127,8 +129,23 @@ void job_topic_close(struct job_topic **pointer)
     struct root *root = topic->root;
     if (root_is_forked(root))   /* its line in the segment is the parent's as well, and who held the lock is not here */
         return;
+    (void)pthread_mutex_lock(&root->topics_lock);
+    topic->opens--;
+    (void)pthread_mutex_unlock(&root->topics_lock);
     topic_release(topic);
-    (void)fetch_sub_relaxed(&root->ends, 1);   /* ledger: orders nothing */
+    (void)fetch_sub_relaxed(&root->topic_opens, 1);   /* ledger: orders nothing */
+}
+
+void topics_tell_open(struct root *root)
+{
+    (void)pthread_mutex_lock(&root->topics_lock);
+    list_each(node, &root->topics) {
+        const struct job_topic *topic = container_of(node, struct job_topic, node);
+        if (topic->opens > 0)
+            log_write(&root->log, JOB_LOG_ERROR, "runtime cannot be closed: topic \"%s\" is open %u times", topic->name,
+                      topic->opens);
+    }
+    (void)pthread_mutex_unlock(&root->topics_lock);
 }
 
 void job_topic_end(struct job_topic *topic)

@@ -58,6 +58,7 @@ struct job_topic {
     /* under root->topics_lock */
     struct list node;             /* among the names, until it has ended */
     unsigned references;          /* of who has it open, and of listeners */
+    unsigned opens;               /* of them, those that have it open */
     /* under lock */
     pthread_mutex_t lock;
     bool has_ended;
@@ -72,6 +73,9 @@ int topic_join(struct job_topic *topic, struct listener_queue *queue);
 void topic_leave(struct job_topic *topic, struct listener_queue *queue);
 
 void topic_release(struct job_topic *topic);
+
+/* Logs the names of those that are open and have not ended. */
+void topics_tell_open(struct root *root);
 
 int topic_post(struct job_topic *topic, const struct job_post *post, const struct listener_queue *but,
                struct job_topic_result *result);

@@ -99,6 +99,38 @@ START_TEST(a_message_that_is_kept_is_named_and_nothing_is_freed_beneath_it)
 }
 END_TEST
 
+START_TEST(ends_senders_and_topics_are_told_apart_and_topics_by_their_names)
+{
+    struct job_runtime *runtime = NULL;
+    struct job_end *ends[2];
+    struct job_sender *sender = NULL;
+    struct job_topic *topics[3];
+    struct job_counts counts;
+    ck_assert_ok(job_runtime_open(&runtime, &(struct job_runtime_options){.log = remember}));
+    ck_assert_ok(job_channel_open(runtime, &ends[0], &ends[1], NULL));
+    ck_assert_ok(job_end_sender(ends[0], &sender));
+    for (int i = 0; i < 3; i++)
+        ck_assert_ok(job_topic_open(runtime, (const char *[]){"prices", "prices", "ended"}[i], &topics[i]));
+    job_topic_end(topics[2]);
+    job_runtime_counts(runtime, &counts);
+    ck_assert_uint_eq(counts.ends, 2 + 1 + 3);
+
+    ck_assert_int_eq(job_runtime_close(&runtime), -EBUSY);
+
+    ck_assert_ptr_nonnull(strstr(logged, "2 ends of channels live"));
+    ck_assert_ptr_nonnull(strstr(logged, "1 senders live"));
+    ck_assert_ptr_nonnull(strstr(logged, "3 topics live"));
+    ck_assert_ptr_nonnull(strstr(logged, "topic \"prices\" is open 2 times"));
+    ck_assert_ptr_null(strstr(logged, "ended"));   /* its name may be another's already */
+    for (int i = 0; i < 3; i++)
+        job_topic_close(&topics[i]);
+    job_sender_close(&sender);
+    job_end_close(&ends[0]);
+    job_end_close(&ends[1]);
+    ck_assert_ok(job_runtime_close(&runtime));
+}
+END_TEST
+
 static const struct job_news *retained;
 
 static void retain(struct job_subscriber *subscriber, const struct job_news *news)
@@ -350,6 +382,7 @@ int main(void)
     tcase_add_test(tcase, bad_input_is_an_errno_and_changes_nothing);
     tcase_add_test(tcase, a_runtime_with_something_alive_is_not_closed_and_says_what);
     tcase_add_test(tcase, a_message_that_is_kept_is_named_and_nothing_is_freed_beneath_it);
+    tcase_add_test(tcase, ends_senders_and_topics_are_told_apart_and_topics_by_their_names);
     tcase_add_test(tcase, news_that_are_retained_are_named_and_nothing_is_freed_beneath_them);
     tcase_add_test(tcase, the_default_arena_is_not_the_callers_to_close);
     tcase_add_test(tcase, two_runtimes_live_side_by_side_and_share_nothing);
