@@ -22,6 +22,10 @@
 /* The struct that a member belongs to: struct conn *c = job_container_of(stream, struct conn, stream). */
 #define job_container_of(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
 
+/* Times are in ns, and so are these: 5 * JOB_SECOND, 20 * JOB_MS. */
+#define JOB_MS UINT64_C(1000000)
+#define JOB_SECOND UINT64_C(1000000000)
+
 #define JOB_VERSION_MAJOR 0
 #define JOB_VERSION_MINOR 1
 #define JOB_VERSION_PATCH 0

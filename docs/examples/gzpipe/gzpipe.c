@@ -20,7 +20,7 @@ static struct job_runtime *runtime;
 static struct job_loop *loop;
 static struct job_pool *pool;
 static struct job_listener data_listener, ping_listener;
-static uint64_t idle_timeout_ns = UINT64_C(60000000000);
+static uint64_t idle_timeout_ns = 60 * JOB_SECOND;
 
 struct conn {
     struct job_stream stream;
@@ -194,7 +194,7 @@ int main(int argc, char **argv)
         case 'q': ping.port = (uint16_t)number(optarg, 0, UINT16_MAX); break;
         case 'w': workers.workers = number(optarg, 1, 1024); break;
         case 'i': workers.workers = JOB_POOL_INLINE; break;
-        case 't': idle_timeout_ns = number(optarg, 1, 86400) * UINT64_C(1000000000); break;
+        case 't': idle_timeout_ns = number(optarg, 1, 86400) * JOB_SECOND; break;
         default: fail_usage();
         }
     }

@@ -239,7 +239,7 @@ static bool has_moved(const struct conn *conn)
 static uint64_t body_timeout(const struct conn *conn)
 {
     const struct service_options *options = &conn->service->options;
-    uint64_t bought_ns = (conn->phase_bytes - conn->phase_begin_bytes) * 1000000000 / options->body_rate;
+    uint64_t bought_ns = (conn->phase_bytes - conn->phase_begin_bytes) * JOB_SECOND / options->body_rate;
     uint64_t until_ns = conn->phase_begin_ns + options->body_timeout_ns + bought_ns;
     uint64_t now_ns = job_loop_now(conn->service->loop);
     uint64_t left_ns = until_ns > now_ns ? until_ns - now_ns : 1;

@@ -29,7 +29,7 @@ enum {
     LOCATION_MAX = EXTRA_MAX - sizeof "Location: \r\n",   /* what fits into an answer's head */
 };
 
-static const uint64_t check_every_ns = 1000000000;
+static const uint64_t check_every_ns = JOB_SECOND;
 
 /* What the pool has found out about a path. */
 struct file_found {

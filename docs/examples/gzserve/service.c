@@ -8,8 +8,6 @@
 
 enum { LOOKS_MAX = 64 };   /* as many threads as the file pool has: more would wait in its queue */
 
-static const uint64_t second_ns = 1000000000;
-
 static void set_options(struct service *service, const struct service_options *options)
 {
     struct service_options *set = &service->options;
@@ -21,17 +19,17 @@ static void set_options(struct service *service, const struct service_options *o
     if (set->cpu_max == 0)
         set->cpu_max = 10000000;
     if (set->head_timeout_ns == 0)
-        set->head_timeout_ns = 10 * second_ns;
+        set->head_timeout_ns = 10 * JOB_SECOND;
     if (set->body_timeout_ns == 0)
-        set->body_timeout_ns = 10 * second_ns;
+        set->body_timeout_ns = 10 * JOB_SECOND;
     if (set->body_rate == 0)
         set->body_rate = 16384;
     if (set->idle_timeout_ns == 0)
-        set->idle_timeout_ns = 60 * second_ns;
+        set->idle_timeout_ns = 60 * JOB_SECOND;
     if (set->send_timeout_ns == 0)
-        set->send_timeout_ns = 10 * second_ns;
+        set->send_timeout_ns = 10 * JOB_SECOND;
     if (set->queue_timeout_ns == 0)
-        set->queue_timeout_ns = 10 * second_ns;
+        set->queue_timeout_ns = 10 * JOB_SECOND;
 }
 
 static unsigned share(rlim_t descriptors, unsigned max)

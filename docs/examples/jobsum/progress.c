@@ -4,7 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static const uint64_t period_ns = 100000000;
+static const uint64_t period_ns = 100 * JOB_MS;
 
 static void bytes_text(char *text, size_t size, double bytes)
 {

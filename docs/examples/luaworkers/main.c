@@ -90,7 +90,7 @@ static void parse(int argc, char **argv, struct isolate_options *options)
         else if (option == 's')
             options->steps = number(optarg, 1000000000) * 1000000;
         else if (option == 't')
-            options->stop_timeout_ns = number(optarg, 3600000) * 1000000;
+            options->stop_timeout_ns = number(optarg, 3600000) * JOB_MS;
         else
             exit(EXIT_WRONG_USAGE);   /* getopt has said what */
     }
@@ -113,7 +113,7 @@ int main(int argc, char **argv)
     struct job_loop *loop = NULL;
     struct job_signal signals;
     struct isolate_options options = {
-        .name = "main", .memory_bytes = 256 << 20, .steps = 1000000000, .stop_timeout_ns = 2000000000};
+        .name = "main", .memory_bytes = 256 << 20, .steps = 1000000000, .stop_timeout_ns = 2 * JOB_SECOND};
     parse(argc, argv, &options);
     check("signals", job_signals_block(stopping, 2));
     check("runtime", job_runtime_open(&runtime, &(struct job_runtime_options){.log = job_log_stderr, .log_arg = "luaworkers"}));

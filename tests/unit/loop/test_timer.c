@@ -1,6 +1,13 @@
 /* test_timer.c — timers by the real clock, and against a model. */
 #include "unit/loop/timers.h"
 
+/* Both are constants, also for the preprocessor, of the type of all times. */
+#if JOB_SECOND != 1000 * JOB_MS
+#error "a second has a thousand milliseconds"
+#endif
+_Static_assert(JOB_SECOND == 1000000000 && JOB_MS == 1000000, "in ns");
+_Static_assert(sizeof(JOB_SECOND) == sizeof(uint64_t) && sizeof(JOB_MS) == sizeof(uint64_t), "a day of them fits");
+
 static void setup(void)
 {
     runtime = fixture_runtime();
