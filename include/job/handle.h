@@ -1,5 +1,5 @@
 /* handle.h — what lives on a loop from open to `closed`: stream, listener, timer, signal, file, process, watch, port, rpc, subscriber,
- * worker, region waiter.
+ * worker, region waiter, scope.
  *
  * Every handle has the same life: opened → callbacks → job_*_close() (any time, also in its own callback; more than once is
  * harmless) → `closed`, exactly once, from the loop, never inside the call, after its last operation and its last task. After

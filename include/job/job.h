@@ -19,6 +19,7 @@
 #include <job/resolve.h>
 #include <job/rpc.h>
 #include <job/runtime.h>
+#include <job/scope.h>
 #include <job/signal.h>
 #include <job/socket.h>
 #include <job/stream.h>

@@ -30,6 +30,7 @@ struct job_process;
 struct job_watch;
 struct job_port;
 struct job_region_waiter;
+struct job_scope;
 struct job_rpc;
 struct job_rpc_call;
 struct job_subscriber;
@@ -194,6 +195,7 @@ void loop_callback_ended(struct job_loop *loop);
         struct job_watch *: "watch",                                                                                   \
         struct job_port *: "port",                                                                                     \
         struct job_region_waiter *: "region waiter",                                                                   \
+        struct job_scope *: "scope",                                                                                   \
         struct job_rpc *: "rpc",                                                                                       \
         struct job_rpc_call *: "rpc call",                                                                             \
         struct job_subscriber *: "subscriber",                                                                         \

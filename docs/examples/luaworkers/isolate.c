@@ -92,11 +92,6 @@ void isolate_release(struct isolate *isolate)
     free(isolate);
 }
 
-static void never(struct job_timer *timer)
-{
-    (void)timer;
-}
-
 static void life_ended(struct job_handle *handle)
 {
     isolate_release(job_container_of(handle, struct isolate, life.handle));
@@ -130,7 +125,7 @@ void isolate_main(struct job_inside *inside, struct job_message *start)
     isolate->inside = inside;
     memcpy(&isolate->options, bytes, sizeof isolate->options);
     job_inside_set_data(inside, isolate);
-    int err = job_timer_open(job_inside_loop(inside), &isolate->life, never);
+    int err = job_scope_open(job_inside_loop(inside), &isolate->life);
     if (err < 0) {
         free(isolate);
         job_inside_fail(inside, err, "its loop is full");

@@ -32,7 +32,7 @@ struct isolate {
     uint64_t used_bytes;
     uint64_t steps_left;
     const char *over;             /* why no script runs any more; NULL: it may */
-    struct job_timer life;        /* never armed: requests for files belong to it, and its `closed` says that the loop ends */
+    struct job_scope life;        /* requests for files belong to it, and its `closed` says that the loop ends */
     unsigned requests;            /* for files, which are under way */
     unsigned holders;             /* handles whose callbacks come here; with the last one the isolate goes */
 };
