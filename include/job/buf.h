@@ -56,7 +56,7 @@ JOB_API void *job_buf_data(const struct job_buf *segment);
 /** How many bytes job_buf_data() points at. Thread: owner. */
 JOB_API size_t job_buf_segment_len(const struct job_buf *segment);
 
-/** The free room behind the last byte of the last segment: where to write next. *len receives its size, perhaps 0.
+/** The free room behind the last byte of the last segment: where to write next. *len receives its size, perhaps 0; len may be NULL.
  * Room that another piece of the same slot owns is not counted. Thread: owner. */
 JOB_API void *job_buf_room(const struct job_buf *buf, size_t *len);
 

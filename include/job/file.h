@@ -27,7 +27,8 @@ struct statx;   /* the kernel's, of <sys/stat.h> with _GNU_SOURCE */
  * `*buf` is what was read, or what was to be written; *buf is NULL for the others. What is left there goes back to its arena. */
 typedef void job_file_done_fn(struct job_file_op *op, int status, struct job_buf **buf);
 
-/* A path: from a directory that was opened before, or, without one, from the working directory. Both must stay until `done`. */
+/* A path: from a directory that was opened before, or, without one, from the working directory. The text of the name and the
+ * directory must stay until `done`; the struct is copied. */
 struct job_path {
     const struct job_file *directory;
     const char *name;
@@ -88,7 +89,7 @@ struct job_file_options {
 /**
  * Opens a file, by openat2(2). A path that the kernel has in memory is opened at once if its file system is local, any other by a thread.
  *
- * @param options  the path must stay until `opened`
+ * @param options  copied; the text of the path, and its directory, must stay until `opened`
  * @param opened   called once on the loop. 0, or what openat2(2) says; after an error the handle is open all the same, has no
  *                 descriptor, and is to be closed. Not called after job_file_close()
  * @return 0, or -EINVAL: an argument is NULL, or the directory is of another loop or not opened; -ECANCELED: the loop is closing; -EPERM:

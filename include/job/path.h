@@ -1,8 +1,8 @@
 /* path.h — what is done with names of files: load, store, list, stat, rename, link, unlink, mkdir.
  *
  * Each runs on a thread of job_runtime_calls() and belongs to a handle, of any kind: `done` comes on the loop of that handle, its `closed`
- * after it, and closing the handle cancels what has not begun. Paths, and the directories that they begin at, must stay until `done`.
- * job_path_load_now() alone is a plain call.
+ * after it, and closing the handle cancels what has not begun. The text of a path, and the directory that it begins at, must stay until
+ * `done`; the struct is copied. job_path_load_now() alone is a plain call.
  *
  * All others return 0, or -EINVAL: an argument; a directory of another loop or not open; -EBUSY: the op is in flight; -ECANCELED: the
  * handle is closing; -EAGAIN: 4096 calls of this loop wait; -ENOMEM; -EPERM: not the loop's thread. Nothing changes on error.

@@ -190,7 +190,7 @@ JOB_API void job_port_close_now(struct job_port *port);
 JOB_API void job_port_queued(const struct job_port *port, unsigned *messages, size_t *bytes);
 JOB_API void job_port_unread(const struct job_port *port, unsigned *messages, size_t *bytes);
 
-/** The bytes of a message, aligned to 8; valid until it goes back. *len may be 0, and the address is then not NULL either.
+/** The bytes of a message, aligned to 8; valid until it goes back. *len may be 0, and the address is then not NULL either; len may be NULL.
  * Thread: whoever owns it. */
 JOB_API const void *job_message_bytes(const struct job_message *message, size_t *len);
 

@@ -21,7 +21,8 @@ struct job_scope {
 /**
  * Opens a scope. What is to belong to it is given &scope->handle.
  *
- * @return 0, or -EINVAL: an argument is NULL; -ECANCELED: the loop is closing; -EPERM: another thread's loop
+ * @return 0, or -EINVAL: an argument is NULL; -EBUSY: it is open; -ECANCELED: the loop is closing; -EPERM: another
+ *         thread's loop
  * Thread: loop thread, or before start.
  */
 JOB_API int job_scope_open(struct job_loop *loop, struct job_scope *scope);

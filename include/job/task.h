@@ -63,9 +63,9 @@ struct job_task {
 };
 
 /**
- * Makes an idle task of the caller's memory, whatever that held: one that owns something is ended first, by job_task_fini(). In a task's
- * own `done` it makes the next task of the same memory. One that is queued or runs must not be initialised: with JOB_CHECKED that stops the
- * program and says so; else the pool goes on with what is not its task any more.
+ * Makes an idle task of the caller's memory, whatever that held. A task that owns a buf or regions you end first, by job_task_fini(), else
+ * they leak. In a task's own `done` it makes the next task of the same memory. One that is queued or runs must not be initialised: with
+ * JOB_CHECKED that stops the program and says so; else the pool goes on with what is not its task any more.
  *
  * @param pool  kept in task->pool; may be NULL
  * @return 0, or -EINVAL: task or run is NULL. `done` may be NULL
