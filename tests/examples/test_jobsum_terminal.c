@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <termios.h>
 
-/* Progress is shown each 0.1 s, and no machine hashes 3 GiB/s. What is interrupted must go on longest, and what is hashed to the end costs. */
+/* Progress is shown each 0.1 s, and no machine hashes 3 GiB/s. What is interrupted must go on longest; what is hashed to the end costs. */
 enum { LARGE_MIB = 2048, WHOLE_MIB = 1024, UNSHOWN_MIB = 512, ENDLESS_MIB = 1 << 20, SMALL_FILES = 5 };
 enum { LINES_MAX = 64, LINE_MAX_BYTES = 1024, WATCHDOG_MS = 60000 };
 
