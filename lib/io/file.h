@@ -65,7 +65,7 @@ int file_load_now(struct job_arena *arena, const struct job_path *path, size_t l
 /* As many segments from byte `done` on, which never goes back, as the vector takes; returns their number, and how many bytes they are. */
 unsigned file_fill_vector(struct job_file_op *op, size_t done, size_t *len);
 
-/* What a descriptor is, FILE_*, given its flags of open(2); as mount_look(). CALL_OPEN leaves it in `job_len`. */
+/* What a descriptor is, FILE_*, given its flags of open(2); as mount_look(). FILE_CALL_OPEN leaves it in `job_len`. */
 int file_kind_of(struct root *root, int fd, int open_flags, uint32_t *flags);
 
 #endif

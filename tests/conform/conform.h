@@ -26,7 +26,7 @@ struct scenario {
     char outcome[OUTCOME_MAX];
 };
 
-/* Fails the test and names body and seed. Not check's own asserts: each of those writes to a pipe also when it holds. */
+/* Fails the test and names body and seed. */
 #define must(scenario, condition)                                                                                      \
     do {                                                                                                               \
         if (!(condition))                                                                                              \

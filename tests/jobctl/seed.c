@@ -114,19 +114,19 @@ static size_t write_segment(uint8_t *bytes)
 static void check_name(const char *name)
 {
     char again[READER_NAME_BYTES];
-    MUST(memchr(name, '\0', READER_NAME_BYTES));
+    ck_assert(memchr(name, '\0', READER_NAME_BYTES));
     text_clean(name, READER_NAME_BYTES, again, sizeof again);
-    MUST(strcmp(again, name) == 0);   /* clean already */
+    ck_assert(strcmp(again, name) == 0);   /* clean already */
 }
 
 static void check_snapshot(const struct snapshot *snapshot)
 {
     check_name(snapshot->name);
     check_name(snapshot->version);
-    MUST(snapshot->feature_count <= READER_FEATURES_MAX);
-    MUST(snapshot->counter_count <= READER_COUNTERS_MAX);
-    MUST(snapshot->thread_count <= READER_THREADS_MAX);
-    MUST(snapshot->arena_count <= READER_ARENAS_MAX);
+    ck_assert(snapshot->feature_count <= READER_FEATURES_MAX);
+    ck_assert(snapshot->counter_count <= READER_COUNTERS_MAX);
+    ck_assert(snapshot->thread_count <= READER_THREADS_MAX);
+    ck_assert(snapshot->arena_count <= READER_ARENAS_MAX);
     for (unsigned i = 0; i < snapshot->feature_count; i++)
         check_name(snapshot->features[i]);
     for (unsigned i = 0; i < snapshot->counter_count; i++)
@@ -138,10 +138,10 @@ static void check_snapshot(const struct snapshot *snapshot)
     }
     for (size_t i = 0; i < snapshot->arena_count; i++)
         check_name(snapshot->arenas[i].name);
-    MUST(snapshot->queue_count <= READER_QUEUES_MAX);
-    MUST(snapshot->worker_count <= READER_WORKERS_MAX);
-    MUST(snapshot->pool_count <= READER_POOLS_MAX);
-    MUST(snapshot->part_count <= READER_PARTS_MAX);
+    ck_assert(snapshot->queue_count <= READER_QUEUES_MAX);
+    ck_assert(snapshot->worker_count <= READER_WORKERS_MAX);
+    ck_assert(snapshot->pool_count <= READER_POOLS_MAX);
+    ck_assert(snapshot->part_count <= READER_PARTS_MAX);
     for (size_t i = 0; i < snapshot->pool_count; i++)
         check_name(snapshot->pools[i].name);
     for (size_t i = 0; i < snapshot->queue_count; i++)
@@ -150,12 +150,12 @@ static void check_snapshot(const struct snapshot *snapshot)
         check_name(snapshot->workers[i].name);
         check_name(snapshot->workers[i].state);
     }
-    MUST(snapshot->rpc_count <= READER_RPCS_MAX);
-    MUST(snapshot->topic_count <= READER_TOPICS_MAX);
+    ck_assert(snapshot->rpc_count <= READER_RPCS_MAX);
+    ck_assert(snapshot->topic_count <= READER_TOPICS_MAX);
     for (size_t i = 0; i < snapshot->rpc_count; i++)
         check_name(snapshot->rpcs[i].name);
     for (size_t i = 0; i < snapshot->topic_count; i++)
-        MUST(memchr(snapshot->topics[i].name, '\0', READER_TOPIC_NAME_BYTES));
+        ck_assert(memchr(snapshot->topics[i].name, '\0', READER_TOPIC_NAME_BYTES));
 }
 
 enum reader_result try(const uint8_t *segment, size_t size)

@@ -147,7 +147,7 @@ static void *take_turns(void *arg)
     atomic_u64 *counters = line->counters;   /* more of them than today's line has */
     struct random random = {1};
     for (uint64_t figure = 1; !load_relaxed(&turns->is_over); figure = 3 - figure) {   /* a hint to end */
-        MUST(stats_record_claim(&line->kind, &line->generation));
+        ck_assert(stats_record_claim(&line->kind, &line->generation));
         line->started_ns = figure;
         for (unsigned i = 0; i < LONG_COUNTERS; i++)
             store_relaxed(&counters[i], figure);   /* no order: behind the claim */
@@ -183,13 +183,13 @@ START_TEST(a_record_that_changes_hands_is_never_read_half)
     for (unsigned i = 0; i < 20000 || seen[1] == 0 || seen[2] == 0; i++) {   /* under check's time-out */
         struct snapshot snapshot;
         reader_copy(memory, size, copy);
-        MUST(reader_parse(copy, size, &snapshot) == READER_OK);
+        ck_assert(reader_parse(copy, size, &snapshot) == READER_OK);
         for (size_t j = 0; j < snapshot.thread_count; j++) {
             const struct reader_thread *thread = &snapshot.threads[j];
-            MUST(thread->started_ns == 1 || thread->started_ns == 2);
+            ck_assert(thread->started_ns == 1 || thread->started_ns == 2);
             seen[thread->started_ns]++;
             for (unsigned k = 0; k < READER_COUNTERS_MAX; k++)
-                MUST(thread->counters[k] == thread->started_ns);
+                ck_assert(thread->counters[k] == thread->started_ns);
         }
         reader_free(&snapshot);
     }

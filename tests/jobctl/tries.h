@@ -1,15 +1,8 @@
-/* tries.h — for tests of a million tries: values at which readers break, and an assert that costs little. */
+/* tries.h — for tests of a million tries: values at which readers break. */
 #ifndef TESTS_JOBCTL_TRIES_H
 #define TESTS_JOBCTL_TRIES_H
 
 #include "support/fixture.h"
-
-/* check writes down each of its asserts, which is ten times what a try costs. */
-#define MUST(condition)                                                                                                \
-    do {                                                                                                               \
-        if (!(condition))                                                                                              \
-            ck_abort_msg("%s", #condition);                                                                            \
-    } while (0)
 
 static const uint32_t nasty[] = {
     0,      1,       2,         3,          4,          7,          8,          31,         32,         63,

@@ -1,4 +1,4 @@
-/* scenario_stop.c — a loop that is asked to stop by others at any moment: each request ends a run, none is lost, and it may be closed
+/* scenario_stop.c — a loop that is asked to stop by others at any moment: whoever asks ends the run that goes on, or the next: none is lost, and it may be closed
  * as soon as its run has returned, though the one who asked is not yet through with it.
  */
 #include <string.h>

@@ -25,7 +25,6 @@ enum {
 
 static uint64_t seed_now;
 
-/* Not check's own asserts: each of those writes to a pipe also when it holds. */
 #define must(condition)                                                                                                \
     do {                                                                                                               \
         if (!(condition))                                                                                              \

@@ -2,7 +2,8 @@
  *
  * As check has them, each one that holds is written to a file, by a system call and under a lock, so that a test that dies later can say
  * behind which line. Half the time of all tests went there; and under ThreadSanitizer the lock put every thread that asserted something in
- * order with every other, and hid races. Here a thread notes its first NOTED_MAX lines, and none under that sanitizer.
+ * order with every other, and hid races. Here a thread notes its first NOTED_MAX lines, and none under that sanitizer:
+ * behind these a test that dies is said to have been at an older line.
  */
 #ifndef TESTS_SUPPORT_ASSERTIONS_H
 #define TESTS_SUPPORT_ASSERTIONS_H

@@ -148,7 +148,7 @@ static inline void check_pattern(const struct job_buf *buf, uint64_t from, size_
     for (const struct job_buf *segment = buf; segment; segment = job_buf_next(segment)) {
         const uint8_t *bytes = job_buf_data(segment);
         for (size_t i = 0; i < job_buf_segment_len(segment); i++, offset++)
-            if (bytes[i] != byte_at(offset))   /* not an assert of check's: each writes to a pipe also when it holds */
+            if (bytes[i] != byte_at(offset))
                 ck_abort_msg("byte %llu", (unsigned long long)offset);
     }
 }

@@ -26,13 +26,6 @@
         ck_assert_msg(ck_result >= 0, "%s: %s", #call, job_strerror(ck_result));                                       \
     } while (0)
 
-/* For innermost loops: check's own asserts write to a pipe also when they hold, and its reader takes seconds for a million. */
-#define fixture_must(condition)                                                                                        \
-    do {                                                                                                               \
-        if (!(condition))                                                                                              \
-            ck_abort_msg("%s", #condition);                                                                            \
-    } while (0)
-
 static inline void fixture_log(void *arg, enum job_log_level level, const char *text)
 {
     (void)arg;

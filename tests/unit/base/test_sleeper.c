@@ -82,6 +82,7 @@ int main(void)
 {
     Suite *suite = suite_create("sleeper");
     TCase *tcase = tcase_create("sleeper");
+    tcase_set_timeout(tcase, 30);
     tcase_add_test(tcase, a_sleeper_is_woken_and_sees_what_was_done_before);
     tcase_add_test(tcase, whoever_was_woken_before_does_not_sleep_though_its_time_is_over);
     tcase_add_test(tcase, a_sleeper_whose_time_is_over_can_wait_once_more);

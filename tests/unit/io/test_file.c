@@ -1,8 +1,7 @@
 /* test_file.c — files on a real file system: what is read is what was written, by every way; ends and errors. */
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
-
-#include <sys/mman.h>
 
 #include "engine/engine.h"
 #include "io/file.h"
@@ -204,31 +203,6 @@ START_TEST(direct_reads_and_writes_go_by_aligned_bufs)
 }
 END_TEST
 
-enum { PARTS = 8, PART_BYTES = 8 * 65536 };   /* 8 segments go to the kernel at a time */
-
-static struct job_buf *many_parts(void)
-{
-    struct job_buf *whole = pattern(65536, true);
-    for (unsigned i = 1; i < PARTS * 8; i++) {
-        struct job_buf *buf = pattern(65536, true);
-        ck_assert_ok(job_buf_append(whole, &buf));
-    }
-    return whole;
-}
-
-static uint64_t count_at_cancel;
-
-/* When the kernel has written a part, and is at one that is not the last. */
-static void cancels(struct job_timer *timer)
-{
-    if (ends == 0 && op.count > 0 && op.count < (PARTS - 1) * PART_BYTES) {
-        count_at_cancel = op.count;
-        ck_assert_ok(job_file_cancel(&op));
-    }
-    if (ends > 0 || count_at_cancel > 0)
-        job_timer_close(timer, NULL);
-}
-
 /* The ring issues it in the loop's own thread, where the kernel raises SIGXFSZ. */
 START_TEST(a_direct_write_beyond_the_limit_of_the_process_is_an_error_and_ends_nothing)
 {
@@ -253,6 +227,31 @@ START_TEST(a_direct_write_beyond_the_limit_of_the_process_is_an_error_and_ends_n
     close_file();
 }
 END_TEST
+
+enum { PARTS = 8, PART_BYTES = 8 * 65536 };   /* 8 segments go to the kernel at a time */
+
+static struct job_buf *many_parts(void)
+{
+    struct job_buf *whole = pattern(65536, true);
+    for (unsigned i = 1; i < PARTS * 8; i++) {
+        struct job_buf *buf = pattern(65536, true);
+        ck_assert_ok(job_buf_append(whole, &buf));
+    }
+    return whole;
+}
+
+static uint64_t count_at_cancel;
+
+/* When the kernel has written a part, and is at one that is not the last. */
+static void cancels(struct job_timer *timer)
+{
+    if (ends == 0 && op.count > 0 && op.count < (PARTS - 1) * PART_BYTES) {
+        count_at_cancel = op.count;
+        ck_assert_ok(job_file_cancel(&op));
+    }
+    if (ends > 0 || count_at_cancel > 0)
+        job_timer_close(timer, NULL);
+}
 
 START_TEST(a_cancelled_write_goes_no_further_than_what_the_disk_has_begun)
 {
@@ -524,7 +523,6 @@ START_TEST(a_write_waits_for_a_full_pipe_that_does_not_block)
 }
 END_TEST
 
-/* The ring would end such a read with EAGAIN where the disk must be waited for, or try it over and over. */
 /* The mount of a memory file is in no name space, so the kernel says its kind in another way. */
 START_TEST(a_file_of_a_local_file_system_is_read_by_the_ring)
 {
@@ -546,6 +544,7 @@ START_TEST(a_file_of_a_local_file_system_is_read_by_the_ring)
 }
 END_TEST
 
+/* The ring would end such a read with EAGAIN where the disk must be waited for, or try it over and over. */
 START_TEST(a_file_that_does_not_block_is_read_by_a_thread)
 {
     struct job_buf *none = NULL;

@@ -164,6 +164,7 @@ int main(void)
     }
     Suite *suite = suite_create("remote");
     tcase = tcase_create("remote");
+    tcase_set_timeout(tcase, 30);
     tcase_add_checked_fixture(tcase, remote_setup, remote_teardown);
     suite_add_tcase(suite, tcase);
     tcase_add_loop_test(tcase, a_read_has_each_byte_once_and_ends_where_the_server_says, 0, 2);

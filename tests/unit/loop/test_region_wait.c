@@ -169,7 +169,7 @@ static bool has_ended(struct disturbed *disturbed)
 static void disturb(struct disturbed *disturbed)
 {
     unsigned late = 0;
-    while (__atomic_load_n(&disturbed->tid, __ATOMIC_ACQUIRE) == 0)   /* not until it sleeps: its wait, and it, may have ended by then */
+    while (__atomic_load_n(&disturbed->tid, __ATOMIC_ACQUIRE) == 0)   /* not until it sleeps: the wait may be over by then */
         sched_yield();
     uint64_t until_ns = now_ns() + PATIENCE_NS;
     while (!has_ended(disturbed)) {

@@ -41,15 +41,15 @@ static void compare_find(const struct job_buf *buf, const char *bytes, const cha
     size_t at = SIZE_MAX, len = strlen(bytes);
     const char *hit = strstr(bytes + from, needle);
     int err = job_buf_find(buf, from, needle, strlen(needle), &at);
-    fixture_must(err == (hit ? 0 : -ENOENT));
+    ck_assert(err == (hit ? 0 : -ENOENT));
     if (hit) {
-        fixture_must(at == (size_t)(hit - bytes));
+        ck_assert(at == (size_t)(hit - bytes));
         return;
     }
-    fixture_must(at >= from); /* no place begins before it, whatever is appended */
-    fixture_must(at <= len);
+    ck_assert(at >= from); /* no place begins before it, whatever is appended */
+    ck_assert(at <= len);
     for (size_t place = from; place < at; place++)
-        fixture_must(strncmp(bytes + place, needle, len - place) != 0);
+        ck_assert(strncmp(bytes + place, needle, len - place) != 0);
 }
 
 /* A string of two letters for each number. */

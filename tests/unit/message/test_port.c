@@ -196,8 +196,7 @@ static void check_order(struct peer *peer, struct job_message *message)
     unsigned number;
     (void)peer;
     memcpy(&number, job_message_bytes(message, NULL), sizeof number);
-    if (number != in_order++)   /* as in on_message() */
-        ck_abort_msg("%u is not %u", number, in_order - 1);
+    ck_assert_uint_eq(number, in_order++);
 }
 
 START_TEST(P06_a_long_backlog_is_put_in_order_without_keeping_a_timer_waiting)

@@ -172,7 +172,7 @@ START_TEST(threads_have_the_affinity_the_name_and_the_nice_that_were_asked_for_a
 END_TEST
 
 /* A task that yields, or a lock of somebody's that does, waits until all others of a busy machine have had as much. */
-START_TEST(a_task_that_yields_gives_away_a_few_milliseconds_and_not_a_tenth_of_a_second)
+START_TEST(a_pool_thread_has_a_slice_of_a_few_milliseconds)
 {
     ck_assert_ok(job_pool_open(runtime, &pool, &(struct job_pool_options){.workers = 1}));
 
@@ -349,7 +349,6 @@ static void counts_depth(struct job_task *task)
         inline_depth_max = inline_depth;
 }
 
-/* Not check's own asserts: each writes to a pipe also when it holds, and its reader takes seconds for a million. */
 static void again_until_a_million(struct job_task *task, int status)
 {
     if (status != 0 || (inline_runs < 1000000 && job_submit(task->pool, task, NULL) != 0))
@@ -610,7 +609,7 @@ int main(void)
     tcase_add_test(tcase, bad_options_open_nothing);
     tcase_add_test(tcase, the_default_is_a_worker_a_cpu_that_this_process_may_use);
     tcase_add_test(tcase, threads_have_the_affinity_the_name_and_the_nice_that_were_asked_for_and_no_signals);
-    tcase_add_test(tcase, a_task_that_yields_gives_away_a_few_milliseconds_and_not_a_tenth_of_a_second);
+    tcase_add_test(tcase, a_pool_thread_has_a_slice_of_a_few_milliseconds);
     tcase_add_test(tcase, a_fault_of_a_task_comes_to_the_programs_own_handler);
     tcase_add_test(tcase, stop_cancels_what_is_queued_and_lets_run_what_runs);
     tcase_add_test(tcase, a_running_task_sees_the_stop_of_the_pool_that_runs_it_and_of_no_other);
