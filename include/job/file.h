@@ -113,8 +113,9 @@ JOB_API int job_file_descriptor(const struct job_file *file);
 
 /**
  * Cancels what has not begun and closes the descriptor after the last op has ended: by a thread, unless the file was only read, is of a
- * local file system and has a name. `closed` (may be NULL) comes after that, once. A call that sleeps in the kernel for good, such as a
- * read of a terminal, holds it up, and so does a server that does not answer.
+ * local file system and has a name, or is a pipe or a socket; or unless all threads that there may be are busy, for which only the files
+ * of servers wait. `closed` (may be NULL) comes after that, once. A call that sleeps in the kernel for good, such as a read of a terminal,
+ * holds it up, and so does a server that does not answer.
  *
  * Thread: loop thread.
  */

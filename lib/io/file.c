@@ -40,22 +40,26 @@ static void file_closing(struct job_handle *handle)
     }
 }
 
-/* Nothing is to be done for a local file or directory that was only read and has a name still. That another process may remove the last
- * one this very moment is accepted. */
-static bool may_close_sleep(const struct job_file *file)
+/* Nothing is to be done for a pipe or a socket, whose other end may be what all threads sleep in a read of; nor for a local file or
+ * directory that was only read and has a name still. That another process may remove the last one this very moment is accepted; and that
+ * a socket lingers for which the program asks that (SO_LINGER). */
+static enum closer closer_of(const struct job_file *file)
 {
     struct statx status;
-    uint32_t harmless = FILE_LOCAL | FILE_READ_ONLY;
-    if ((file->job_flags & harmless) != harmless || job_file_stat(file, &status) < 0)
-        return true;
-    return status.stx_nlink == 0 || !(S_ISREG(status.stx_mode) || S_ISDIR(status.stx_mode));
+    if (file->job_fd < 0 || file->job_flags & FILE_PIPE)
+        return CLOSER_LOOP;
+    if (!(file->job_flags & FILE_LOCAL))
+        return file->job_flags & FILE_SEEKABLE ? CLOSER_THREAD : CLOSER_FREE_THREAD;
+    if (!(file->job_flags & FILE_READ_ONLY) || job_file_stat(file, &status) < 0)
+        return CLOSER_FREE_THREAD;
+    bool is_plain = S_ISREG(status.stx_mode) || S_ISDIR(status.stx_mode);
+    return is_plain && status.stx_nlink > 0 ? CLOSER_LOOP : CLOSER_FREE_THREAD;
 }
 
 static bool file_last(struct job_handle *handle)
 {
     struct job_file *file = job_container_of(handle, struct job_file, handle);
-    bool may_sleep = file->job_fd >= 0 && may_close_sleep(file);
-    return descriptor_close_last(handle, &file->job_open.job_task, &file->job_fd, may_sleep);
+    return descriptor_close_last(handle, &file->job_open.job_task, &file->job_fd, closer_of(file));
 }
 
 static void file_closed(struct job_handle *handle)

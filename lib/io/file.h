@@ -23,6 +23,7 @@ enum {
     FILE_NONBLOCK = 8,   /* O_NONBLOCK: the ring would end with EAGAIN what has to wait for the disk, and begin anew, over and over */
     FILE_READ_ONLY = 32,
     FILE_LOCAL = 16,     /* a regular file, a directory or a block device of a file system that needs no server: io/mount.h */
+    FILE_PIPE = 64,      /* a pipe or a socket: a read of its other end may wait for its close */
 };
 
 enum { FILE_VECTOR_MAX = sizeof(((struct job_file_op *)0)->job_vector) / (sizeof(struct iovec)) };

@@ -125,6 +125,7 @@ int file_kind_of(struct root *root, int fd, int open_flags, uint32_t *flags)
     if (err < 0)
         return err;
     *flags = (look.is_file || look.is_disk ? FILE_SEEKABLE : 0) | (look.is_local ? FILE_LOCAL : 0) |
+             (look.is_pipe ? FILE_PIPE : 0) |
              (open_flags & O_NONBLOCK ? FILE_NONBLOCK : 0) |
              ((open_flags & O_ACCMODE) == O_RDONLY ? FILE_READ_ONLY : 0) |
              (open_flags & O_DIRECT ? FILE_DIRECT | FILE_RING_WRITES : 0);

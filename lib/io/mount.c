@@ -119,6 +119,7 @@ int mount_look(struct root *root, int fd, struct mount_look *look)
     look->is_file = S_ISREG(status.stx_mode);
     look->is_directory = S_ISDIR(status.stx_mode);
     look->is_disk = S_ISBLK(status.stx_mode);
+    look->is_pipe = S_ISFIFO(status.stx_mode) || S_ISSOCK(status.stx_mode);
     look->is_local = (look->is_file || look->is_directory || look->is_disk) && is_local(root, fd, &status);
     return 0;
 }

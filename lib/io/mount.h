@@ -11,6 +11,7 @@ struct mount_look {
     bool is_directory;
     bool is_disk;        /* a block device */
     bool is_local;       /* one of these three, of a file system of this kernel: to open it asks nobody else */
+    bool is_pipe;        /* a pipe, with or without a name, or a socket */
 };
 
 /* Of a descriptor, which may be one of O_PATH. 0, or a negative errno. Any thread. */

@@ -210,7 +210,7 @@ static void watch_closing(struct job_handle *handle)
 static bool watch_last(struct job_handle *handle)
 {
     struct job_watch *watch = job_container_of(handle, struct job_watch, handle);
-    return descriptor_close_last(handle, &reader_of(watch)->closing, &watch->job_fd, true);
+    return descriptor_close_last(handle, &reader_of(watch)->closing, &watch->job_fd, CLOSER_FREE_THREAD);
 }
 
 static void watch_closed(struct job_handle *handle)

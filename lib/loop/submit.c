@@ -296,10 +296,13 @@ int job_submit(struct job_pool *pool, struct job_task *task, struct job_handle *
     return handle ? submit_for_handle(pool, task, handle) : submit_alone(pool, task);
 }
 
-int loop_submit_last(struct job_pool *pool, struct job_task *task, struct job_handle *handle)
+int loop_submit_last(struct job_pool *pool, struct job_task *task, struct job_handle *handle, bool may_wait)
 {
     assert(handle_state(handle) == HANDLE_CLOSING);
-    return pool_is_stopping(pool) ? -ECANCELED : submit_for_handle(pool, task, handle);
+    if (pool_is_stopping(pool))
+        return -ECANCELED;
+    bool would_wait = pool->blocking && !may_wait && blocking_is_full(pool);
+    return would_wait ? -EAGAIN : submit_for_handle(pool, task, handle);
 }
 
 static void ask_for_room(struct loop_lane *record);

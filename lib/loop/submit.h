@@ -4,8 +4,9 @@
 
 #include "loop/loop.h"
 
-/* job_submit() for a handle that is closing, out of handle_kind.last alone. 0; -EAGAIN, -ENOMEM, -ECANCELED: nothing has changed. */
-int loop_submit_last(struct job_pool *pool, struct job_task *task, struct job_handle *handle);
+/* job_submit() for a handle that is closing, out of handle_kind.last alone. may_wait: behind calls that block. 0; -EAGAIN: the
+ * lane is full, or it would wait for such calls; -ENOMEM, -ECANCELED; on error nothing has changed. */
+int loop_submit_last(struct job_pool *pool, struct job_task *task, struct job_handle *handle, bool may_wait);
 
 /* No task of this loop is out: gives its lanes back to their pools. Loop thread. */
 void lanes_close(struct job_loop *loop);

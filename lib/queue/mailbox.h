@@ -34,7 +34,7 @@ void mailbox_post_chain(struct mailbox *mailbox, struct job_mail *first, struct 
 /* Takes everything, oldest first, linked by job_next; NULL when there is nothing. *last is the newest. The owner, awake. */
 struct job_mail *mailbox_take(struct mailbox *mailbox, struct job_mail **last);
 
-/* True when there is no mail. The owner. */
+/* True when there is no mail. The owner; for others an estimate. */
 bool mailbox_is_empty(struct mailbox *mailbox);
 
 /* The owner is about to sleep: true when it may, and the next poster will call `wake`; false when there is mail. */

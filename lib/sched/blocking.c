@@ -146,6 +146,18 @@ int blocking_begin(struct job_pool *pool)
     return err;
 }
 
+bool blocking_is_full(struct job_pool *pool)
+{
+    struct blocking *blocking = pool->blocking;
+    if (load_relaxed(&blocking->thread_count) < blocking->limit)   /* an estimate, as all of this: orders nothing */
+        return false;
+    unsigned count = load_acquire(&pool->lane_count);   /* pairs with store_release in add_lane */
+    uint64_t queued = mailbox_is_empty(&pool->inbox) ? 0 : 1;
+    for (unsigned i = 0; i < count; i++)
+        queued += lane_count(pool->lanes[i]);
+    return load_relaxed(&blocking->free) <= queued;     /* as above */
+}
+
 /* Those that have gone: they are about to end, or have. Under the lock, by a thread of the pool. */
 static void join_gone(struct blocking *blocking, struct root *root)
 {

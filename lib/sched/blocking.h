@@ -38,6 +38,10 @@ void blocking_free(struct job_pool *pool);
 /* There is a thread from here on. 0; -EAGAIN, -ENOMEM: the system has none. Any thread, before a task is queued. */
 int blocking_begin(struct job_pool *pool);
 
+/* Would a task that is queued now wait for calls that block? No thread is free for it, by what is queued already, and no more may be
+ * started. An estimate: a thread that takes a task is free still for some instructions. Any thread. */
+bool blocking_is_full(struct job_pool *pool);
+
 /* A task without a lane. */
 void blocking_post(struct job_pool *pool, struct job_mail *mail);
 

@@ -1,5 +1,6 @@
-/* test_descriptor.c — who closes a descriptor: the loop where close(2) has nothing to do, and a thread elsewhere, before `closed` comes. */
+/* test_descriptor.c — who closes a descriptor: the loop where close(2) has nothing to do or no thread is free, a thread elsewhere. */
 #include "base/atomic.h"
+#include "io/file.h"
 #include "sched/pool.h"
 #include "support/file_fixture.h"
 
@@ -68,14 +69,126 @@ START_TEST(what_was_written_or_has_no_name_is_closed_by_a_thread)
 }
 END_TEST
 
-START_TEST(what_is_no_file_is_closed_by_a_thread)
+START_TEST(a_pipe_or_a_socket_is_closed_by_the_loop)
 {
-    int ends_of_pipe[2];
-    ck_assert_int_eq(pipe(ends_of_pipe), 0);
-    for (unsigned i = 0; i < 2; i++) {
-        ck_assert_ok(job_file_adopt(loop, &file, ends_of_pipe[i]));
-        close_and_look(false);
+    int fds[4];
+    ck_assert_int_eq(pipe(fds), 0);
+    fixture_pair(fds + 2);
+    for (unsigned i = 0; i < 4; i++) {
+        ck_assert_ok(job_file_adopt(loop, &file, fds[i]));
+        close_and_look(true);
     }
+}
+END_TEST
+
+START_TEST(a_terminal_is_closed_by_a_thread)
+{
+    int terminal = posix_openpt(O_RDWR | O_NOCTTY);
+    ck_assert_int_ge(terminal, 0);
+    ck_assert_ok(job_file_adopt(loop, &file, terminal));
+    close_and_look(false);
+}
+END_TEST
+
+static struct job_file other_end;
+static unsigned other_closes;
+
+static void other_closed(struct job_file *of)
+{
+    ck_assert_ptr_eq(of, &other_end);
+    other_closes++;
+}
+
+/* Another runtime, which has one thread for calls that sleep. */
+static void begin_with_one_thread(struct job_runtime **own, struct job_loop **own_loop)
+{
+    struct job_runtime_options options = {.name = "one", .blocking_threads = 1, .log = fixture_log};
+    other_end = (struct job_file){0};
+    other_closes = 0;
+    ck_assert_ok(job_runtime_open(own, &options));
+    ck_assert_ok(job_loop_open(*own, own_loop, NULL));
+}
+
+static void end_with_one_thread(struct job_runtime *own, struct job_loop *own_loop)
+{
+    ck_assert_int_eq(job_loop_close(&own_loop, 0), 0);
+    fixture_close(own);
+}
+
+static void reads_nothing(struct job_reader *reader, struct job_buf **in)
+{
+    (void)reader;
+    (void)in;
+    ck_abort_msg("read");
+}
+
+static void reads_to_the_end(struct job_reader *reader, int status)
+{
+    (void)reader;
+    status_seen = status;
+    ends++;
+}
+
+START_TEST(a_reader_of_a_pipe_that_has_the_last_thread_is_ended_by_the_close_of_the_other_end)
+{
+    static struct job_reader reader;
+    static const struct job_reader_events events = {reads_nothing, reads_to_the_end};
+    struct job_runtime *own;
+    struct job_loop *own_loop;
+    int fds[2];
+    begin_with_one_thread(&own, &own_loop);
+    ck_assert_int_eq(pipe(fds), 0);
+    ck_assert_ok(job_file_adopt(own_loop, &file, fds[0]));
+    ck_assert_ok(job_file_adopt(own_loop, &other_end, fds[1]));
+    ck_assert_ok(job_reader_start(&reader, &file, NULL, &events));
+
+    job_file_close(&other_end, other_closed);
+    ck_assert_int_eq(job_loop_run(own_loop), 0);
+
+    ck_assert_uint_eq(other_closes, 1);
+    ck_assert_uint_eq(ends, 1);
+    ck_assert_int_eq(status_seen, 0);
+    end_with_one_thread(own, own_loop);
+}
+END_TEST
+
+static void wait_for_busy(struct job_runtime *own)
+{
+    struct blocking *blocking = job_runtime_calls(own)->blocking;
+    unsigned looks = 0;
+    while (!load_acquire(&blocking->thread_count) || load_acquire(&blocking->free))
+        fixture_pause(&looks);
+}
+
+START_TEST(what_is_written_while_all_threads_sleep_is_closed_by_the_loop_but_a_servers_file)
+{
+    struct job_runtime *own;
+    struct job_loop *own_loop;
+    struct job_buf *buf = NULL;
+    int fds[2];
+    begin_with_one_thread(&own, &own_loop);
+    make_file("a", 10);
+    ck_assert_int_eq(pipe(fds), 0);
+    ck_assert_ok(job_file_adopt(own_loop, &file, fds[0]));
+    ck_assert_ok(job_file_adopt(own_loop, &other_end, open("a", O_WRONLY | O_CLOEXEC)));
+    ck_assert_ok(job_file_read(&file, &op, &buf, 10, JOB_FILE_CURRENT, ended));
+    if (_i == 1)
+        other_end.job_flags &= ~(uint32_t)FILE_LOCAL;   /* as if a server gave it */
+    wait_for_busy(own);   /* it sleeps in read(2) by now, or will */
+
+    look_at(job_file_descriptor(&other_end));
+    job_file_close(&other_end, other_closed);
+    fixture_turns(own_loop, 2);
+
+    ck_assert_uint_eq(other_closes, _i == 0);
+    ck_assert_uint_eq(ends, 0);
+    close(fds[1]);
+    ck_assert_int_eq(job_loop_run(own_loop), 0);
+    ck_assert_uint_eq(ends, 1);
+    ck_assert_uint_eq(other_closes, 1);
+    ck_assert_uint_eq(load_relaxed(&closed_by_loop), _i == 0);
+    job_buf_free(&got);   /* it is the other runtime's */
+    end_with_one_thread(own, own_loop);
 }
 END_TEST
 
@@ -161,7 +274,10 @@ int main(void)
     Suite *suite = file_suite("descriptor", &tcase);
     tcase_add_test(tcase, what_was_only_read_and_has_a_name_is_closed_by_the_loop);
     tcase_add_test(tcase, what_was_written_or_has_no_name_is_closed_by_a_thread);
-    tcase_add_test(tcase, what_is_no_file_is_closed_by_a_thread);
+    tcase_add_test(tcase, a_pipe_or_a_socket_is_closed_by_the_loop);
+    tcase_add_test(tcase, a_terminal_is_closed_by_a_thread);
+    tcase_add_test(tcase, a_reader_of_a_pipe_that_has_the_last_thread_is_ended_by_the_close_of_the_other_end);
+    tcase_add_loop_test(tcase, what_is_written_while_all_threads_sleep_is_closed_by_the_loop_but_a_servers_file, 0, 2);
     tcase_add_test(tcase, when_no_thread_takes_it_the_loop_closes_it);
     tcase_add_test(tcase, while_a_thread_closes_it_the_file_has_no_descriptor_and_closes_once);
     tcase_add_test(tcase, a_loop_that_closes_waits_for_the_thread);

@@ -352,6 +352,66 @@ START_TEST(a_full_lane_is_refused_and_told_of_room)
 }
 END_TEST
 
+static void notes_sleeps(struct job_task *task)
+{
+    *(uint64_t *)task->data = load_relaxed(&pool->blocking->parked);   /* by the one thread that counts */
+}
+
+static void not_delivered(struct job_mail *mail)
+{
+    (void)mail;
+    ck_abort_msg("delivered");
+}
+
+/* What is put into a queue here is taken back: the thread sleeps and hears of nothing. */
+START_TEST(a_pool_is_full_when_what_is_queued_needs_the_threads_that_are_free)
+{
+    struct job_task task;
+    struct mailbox home = {0};
+    struct job_mail mail = {.job_deliver = not_delivered}, *last;
+    uint64_t sleeps;
+    open_pool(1, 0);
+    open_loop();
+    ck_assert(!blocking_is_full(pool));
+    ck_assert_ok(job_task_init(&task, pool, notes_sleeps, done));
+    task.data = &sleeps;
+    ck_assert_ok(job_submit(pool, &task, &anchor.handle));
+    ck_assert_int_eq(job_loop_run(loop), 0);
+    for (unsigned looks = 0; load_acquire(&pool->blocking->parked) == sleeps; fixture_pause(&looks)) {
+    }
+    ck_assert(!blocking_is_full(pool));
+
+    struct lane *lane = pool_lane_open(pool, &home);
+    ck_assert_ptr_nonnull(lane);
+    ck_assert(lane_push(lane, &task));
+    ck_assert(blocking_is_full(pool));
+    ck_assert_ptr_eq(lane_pop(lane), &task);
+    pool_lane_close(pool, lane);
+    mailbox_post(&pool->inbox, &mail);
+    ck_assert(blocking_is_full(pool));
+    ck_assert_ptr_eq(mailbox_take(&pool->inbox, &last), &mail);
+    ck_assert(!blocking_is_full(pool));
+}
+END_TEST
+
+START_TEST(a_pool_is_full_when_all_threads_that_it_may_have_are_busy)
+{
+    struct job_task tasks[2];
+    open_pool(2, 0);
+    open_loop();
+    for (unsigned i = 0; i < 2; i++) {
+        ck_assert(!blocking_is_full(pool));
+        ck_assert_ok(job_task_init(&tasks[i], pool, blocks, done));
+        ck_assert_ok(job_submit(pool, &tasks[i], &anchor.handle));
+        wait_for(&begun, 1);
+    }
+    ck_assert(blocking_is_full(pool));
+
+    let_go(2);
+    ck_assert_int_eq(job_loop_run(loop), 0);
+}
+END_TEST
+
 START_TEST(a_time_out_for_a_pool_that_computes_is_refused)
 {
     ck_assert_int_eq(job_pool_open(runtime, &pool, &(struct job_pool_options){.idle_timeout_ns = 1}), -EINVAL);
@@ -517,6 +577,8 @@ int main(void)
     tcase_add_test(tcase, a_stopped_pool_cancels_and_a_closed_one_has_told_every_end);
     tcase_add_test(tcase, a_call_cannot_close_its_pool_and_may_submit_to_it);
     tcase_add_test(tcase, a_full_lane_is_refused_and_told_of_room);
+    tcase_add_test(tcase, a_pool_is_full_when_what_is_queued_needs_the_threads_that_are_free);
+    tcase_add_test(tcase, a_pool_is_full_when_all_threads_that_it_may_have_are_busy);
     tcase_add_test(tcase, a_time_out_for_a_pool_that_computes_is_refused);
     tcase_add_test(tcase, without_a_first_thread_a_submit_is_refused_and_changes_nothing);
     tcase_add_test(tcase, without_a_second_thread_calls_wait_for_the_first);
