@@ -98,7 +98,7 @@ enum {
     TURN_TIMERS_MAX = LIMIT(1024, 8),
     CALLBACK_LIMIT_DEFAULT_NS = 100000000,               /* of a watchdog: whatever holds a loop so long is a bug */
     STOP_TIMEOUT_SHARE = 3,                              /* of a worker within a worker: a third of what that has itself */
-    LATE_TURNS = 16,                                     /* of a closing loop, behind its deadline: none waits */
+    LATE_TURNS = 16,                                     /* of a closing loop, behind its deadline: none waits, but for a local close(2) */
     WHEEL_MOVES_MAX = LIMIT(4096, 4),                    /* deadlines sorted a turn, 50 us: a bucket may hold a million */
     QUEUE_SHARE = 16,                                    /* a send queue is full at a 16th of what is free: docs/decisions/033 */
     SEND_HIGH_DEFAULT = 256 << 10,                       /* bytes in a send queue that is full at most; unmeasured */

@@ -42,18 +42,20 @@ static void file_closing(struct job_handle *handle)
 
 /* Nothing is to be done for a pipe or a socket, whose other end may be what all threads sleep in a read of; nor for a local file or
  * directory that was only read and has a name still. That another process may remove the last one this very moment is accepted; and that
- * a socket lingers for which the program asks that (SO_LINGER). */
+ * a socket lingers for which the program asks that (SO_LINGER). A loop behind its deadline waits for no thread: local files and directories
+ * it closes whatever was done to them, since that has an end; for what asks a server or a device the deadline would be none. */
 static enum closer closer_of(const struct job_file *file)
 {
     struct statx status;
+    bool is_late = file->handle.job_loop->is_late;
     if (file->job_fd < 0 || file->job_flags & FILE_PIPE)
         return CLOSER_LOOP;
     if (!(file->job_flags & FILE_LOCAL))
         return file->job_flags & FILE_SEEKABLE ? CLOSER_THREAD : CLOSER_FREE_THREAD;
-    if (!(file->job_flags & FILE_READ_ONLY) || job_file_stat(file, &status) < 0)
+    if (!(is_late || file->job_flags & FILE_READ_ONLY) || job_file_stat(file, &status) < 0)
         return CLOSER_FREE_THREAD;
     bool is_plain = S_ISREG(status.stx_mode) || S_ISDIR(status.stx_mode);
-    return is_plain && status.stx_nlink > 0 ? CLOSER_LOOP : CLOSER_FREE_THREAD;
+    return is_plain && (is_late || status.stx_nlink > 0) ? CLOSER_LOOP : CLOSER_FREE_THREAD;
 }
 
 static bool file_last(struct job_handle *handle)

@@ -315,9 +315,10 @@ static void end_waits(struct job_loop *loop)
 }
 
 /* At the deadline. A thread that had no CPU until then still has some turns for what needs nothing but them: beside a task that does not
- * end, only its handle is left. */
-static bool is_worth_a_turn(const struct job_loop *loop, unsigned *late)
+ * end, only its handle is left. Local files count among that: the loop closes them itself then (io/file.c). */
+static bool is_worth_a_turn(struct job_loop *loop, unsigned *late)
 {
+    loop->is_late = true;
     return loop->engine->in_flight == 0 && (*late)++ < LATE_TURNS;
 }
 

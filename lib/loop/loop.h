@@ -76,6 +76,7 @@ struct job_loop {
     atomic_u64 owner __attribute__((aligned(CACHE_LINE)));   /* self_serial() of the thread that ran it first, set once; 0 before */
     bool is_running;
     bool is_closing;
+    bool is_late;                /* its deadline has passed, and it has some turns that do not wait */
     unsigned left_behind;        /* workers that have ended and left something that has not: loop_leaves() */
     int failure;                 /* what job_loop_run() will return instead of going on; 0: nothing */
     uint64_t closing_ns;         /* since when */

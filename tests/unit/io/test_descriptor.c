@@ -240,6 +240,23 @@ START_TEST(a_loop_that_closes_waits_for_the_thread)
 }
 END_TEST
 
+/* As one whose thread had no CPU until the deadline. */
+START_TEST(a_loop_whose_time_is_up_closes_local_files_itself)
+{
+    make_file("a", 10);
+    ck_assert_int_eq(open_file("a", _i == 0 ? O_WRONLY : O_RDONLY), 0);
+    if (_i > 0)
+        ck_assert_int_eq(unlink("a"), 0);
+    look_at(job_file_descriptor(&file));
+
+    ck_assert_int_eq(job_loop_close(&loop, 1), 0);
+
+    ck_assert_uint_eq(load_relaxed(&closes_seen), 1);
+    ck_assert_uint_eq(load_relaxed(&closed_by_loop), 1);
+    ck_assert_ok(job_loop_open(runtime, &loop, NULL));   /* for the fixture */
+}
+END_TEST
+
 static void changed(struct job_watch *watch, struct job_watch_entry *entry, const struct job_watch_event *event)
 {
     (void)watch;
@@ -281,6 +298,7 @@ int main(void)
     tcase_add_test(tcase, when_no_thread_takes_it_the_loop_closes_it);
     tcase_add_test(tcase, while_a_thread_closes_it_the_file_has_no_descriptor_and_closes_once);
     tcase_add_test(tcase, a_loop_that_closes_waits_for_the_thread);
+    tcase_add_loop_test(tcase, a_loop_whose_time_is_up_closes_local_files_itself, 0, 2);
     tcase_add_test(tcase, a_watch_is_closed_by_a_thread);
     return fixture_run(suite);
 }
