@@ -34,8 +34,7 @@ void descriptor_close(struct job_loop *loop, int fd)
 
 static void close_ended(struct job_task *task, int status)
 {
-    if (status == -ECANCELED)
-        close_now(task);   /* it has not run */
+    assert(status == 0);   /* it has run: nobody can cancel it, and nobody stops the pool */
     forget(task->job_handle->job_loop);
     (void)job_task_fini(task);   /* idle: it cannot fail */
 }

@@ -299,8 +299,7 @@ int job_submit(struct job_pool *pool, struct job_task *task, struct job_handle *
 int loop_submit_last(struct job_pool *pool, struct job_task *task, struct job_handle *handle, bool may_wait)
 {
     assert(handle_state(handle) == HANDLE_CLOSING);
-    if (pool_is_stopping(pool))
-        return -ECANCELED;
+    assert(!pool_is_stopping(pool));   /* the runtime's own, which nobody stops while a handle lives */
     bool would_wait = pool->blocking && !may_wait && blocking_is_full(pool);
     return would_wait ? -EAGAIN : submit_for_handle(pool, task, handle);
 }

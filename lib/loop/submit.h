@@ -5,7 +5,7 @@
 #include "loop/loop.h"
 
 /* job_submit() for a handle that is closing, out of handle_kind.last alone. may_wait: behind calls that block. 0; -EAGAIN: the
- * lane is full, or it would wait for such calls; -ENOMEM, -ECANCELED; on error nothing has changed. */
+ * lane is full, or it would wait for such calls; -ENOMEM; on error nothing has changed. */
 int loop_submit_last(struct job_pool *pool, struct job_task *task, struct job_handle *handle, bool may_wait);
 
 /* No task of this loop is out: gives its lanes back to their pools. Loop thread. */

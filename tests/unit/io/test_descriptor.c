@@ -204,6 +204,17 @@ START_TEST(when_no_thread_takes_it_the_loop_closes_it)
 }
 END_TEST
 
+START_TEST(who_stops_the_pool_of_calls_cancels_no_close)
+{
+    make_file("a", 10);
+    ck_assert_int_eq(open_file("a", O_RDWR), 0);
+
+    job_pool_stop(job_runtime_calls(runtime));   /* ignored: the runtime alone ends it */
+
+    close_and_look(false);
+}
+END_TEST
+
 static void close_again(struct job_file *of)
 {
     ck_assert_int_eq(job_file_descriptor(of), -1);
@@ -296,6 +307,7 @@ int main(void)
     tcase_add_test(tcase, a_reader_of_a_pipe_that_has_the_last_thread_is_ended_by_the_close_of_the_other_end);
     tcase_add_loop_test(tcase, what_is_written_while_all_threads_sleep_is_closed_by_the_loop_but_a_servers_file, 0, 2);
     tcase_add_test(tcase, when_no_thread_takes_it_the_loop_closes_it);
+    tcase_add_test(tcase, who_stops_the_pool_of_calls_cancels_no_close);
     tcase_add_test(tcase, while_a_thread_closes_it_the_file_has_no_descriptor_and_closes_once);
     tcase_add_test(tcase, a_loop_that_closes_waits_for_the_thread);
     tcase_add_loop_test(tcase, a_loop_whose_time_is_up_closes_local_files_itself, 0, 2);
