@@ -116,9 +116,9 @@ int job_stream_connect(struct job_loop *loop, struct job_stream *stream, const c
     if (!loop || !stream || !address || !events || !events->data)
         return -EINVAL;
     options = options ? options : &defaults;
-    int err = loop_check_thread(loop);
+    int err = handle_may_open(loop, &stream->handle);   /* before anybody sees a connection */
     if (err < 0)
-        return err;   /* before anybody sees a connection */
+        return err;
     int fd = begin(address, options, &begun);
     if (fd < 0)
         return fd;

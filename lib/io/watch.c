@@ -235,7 +235,7 @@ int job_watch_open(struct job_loop *loop, struct job_watch *watch,
 {
     if (!loop || !watch || !changed)
         return -EINVAL;
-    int err = loop_check_thread(loop);
+    int err = handle_may_open(loop, &watch->handle);
     if (err < 0)
         return err;
     struct watch_reader *reader = alloc_zeroed(loop->root, sizeof *reader);

@@ -1,5 +1,6 @@
 /* test_stream_connect.c — connect over IPv4, IPv6 and Unix sockets, all ways in which it ends, and what waits for it. */
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/un.h>
 
 #include "support/fixture.h"
@@ -417,6 +418,24 @@ START_TEST(a_client_that_is_paused_before_it_is_connected_receives_after_resume)
 }
 END_TEST
 
+START_TEST(a_stream_that_is_open_connects_to_nobody)
+{
+    const char *address = listen_on("127.0.0.1:0");
+    int descriptors = fixture_descriptors();
+    ck_assert_ok(job_stream_connect(loop, &client, address, NULL, &events));
+    ck_assert_int_eq(job_stream_connect(loop, &client, address, NULL, &events), -EBUSY);
+    ck_assert_int_eq(fixture_descriptors(), descriptors + 1);
+    struct pollfd backlog = {.fd = listener.job_fd, .events = POLLIN};
+    ck_assert_int_eq(poll(&backlog, 1, 1000), 1);
+    close(accept(listener.job_fd, NULL, NULL));
+    ck_assert_int_eq(poll(&backlog, 1, 0), 0);   /* no second one: over loopback it would be there */
+    job_stream_close(&client);
+    job_listener_close(&listener, NULL);
+    ck_assert_int_eq(job_loop_run(loop), 0);
+    ck_assert_uint_eq(closes, 1);
+}
+END_TEST
+
 START_TEST(bad_arguments_leave_nothing_open)
 {
     int descriptors = fixture_descriptors();
@@ -452,6 +471,7 @@ int main(void)
     tcase_add_loop_test(tcase, close_cancels_and_finish_does_not_wait_longer_than_it_may, 0, 3);
     tcase_add_test(tcase, a_client_that_is_finished_before_it_is_connected_sends_what_it_has);
     tcase_add_test(tcase, a_client_that_is_paused_before_it_is_connected_receives_after_resume);
+    tcase_add_test(tcase, a_stream_that_is_open_connects_to_nobody);
     tcase_add_test(tcase, bad_arguments_leave_nothing_open);
     suite_add_tcase(suite, tcase);
     return fixture_run(suite);
