@@ -246,7 +246,7 @@ int job_loop_run(struct job_loop *loop)
             result = loop->failure;
         else if (loop_take_stop(loop, has_turned))
             result = 1;
-        else if (loop->alive > 0 || loop->tasks_out > 0 || loop_has_mail(loop))
+        else if (loop->alive > 0 || loop->tasks_out > 0 || loop_has_mail(loop) || stop_mail_is_out(loop))
             result = loop_turn(loop, TIME_NEVER);
         else
             break;

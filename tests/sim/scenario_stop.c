@@ -1,5 +1,5 @@
-/* scenario_stop.c — a loop that is asked to stop by others at any moment: whoever asks ends the run that goes on, or the next: none is lost, and it may be closed
- * as soon as its run has returned, though the one who asked is not yet through with it.
+/* scenario_stop.c — a loop that is asked to stop by others at any moment: whoever asks ends the run that goes on, or the next: none is
+ * lost, and it may be closed as soon as its run has returned, though the one who asked is not yet through with it.
  */
 #include <string.h>
 
@@ -66,6 +66,12 @@ static bool has_returned(void *arg)
     return returned > 0;
 }
 
+static bool one_has_stopped(void *arg)
+{
+    (void)arg;
+    return stopped > 0;
+}
+
 static bool both_have_stopped(void *arg)
 {
     (void)arg;
@@ -102,6 +108,15 @@ static void run_and_stop_here(void *arg)
     close_loop();
 }
 
+/* Nothing keeps it running. The first of the two who stop may have said so and not yet posted its mail when the second is through. */
+static void run_with_nothing_to_do(void *arg)
+{
+    sim_wait_until(one_has_stopped, arg);
+    run_until_stopped();
+    sim_wait_until(both_have_stopped, arg);
+    close_loop();
+}
+
 static void open_all(void (*runner)(void *))
 {
     world_open(256, 0, 0);
@@ -135,6 +150,13 @@ static void at_once(void)
     sim_spawn(stopper, NULL);
 }
 
+static void before_a_run(void)
+{
+    open_all(run_with_nothing_to_do);
+    job_handle_unref(&thing);
+    sim_spawn(stopper, NULL);
+}
+
 static void check(void)
 {
     assert(loop == NULL && stopped >= 1);
@@ -145,6 +167,7 @@ static void check(void)
 }
 
 static const char *const marks[] = {"mailbox_wake_owed", "loop_stops_before_its_mail", NULL};
+static const char *const marks_none[] = {NULL};
 static const char *const marks_two[] = {"loop_stops_before_its_mail", "loop_is_stopped_again", NULL};
 
 int main(int argc, char **argv)
@@ -153,6 +176,7 @@ int main(int argc, char **argv)
         {"a_loop_that_was_stopped_may_be_closed_at_once", once, check, 80, 0, marks},
         {"a_stop_behind_a_stop_ends_the_next_run", one_after_the_other, check, 120, 0, marks_two},
         {"stops_of_three_threads_end_each_run", at_once, check, 110, 0, marks_two},
+        {"a_stop_is_remembered_by_a_loop_with_nothing_to_do", before_a_run, check, 80, 0, marks_none},
     };
     return sim_main(argc, argv, scenarios, ARRAY_COUNT(scenarios));
 }
