@@ -17,6 +17,7 @@
 #include "base/sys.h"
 #include "base/thread.h"
 #include "loop/handle.h"
+#include "memory/cache.h"
 #include "message/box.h"
 #include "worker/record.h"
 
@@ -81,13 +82,18 @@ static void fail(struct worker_record *record, int err, const char *text)
     post_control(record, record_failed(record));
 }
 
-static void run(struct worker_record *record, struct job_loop *loop)
+/* True: the thread holds a cache of the loop's arena, until the loop is closed. A close that could not get one would not even begin, and
+ * what others find by their lists, such as a signal, would stay there. */
+static bool run(struct worker_record *record, struct job_loop *loop)
 {
     struct job_inside *inside = &record->inside;
     post_control(record, record_online(record));
     stats_worker_enter(record->shown, STATS_WORKER_ONLINE);
     inside->begin.run = begin;
-    int err = job_port_open(loop, &inside->port, &record->end, &port_events);
+    int err = cache_attach(loop->arena);
+    bool has_cache = err == 0;
+    if (err == 0)
+        err = job_port_open(loop, &inside->port, &record->end, &port_events);
     if (err == 0)
         err = job_port_stop(&inside->port);   /* until it listens */
     if (err == 0)
@@ -96,12 +102,12 @@ static void run(struct worker_record *record, struct job_loop *loop)
         err = job_loop_run(loop);
     if (err < 0)
         fail(record, err, "its loop cannot run");
+    return has_cache;
 }
 
-/* T5. A close that has failed at once, for want of memory, has not even begun with the port. */
+/* T5. Without a cache it may fail at once, for want of memory: nothing is open there then. */
 static void close_loop(struct worker_record *record, struct job_loop **loop)
 {
-    struct job_port *port = &record->inside.port;
     int err = job_loop_close(loop, record->stop_timeout_ns);
     record->is_left = err < 0;
     stats_worker_enter(record->shown, record->is_left ? STATS_WORKER_LEFT : STATS_WORKER_ENDS);
@@ -109,8 +115,7 @@ static void close_loop(struct worker_record *record, struct job_loop **loop)
         return;
     log_write(&record->root->log, JOB_LOG_ERROR, "worker %s has ended and left %u handles and operations behind: %s",
               record->name, record->left_count, job_strerror(err));
-    if (port->job_end && handle_is_open(&port->handle))
-        job_end_close(&port->job_end);
+    assert(!handle_is_open(&record->inside.port.handle));   /* the parent hears its close */
 }
 
 void worker_leaves(void *arg, const struct job_hung *hung)
@@ -127,16 +132,18 @@ void *worker_thread(void *arg)
     struct worker_record *record = arg;
     struct root *root = record->root;
     struct job_loop *loop = record->loop;   /* nobody changes it before T4 */
+    struct job_arena *arena = loop->arena;
     set_up(record);
     self()->inside = &record->inside;
     bool is_started = job_end_receive(record->end, &record->inside.start, -1) == 0;
-    if (is_started)
-        run(record, loop);
+    bool has_cache = is_started && run(record, loop);
     if (registry_remove(record) && !record->has_code) {
         record->code = 1;
         record->has_code = true;   /* whatever is said while its loop closes */
     }
     close_loop(record, &loop);
+    if (has_cache)
+        cache_detach(arena);
     job_message_free(&record->inside.start);
     job_end_close(&record->end);
     *self() = (struct self){0};

@@ -2,6 +2,7 @@
  *
  * The linker puts the functions below in front of those by which the library gets memory (see tests/CMakeLists.txt).
  */
+#include <signal.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
 
@@ -10,14 +11,14 @@
 
 #pragma GCC diagnostic ignored "-Wmissing-prototypes" /* the linker calls them by name */
 
-static bool is_armed;
+static atomic_bool is_armed;
 static unsigned asked, fails_at;
-static pthread_t tester;
+static _Atomic pthread_t tester;   /* whose requests fail */
 static struct job_runtime *runtime;
 
 static bool fails(void)
 {
-    return pthread_equal(pthread_self(), tester) && is_armed &&
+    return is_armed && pthread_equal(pthread_self(), tester) &&
            ++asked == fails_at; /* the library's threads are spared */
 }
 
@@ -326,6 +327,64 @@ static int open_worker(void)
     return err;
 }
 
+static struct job_signal hearing;
+static unsigned worker_closes, worker_lefts;
+
+static void never_heard(struct job_signal *signal, int number)
+{
+    (void)signal, (void)number;
+}
+
+static void arms_its_own_end(struct job_inside *inside, struct job_message *start)
+{
+    const int number = SIGUSR1;
+    sigset_t set;
+    (void)start;
+    sigemptyset(&set);
+    sigaddset(&set, number);
+    ck_assert_int_eq(pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
+    ck_assert_ok(job_signal_open(job_inside_loop(inside), &hearing, &number, 1, never_heard));
+    tester = pthread_self();
+    is_armed = true;
+    job_inside_exit(inside, 0);
+}
+
+static void counts_closed(struct job_worker *worker)
+{
+    (void)worker;
+    worker_closes++;
+}
+
+static void counts_left(struct job_worker *worker, const struct job_hung *first, unsigned count)
+{
+    (void)worker, (void)first, (void)count;
+    worker_lefts++;
+}
+
+/* From the end of its function on a worker asks for nothing that it could not close without: else others would find its handles, whose
+ * memory is gone. */
+static int end_worker(void)
+{
+    static const struct job_worker_events worker_events = {
+        .exit = counts_exit, .closed = counts_closed, .left = counts_left};
+    struct job_runtime *own = NULL;
+    struct job_loop *loop = NULL;
+    struct job_worker worker;
+    disarm();
+    ck_assert_ok(job_runtime_open(&own, &(struct job_runtime_options){.memory_limit_bytes = 1 << 24}));
+    ck_assert_ok(job_loop_open(own, &loop, &(struct job_loop_options){.receive_slots = 4}));
+    worker_closes = worker_lefts = 0;
+    ck_assert_ok(job_worker_open(loop, &worker, arms_its_own_end, &(struct job_worker_options){0}, &worker_events));
+    ck_assert_ok(job_loop_run(loop));
+    disarm();
+    tester = pthread_self();
+    ck_assert_uint_eq(worker_closes, 1);
+    ck_assert_uint_eq(worker_lefts, 0);
+    ck_assert_ok(job_loop_close(&loop, 0));
+    ck_assert_ok(job_runtime_close(&own));
+    return 0;
+}
+
 static unsigned moved;
 
 static void on_detached(struct job_stream *stream, struct job_connection **connection)
@@ -569,6 +628,7 @@ static const struct {
     {"resolve_name", resolve_name, 2, true}, {"start_process", start_process, 3, true},
     {"open_watch", open_watch, 3, true},
     {"post_many_items", post_many_items, 1, false}, {"open_worker", open_worker, 8, true},
+    {"end_worker", end_worker, 0, true},
 };
 
 START_TEST(the_nth_request_for_memory_fails_and_nothing_is_lost)
