@@ -166,18 +166,13 @@ static void poll_start(struct job_process *process)
 static int send_left(const struct job_process *process, int number)
 {
     bool is_on = feature_is_on(&loop_of(process)->root->features, FEATURE_PIDFD_GROUP);
-    int err = is_on ? sys_pidfd_signal(process->job_pidfd, number, SIGNAL_PROCESS_GROUP) : -EINVAL;
-    return err == -EINVAL ? -ESRCH : err;   /* a kernel before 6.9 */
+    return is_on ? sys_pidfd_signal(process->job_pidfd, number, SIGNAL_PROCESS_GROUP) : -ESRCH;
 }
 
 static int send_group(struct job_process *process, int number)
 {
-    const struct features *features = &loop_of(process)->root->features;
-    if (feature_is_on(features, FEATURE_PIDFD_GROUP)) {
-        int err = sys_pidfd_signal(process->job_pidfd, number, SIGNAL_PROCESS_GROUP);
-        if (err != -EINVAL)   /* a kernel before 6.9 */
-            return err;
-    }
+    if (feature_is_on(&loop_of(process)->root->features, FEATURE_PIDFD_GROUP))
+        return sys_pidfd_signal(process->job_pidfd, number, SIGNAL_PROCESS_GROUP);
     return kill(-process->job_pid, number) < 0 ? -errno : 0;   /* its own as long as nobody waits, as ignoring SIGCHLD does */
 }
 
@@ -235,12 +230,24 @@ static void spawn_free(struct spawn *spawn)
     alloc_free(spawn->root, spawn);
 }
 
+/* By the first process. A kernel before 6.9 says -EINVAL, and a newer one that it leads no group, or nothing. */
+static void find_group_signals(struct root *root, int pidfd)
+{
+    uint32_t available = load_relaxed(&root->features.available);   /* each bit for itself: no order */
+    if ((available & (1U << FEATURE_PIDFD_GROUP)) || sys_pidfd_signal(pidfd, 0, SIGNAL_PROCESS_GROUP) == -EINVAL)
+        return;
+    feature_found(&root->features, FEATURE_PIDFD_GROUP);
+    available = load_relaxed(&root->features.available);   /* figures for people: no order */
+    stats_set_features(root->stats, available, root->features.disabled);
+}
+
 static void runs(struct job_process *process, const struct spawn *spawn)
 {
     process->job_state = PROCESS_RUNNING;
     process->job_pidfd = spawn->pidfd;
     process->job_pid = spawn->pid;
     count_fd(process, 1);
+    find_group_signals(loop_of(process)->root, process->job_pidfd);
     handle_hold(&process->handle);   /* until it has ended or is let go */
     poll_start(process);
     if (!handle_is_open(&process->handle))
@@ -344,21 +351,13 @@ abandon:
     return err;
 }
 
-/* Until this kernel refuses them. */
-static void find_group_signals(struct root *root)
-{
-    feature_found(&root->features, FEATURE_PIDFD_GROUP);
-    uint32_t available = load_relaxed(&root->features.available);   /* figures for people: no order */
-    stats_set_features(root->stats, available, root->features.disabled);
-}
-
 int job_process_open(struct job_loop *loop, struct job_process *process, const struct job_process_options *options,
                      void (*started)(struct job_process *process, int status),
                      void (*exited)(struct job_process *process, const struct job_process_exit *exit))
 {
     if (!loop || !process || !options || !started || !is_usable(options))
         return -EINVAL;
-    int err = loop_check_thread(loop);
+    int err = handle_may_open(loop, &process->handle);
     if (err < 0)
         return err;
     struct spawn *spawn = spawn_new(loop->root, process, options);
@@ -370,7 +369,6 @@ int job_process_open(struct job_loop *loop, struct job_process *process, const s
     err = start(loop, process, spawn);
     if (err < 0)
         goto undo;
-    find_group_signals(loop->root);
     process->job_started = started;
     process->job_exited = exited;
     stdio_hold(spawn);
