@@ -2,9 +2,9 @@
  *
  *      open ──▶ opened(0) ──▶ job_file_read, job_file_write … ──▶ done each ──▶ job_file_close ──▶ closed
  *
- * Reads, and writes with O_DIRECT, go to the kernel by the loop's ring. What would make the loop sleep goes to a thread of
- * job_runtime_calls(): paths, writes through the page cache, whatever is no regular file, and reads of what a server gives, such as NFS or
- * FUSE (docs/decisions/011). The caller sees no difference.
+ * Reads, and writes with O_DIRECT, of files that are on this machine's disks go to the kernel by the loop's ring. What would make the loop
+ * sleep goes to a thread of job_runtime_calls(): paths, writes through the page cache, whatever is no regular file, and reads and writes
+ * of what a server gives, such as NFS or FUSE (docs/decisions/011). The caller sees no difference.
  */
 #ifndef JOB_FILE_H
 #define JOB_FILE_H

@@ -6,8 +6,9 @@
  * `closed` the library does not touch its memory: that is where to free it.
  *
  * Open clears the memory, but for `data`, so it may hold anything before but a handle that is not `closed` yet: each open of such a one
- * says -EBUSY and changes nothing, if it is on the same loop; on another loop it is not noticed, and both loops lose it. It is opened anew
- * in `closed`, or later. It must not move until `closed`. To close a handle that was never opened and is zero does nothing.
+ * says -EBUSY and changes nothing, if it is on the same loop; on another loop it is not noticed, and both loops lose it. The open looks at
+ * what is there for that, so valgrind and MemorySanitizer speak of uninitialised values when it never was written: zero it for them. It is
+ * opened anew in `closed`, or later. It must not move until `closed`. To close a handle that was never opened and is zero does nothing.
  */
 #ifndef JOB_HANDLE_H
 #define JOB_HANDLE_H

@@ -114,8 +114,9 @@ JOB_API void job_loop_stop(struct job_loop *loop);
  * NULL is allowed.
  *
  * @param deadline_ns  how long this may take; 0: 5 s. What cannot be drained by then (an op that the kernel does not give
- *                     back, a task that does not end) is named in the log and leaked, never freed. A local file that was written or has no
- *                     name is closed even later, and may take the longer for it
+ *                     back, a task that does not end, a close(2) on a thread that waits for a server of NFS or FUSE) is named in
+ *                     the log and leaked, never freed. A local file that was written or has no name is closed even later, and may
+ *                     take the longer for it
  * @return 0; -ETIMEDOUT: something was leaked, now or earlier by a worker of this loop, *loop is NULL all the same, and
  *         job_runtime_close() says -EBUSY for ever; what job_loop_run() says when the ring fails for good: as after -ETIMEDOUT; or, and
  *         nothing has changed, -EINVAL: loop is NULL; -EBUSY: called from a callback of a loop; -EPERM: not the thread that runs or
