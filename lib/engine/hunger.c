@@ -7,12 +7,10 @@
 
 #include "memory/arena.h"
 
-static const uint64_t second_ns = 1000000000;
-
 /* When this time may be told. */
 static uint64_t due_ns(const struct hunger *hunger)
 {
-    uint64_t lasting = hunger->since_ns + HUNGER_AFTER_NS, again = hunger->told_ns + HUNGER_TELL_S * second_ns;
+    uint64_t lasting = hunger->since_ns + HUNGER_AFTER_NS, again = hunger->told_ns + HUNGER_TELL_S * JOB_SECOND;
     return hunger->told_ns == 0 || lasting > again ? lasting : again;
 }
 

@@ -21,8 +21,8 @@ enum {
     FILE_DIRECT = 2,     /* O_DIRECT */
     FILE_RING_WRITES = 4, /* the ring writes it as well: those with O_DIRECT, docs/decisions/011; and in tests */
     FILE_NONBLOCK = 8,   /* O_NONBLOCK: the ring would end with EAGAIN what has to wait for the disk, and begin anew, over and over */
-    FILE_READ_ONLY = 32,
     FILE_LOCAL = 16,     /* a regular file, a directory or a block device of a file system that needs no server: io/mount.h */
+    FILE_READ_ONLY = 32, /* O_RDONLY: its close frees no blocks */
     FILE_PIPE = 64,      /* a pipe or a socket: a read of its other end may wait for its close */
 };
 

@@ -76,7 +76,7 @@ static void accept_start(struct job_listener *listener)
 static void tell_of_trouble(struct job_listener *listener, int err, const char *what)
 {
     struct job_loop *loop = listener->handle.job_loop;
-    if (listener->job_told_ns != 0 && loop->now_ns - listener->job_told_ns < LISTEN_TELL_S * UINT64_C(1000000000))
+    if (listener->job_told_ns != 0 && time_since(listener->job_told_ns, loop->now_ns) < LISTEN_TELL_S * JOB_SECOND)
         return;
     listener->job_told_ns = loop->now_ns;
     log_write(&loop->root->log, JOB_LOG_WARNING, "listener on port %u: %s; %s", listener->job_port, job_strerror(err), what);

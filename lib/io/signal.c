@@ -21,7 +21,6 @@
 #include "loop/handle.h"
 
 _Static_assert(sizeof(struct signalfd_siginfo) <= sizeof((struct job_signal *)0)->job_info, "the record fits");
-
 _Static_assert(sizeof(struct list) <= sizeof((struct job_signal *)0)->job_node, "a node fits");
 _Static_assert(_NSIG - 1 <= 64, "a number is a bit of a word");
 
@@ -154,7 +153,7 @@ static void tell_others(struct job_signal *reader, int number)
 {
     struct root *root = reader->handle.job_loop->root;
     lock(root);
-    for (struct list *node = root->signals.next; node != &root->signals; node = node->next) {
+    list_each(node, &root->signals) {
         struct job_signal *other = job_container_of(node, struct job_signal, job_node);
         if (other == reader || !(other->job_numbers & bit_of(number)))
             continue;

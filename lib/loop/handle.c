@@ -53,7 +53,7 @@ static bool is_in_use(const struct job_loop *loop, const struct job_handle *hand
     if (handle->job_loop != loop || (state != HANDLE_OPEN && state != HANDLE_CLOSING))
         return false;
     const struct list *ours = (const struct list *)handle->job_node;
-    for (const struct list *node = loop->handles.next; node != &loop->handles; node = node->next) {
+    list_each(node, &loop->handles) {
         if (node == ours)
             return true;
     }

@@ -11,8 +11,7 @@
 
 static double seconds_since(const struct job_loop *loop, uint64_t since_ns)
 {
-    uint64_t now = loop->root->now_ns();
-    return now > since_ns ? (double)(now - since_ns) / 1e9 : 0;
+    return (double)time_since(since_ns, loop->root->now_ns()) / 1e9;
 }
 
 static void tell(const struct job_loop *loop, const struct job_hung *hung)

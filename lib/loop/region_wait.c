@@ -129,7 +129,7 @@ static int waiter_wait(struct job_region_waiter *waiter, struct job_region *regi
     waiter->job_flags |= WAITER_WAITING;
     handle_set_idle(&waiter->handle, false);
     if (timeout_ns > 0)
-        deadline_set(loop, deadline_of(waiter), loop->root->now_ns() + (uint64_t)timeout_ns);
+        deadline_set(loop, deadline_of(waiter), time_after(loop->root->now_ns(), (uint64_t)timeout_ns));
     return 0;
 }
 

@@ -268,7 +268,7 @@ static int region_wait(struct job_region *base, size_t offset, size_t width, uin
     if (me->loop)
         return -EDEADLK;
     uint64_t now = region->root->now_ns();
-    uint64_t deadline_ns = timeout_ns < 0 ? TIME_NEVER : now + (uint64_t)timeout_ns;
+    uint64_t deadline_ns = timeout_ns < 0 ? TIME_NEVER : time_after(now, (uint64_t)timeout_ns);
     if (me->line)
         line_wait(me->line, JOB_WAIT_REGION, now);
     struct sys_stop stops[SYS_STOPS_MAX];

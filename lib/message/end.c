@@ -271,7 +271,7 @@ int job_end_receive(struct job_end *end, struct job_message **out, int64_t timeo
     if (root_is_forked(end->root))
         return -EPERM;
     struct job_message *message;
-    uint64_t deadline_ns = timeout_ns < 0 ? TIME_NEVER : end->root->now_ns() + (uint64_t)timeout_ns;
+    uint64_t deadline_ns = timeout_ns < 0 ? TIME_NEVER : time_after(end->root->now_ns(), (uint64_t)timeout_ns);
     int err;
     while ((err = end_next(end, SIZE_MAX, &message)) == -EAGAIN) {
         end_flush(end);

@@ -175,7 +175,7 @@ static uint64_t idle_ns(const struct stats_line *line, uint64_t now_ns)
     uint64_t since = load_relaxed(&line->since_ns);
     uint32_t wait = load_relaxed(&line->wait);
     bool is_asleep = wait == JOB_WAIT_KERNEL || wait == JOB_WAIT_DRAIN;
-    return is_asleep && now_ns > since ? idle + now_ns - since : idle;
+    return is_asleep ? idle + time_since(since, now_ns) : idle;
 }
 
 static void read_stats(const struct worker_record *record, struct job_worker_stats *stats)

@@ -28,7 +28,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CHUNK = 1 << 16, PINGS_MAX = 1 << 20, PING_BYTES = 16, LAST_PING_NS = 1000000000 };
+enum { CHUNK = 1 << 16, PINGS_MAX = 1 << 20, PING_BYTES = 16, SECOND_NS = 1000000000, LAST_PING_NS = SECOND_NS };
 enum { PINGER_NICE = -15, CLIENT_NICE = 10 };
 
 struct client {
@@ -56,7 +56,7 @@ static uint64_t now_ns(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+    return (uint64_t)now.tv_sec * SECOND_NS + (uint64_t)now.tv_nsec;
 }
 
 static int connect_to(uint16_t to)
@@ -176,7 +176,7 @@ static void *ping(void *arg)
                 is_sending = false;
         }
         uint64_t wait = is_sending ? next - now : LAST_PING_NS;
-        struct timespec timeout = {.tv_sec = (time_t)(wait / 1000000000), .tv_nsec = (long)(wait % 1000000000)};
+        struct timespec timeout = {.tv_sec = (time_t)(wait / SECOND_NS), .tv_nsec = (long)(wait % SECOND_NS)};
         struct pollfd readable = {.fd = pings->fd, .events = POLLIN};
         if (ppoll(&readable, 1, &timeout, NULL) > 0)
             receive_pings(pings);
@@ -223,7 +223,7 @@ int main(int argc, char **argv)
         return 2;
     }
     struct client *clients = calloc(count + 1, sizeof *clients);
-    struct pings pings = {.fd = connect_to(ping_port), .interval_ns = 1000000000 / rate};
+    struct pings pings = {.fd = connect_to(ping_port), .interval_ns = SECOND_NS / rate};
     pings.latencies_ns = calloc(PINGS_MAX, sizeof *pings.latencies_ns);
     pthread_t pinger;
     if (!clients || !pings.latencies_ns)
@@ -232,7 +232,7 @@ int main(int argc, char **argv)
     for (unsigned i = 0; i < count; i++)
         start(&clients[i], argv[optind], argv[optind + 1], i);
     pings.begin_ns = now_ns();
-    pings.end_ns = count > 0 ? 0 : pings.begin_ns + seconds * UINT64_C(1000000000);
+    pings.end_ns = count > 0 ? 0 : pings.begin_ns + seconds * (uint64_t)SECOND_NS;
     if ((errno = pthread_create(&pinger, NULL, ping, &pings)) != 0)
         die("thread");
     for (unsigned i = 0; i < count; i++) {
