@@ -280,7 +280,7 @@ static int submit_for_handle(struct job_pool *pool, struct job_task *task, struc
     return err;
 }
 
-/* Flattened: what a small task passes through has more callers than this one, and a call to each of them costs a sixth of it. */
+/* Flattened: what a small task passes through has more callers than this one, and calls to them cost up to a sixth of it. */
 __attribute__((flatten)) int job_submit(struct job_pool *pool, struct job_task *task, struct job_handle *handle)
 {
     if (!pool || !task || task_state(task) == TASK_NEW)
